@@ -1,1 +1,13 @@
+//! Black-box tests: each runs the built program as a user does, on folders of its own. `tests/README.md` says what stands where.
 
+#![allow(clippy::indexing_slicing, unreachable_pub, missing_docs, reason = "tests stop at the first surprise")]
+
+mod cli;
+mod export;
+mod generated;
+mod ingest;
+mod outsiders;
+mod report;
+mod samples;
+mod sql;
+mod support;

@@ -1,1 +1,38 @@
-fn main(){}
+//! The `keytrail` program: what the user typed, given to the crate that does it; messages and exit codes.
+//!
+//! Data goes to stdout, words go to stderr. A closed pipe is a normal end.
+
+mod args;
+mod commands;
+mod exit;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Command, Keytrail};
+use exit::Outcome;
+
+fn main() -> ExitCode {
+    let arguments = Keytrail::parse();
+    let done = match arguments.command {
+        Command::Ingest(arguments) => commands::ingest::run(&arguments),
+        Command::Sql(arguments) => commands::sql::run(&arguments),
+        Command::Report(arguments) => commands::report::run(&arguments),
+        Command::Archives(arguments) => commands::listing::archives(&arguments),
+        Command::Rejects(arguments) => commands::listing::rejects(&arguments),
+        Command::Views(arguments) => commands::listing::views(&arguments),
+        Command::Files(arguments) => commands::listing::files(&arguments),
+        Command::Export(arguments) => commands::export::run(&arguments),
+        Command::Generate(arguments) => commands::generate::run(&arguments),
+        Command::Completions(arguments) => commands::completions::run(&arguments),
+    };
+    match done {
+        Ok(outcome) => outcome.into(),
+        Err(error) if exit::is_closed_pipe(&error) => Outcome::Done.into(),
+        Err(error) => {
+            eprintln!("keytrail: {error:#}");
+            Outcome::of_error(&error).into()
+        }
+    }
+}

@@ -131,6 +131,13 @@ impl Elements {
         at
     }
 
+    /// Appends a comma that no element follows.
+    fn push_comma(&mut self) -> (u64, u64) {
+        let at = (self.ordinal, self.file.json_bytes() - self.member_start);
+        self.file.buffer().push(b',');
+        at
+    }
+
     fn reject(&self, (ordinal, offset): (u64, u64), fault: FaultKind) -> Reject {
         Reject {
             archive: self.file_name.clone(),
@@ -145,10 +152,6 @@ impl Elements {
     pub(crate) fn finish(mut self, end: Option<FaultKind>) -> Result<(String, u64, u64), GenerateError> {
         match end {
             Some(FaultKind::CutList) => {}
-            Some(FaultKind::TrailingComma) if !self.form.lines => {
-                self.file.buffer().push(b',');
-                self.close_list();
-            }
             _ => self.close_list(),
         }
         let json_bytes = self.file.json_bytes();
@@ -232,12 +235,12 @@ impl<'w> ArchiveWriter<'_, 'w> {
             tally.add(&record);
             last = Some(record);
         }
-        if self.archive.bad_end == Some(FaultKind::CutList)
-            && let Some(record) = last
-        {
-            let at = self.elements.push_half(&record, self.meta_is_object(&record));
-            self.rejects.push(self.elements.reject(at, FaultKind::CutList));
-        }
+        let at = match (self.archive.bad_end, last) {
+            (Some(FaultKind::CutList), Some(record)) => self.elements.push_half(&record, self.meta_is_object(&record)),
+            (Some(FaultKind::TrailingComma), _) => self.elements.push_comma(),
+            _ => return Ok(()),
+        };
+        self.rejects.extend(self.archive.bad_end.map(|kind| self.elements.reject(at, kind)));
         Ok(())
     }
 

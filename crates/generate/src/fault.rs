@@ -43,7 +43,7 @@ pub enum FaultKind {
     NoTime,
     /// A list element or line that is a number, a text, `null`, `true` or a list: one reject.
     NotObject,
-    /// A comma between the last record and the end of the list: nothing is lost, no reject.
+    /// A comma between the last record and the end of the list: no record is lost, the comma is one reject.
     TrailingComma,
     /// The last member ends in the middle of one more record: that record is one reject.
     CutList,

@@ -1,1 +1,25 @@
-//! placeholder
+//! The read side: SQL over one committed state of a store, the built-in views, and the monthly report.
+//!
+//! [`Session`] answers for queries: it gives DataFusion exactly the files of a [`keytrail_store::Snapshot`] (never a listing of a
+//! folder), skips those that a filter on `time` or `month` rules out, and refuses every statement that would write. [`views`] holds
+//! the SQL of `queries/views/`, [`report`] makes the monthly report from `queries/reports/`, [`output`] writes rows for people and
+//! machines.
+//!
+//! This crate never sees an archive: it knows no ZIP, no JSON records, and nothing of how rows came into the store.
+
+mod error;
+mod files;
+mod functions;
+pub mod output;
+mod pruning;
+pub mod report;
+mod session;
+mod tables;
+pub mod views;
+
+pub use error::QueryError;
+pub use session::{Session, SessionOptions, Statement, statements};
+pub use views::View;
+
+#[cfg(test)]
+mod tests;

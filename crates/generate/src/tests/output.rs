@@ -211,10 +211,16 @@ fn rejects_stand_where_they_are_said_to_stand() {
                 let time = value["time"].as_str().unwrap_or_default();
                 assert!(value["action"].is_string() && (time.is_empty() || time.contains("99:00")));
             }
+            "trailing_comma" => {
+                assert!(tail.trim_ascii_end().ends_with(b"]") && tail.len() < 8 && tail.starts_with(b","))
+            }
             _ => assert!(tail.starts_with(b"{") && element.next().unwrap().is_err()),
         }
         kinds.push(reject.fault.clone());
     }
     kinds.sort();
-    assert_eq!(kinds, ["broken_record", "cut_list", "missing_brace", "missing_quote", "no_time", "not_object"]);
+    assert_eq!(
+        kinds,
+        ["broken_record", "cut_list", "missing_brace", "missing_quote", "no_time", "not_object", "trailing_comma"]
+    );
 }

@@ -1,0 +1,114 @@
+//! One core: archive bytes in memory to Arrow batches, beside inflating alone and beside parsing with serde_json.
+//!
+//! Names are `decode/case/implementation`. Every iteration checks how many records came out.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a bench stops at the first surprise")]
+
+use std::hint::black_box;
+use std::io::Read;
+
+use arrow_array::RecordBatch;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use keytrail_benches::{Archives, Deflated};
+use keytrail_decode::{DecodeOptions, Decoder, Reject, Sink, SinkError};
+
+/// About 95 MB of JSON.
+const RECORDS: u64 = 200_000;
+/// Bytes handed to the decoder at a time, as ingest does.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Counts what comes out.
+#[derive(Default)]
+struct Count {
+    records: u64,
+}
+
+impl Sink for Count {
+    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+        self.records += batch.num_rows() as u64;
+        black_box(batch);
+        Ok(())
+    }
+
+    fn reject(&mut self, reject: Reject) -> Result<(), SinkError> {
+        panic!("generated records are good: {}", reject.reason)
+    }
+}
+
+fn decode(decoder: &mut Decoder, json: &mut dyn Read, chunk: &mut [u8]) -> u64 {
+    let mut count = Count::default();
+    loop {
+        let length = json.read(chunk).expect("good data");
+        if length == 0 {
+            break;
+        }
+        decoder.push(&chunk[..length], &mut count).expect("good data");
+    }
+    decoder.finish(&mut count).expect("good data");
+    count.records
+}
+
+fn inflate_only(group: &mut BenchmarkGroup<'_, criterion::measurement::WallTime>, members: &[Deflated], json_bytes: usize) {
+    group.bench_function("inflate/libdeflate", |bencher| {
+        let (mut decompressor, mut buffer) = (libdeflater::Decompressor::new(), Vec::new());
+        bencher.iter(|| {
+            let inflate = |member: &Deflated| member.inflate_whole(&mut decompressor, &mut buffer).expect("good data").len();
+            assert_eq!(members.iter().map(inflate).sum::<usize>(), json_bytes);
+        });
+    });
+    group.bench_function("inflate/zlib-rs", |bencher| {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        bencher.iter(|| {
+            let mut total = 0;
+            for member in members {
+                let mut stream = flate2::read::DeflateDecoder::new(member.bytes.as_slice());
+                loop {
+                    match stream.read(&mut chunk).expect("good data") {
+                        0 => break,
+                        count => total += count,
+                    }
+                }
+            }
+            assert_eq!(total, json_bytes);
+        });
+    });
+}
+
+fn benches(criterion: &mut Criterion) {
+    let archives = Archives::generate(RECORDS, 8);
+    let members = archives.deflated().expect("readable archives");
+    let json_bytes: usize = members.iter().map(|member| member.json_bytes).sum();
+    let mut group = criterion.benchmark_group("decode");
+    group.sample_size(10).throughput(Throughput::ElementsAndBytes { elements: RECORDS, bytes: json_bytes as u64 });
+    inflate_only(&mut group, &members, json_bytes);
+
+    let mut chunk = vec![0; CHUNK_BYTES];
+    group.bench_function("inflate+decode/keytrail", |bencher| {
+        let mut decoder = Decoder::new(DecodeOptions::default());
+        bencher.iter(|| {
+            let decoded = members.iter().map(|member| {
+                decode(&mut decoder, &mut flate2::read::DeflateDecoder::new(member.bytes.as_slice()), &mut chunk)
+            });
+            assert_eq!(decoded.sum::<u64>(), RECORDS);
+        });
+    });
+
+    let (mut decompressor, mut buffer) = (libdeflater::Decompressor::new(), Vec::new());
+    let json = members[0].inflate_whole(&mut decompressor, &mut buffer).expect("good data").to_vec();
+    let records = serde_json::from_slice::<Vec<serde_json::Value>>(&json).expect("a list").len() as u64;
+    group.throughput(Throughput::ElementsAndBytes { elements: records, bytes: json.len() as u64 });
+    group.bench_function("json/keytrail", |bencher| {
+        let mut decoder = Decoder::new(DecodeOptions::default());
+        bencher.iter(|| assert_eq!(decode(&mut decoder, &mut json.as_slice(), &mut chunk), records));
+    });
+    group.bench_function("json/serde_json-values", |bencher| {
+        bencher.iter(|| {
+            let values: Vec<serde_json::Value> = serde_json::from_slice(&json).expect("a list");
+            assert_eq!(values.len() as u64, records);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(decode_benches, benches);
+criterion_main!(decode_benches);

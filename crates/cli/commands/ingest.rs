@@ -1,0 +1,72 @@
+//! `keytrail ingest`.
+
+use std::time::{Duration, Instant};
+
+use keytrail_ingest::{IngestOptions, Limits, Summary};
+use serde_json::json;
+
+use crate::args::{IngestArgs, SummaryFormat};
+use crate::exit::Outcome;
+
+/// Reads the archives and tells the outcome.
+pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
+    let options = IngestOptions {
+        jobs: arguments.jobs,
+        memory_bytes: arguments.memory,
+        salvage: arguments.salvage,
+        limits: Limits {
+            max_record_bytes: usize::try_from(arguments.max_record_size).unwrap_or(usize::MAX),
+            max_member_bytes: arguments.max_member_size,
+            max_ratio: arguments.max_ratio,
+        },
+    };
+    let store = &arguments.store.store;
+    let mut on_wait = || eprintln!("keytrail: another run holds {}; waiting for it to end", store.display());
+    let started = Instant::now();
+    let summary = keytrail_ingest::ingest(&arguments.paths, store, &options, &mut on_wait)?;
+    let elapsed = started.elapsed();
+    for path in &summary.swept {
+        eprintln!("keytrail: swept {path}, left by a run that was stopped");
+    }
+    for notice in &summary.notices {
+        eprintln!("{notice}");
+    }
+    match arguments.format {
+        SummaryFormat::Json => println!("{}", as_json(&summary, elapsed)?),
+        SummaryFormat::Human => eprintln!("{}", in_words(&summary, elapsed, store)),
+    }
+    Ok(if summary.refused_input() { Outcome::RefusedInput } else { Outcome::Done })
+}
+
+fn as_json(summary: &Summary, elapsed: Duration) -> anyhow::Result<String> {
+    let mut object = serde_json::to_value(summary)?;
+    if let Some(members) = object.as_object_mut() {
+        members.insert("seconds".into(), json!(elapsed.as_secs_f64()));
+        members.insert("version".into(), json!(summary.store_version));
+    }
+    Ok(object.to_string())
+}
+
+fn in_words(summary: &Summary, elapsed: Duration, store: &std::path::Path) -> String {
+    let Summary { archives, records, bytes, .. } = summary;
+    let seconds = elapsed.as_secs_f64();
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    format!(
+        "archives: {} new, {} known, {} failed\n\
+         records:  {} read = {} stored + {} duplicates + {} rejected\n\
+         bytes:    {:.1} MB of archives, {:.1} MB of JSON, in {seconds:.2} s ({:.0} MB/s of JSON)\n\
+         store:    {}, version {}",
+        archives.new,
+        archives.known,
+        archives.failed,
+        records.read,
+        records.stored,
+        records.duplicates,
+        records.rejected,
+        megabytes(bytes.archives),
+        megabytes(bytes.json),
+        megabytes(bytes.json) / seconds.max(1e-9),
+        store.display(),
+        summary.store_version,
+    )
+}

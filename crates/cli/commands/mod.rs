@@ -1,0 +1,65 @@
+//! One module for each command: arguments in, the work done by the crate that knows it, words and data out.
+
+pub(crate) mod completions;
+pub(crate) mod export;
+pub(crate) mod generate;
+pub(crate) mod ingest;
+pub(crate) mod listing;
+pub(crate) mod report;
+mod shell;
+pub(crate) mod sql;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use keytrail_model::statuses::StatusCatalogue;
+use keytrail_query::{Session, SessionOptions};
+use keytrail_store::Store;
+
+use crate::args::EngineArgs;
+
+/// Opens the store for SQL, on a runtime of its own.
+fn open(arguments: &EngineArgs) -> anyhow::Result<(tokio::runtime::Runtime, Session)> {
+    let snapshot = Store::open(&arguments.store.store)?.snapshot()?;
+    let threads = arguments.jobs.map(std::num::NonZero::get);
+    let options = SessionOptions {
+        threads,
+        memory_bytes: arguments.memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        statuses: statuses(arguments.statuses.as_deref())?,
+    };
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        runtime.worker_threads(threads);
+    }
+    let runtime = runtime.enable_all().build().context("starting threads")?;
+    let session = runtime.block_on(Session::new(snapshot, options))?;
+    Ok((runtime, session))
+}
+
+fn statuses(overrides: Option<&Path>) -> anyhow::Result<StatusCatalogue> {
+    let builtin = StatusCatalogue::builtin()?;
+    let Some(path) = overrides else {
+        return Ok(builtin);
+    };
+    let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    builtin.with_overrides(file).with_context(|| path.display().to_string())
+}
+
+/// Writes data to a file, or to stdout where none is given.
+fn write_to(output: Option<&Path>, write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    match output {
+        None => {
+            let mut stdout = BufWriter::new(io::stdout());
+            write(&mut stdout)?;
+            Ok(stdout.flush()?)
+        }
+        Some(path) => {
+            let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
+            let mut file = BufWriter::new(file);
+            write(&mut file)?;
+            file.flush().with_context(|| format!("writing {}", path.display()))
+        }
+    }
+}

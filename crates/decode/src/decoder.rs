@@ -1,0 +1,187 @@
+//! The decoder: feeds the bytes of a member to the splitter they ask for, and keeps what a splitter could not finish yet.
+
+use crate::intake::{Intake, Records};
+use crate::lines::LineSplitter;
+use crate::list::ListSplitter;
+use crate::options::DecodeOptions;
+use crate::sink::{DecodeError, MemberSummary, Sink};
+use crate::text::{blanks, head, shown, tail};
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+/// Bytes that are joined to an unfinished record at first, to find its end: a few records long.
+const FIRST_JOINED_BYTES: usize = 4096;
+
+/// Turns the bytes of one member after the other into record batches and rejects.
+///
+/// Bytes may be cut into chunks anywhere: the outcome is the same. A member must be ended with [`Self::finish`] or given up with
+/// [`Self::reset`] before the next one starts. A decoder holds one unfinished record (see [`DecodeOptions::max_record_bytes`]) and one
+/// unfinished batch, and reuses its buffers from member to member.
+pub struct Decoder {
+    max_record_bytes: usize,
+    form: Form,
+    /// Bytes that the splitter has seen but not finished, or not seen because a sink failed.
+    unfinished: Vec<u8>,
+    /// Bytes of the member before `unfinished`.
+    passed: u64,
+    /// Bytes of the member so far.
+    bytes: u64,
+    failed: bool,
+    intake: Intake,
+}
+
+/// What is known of the member's form.
+enum Form {
+    /// Nothing; a BOM may come.
+    New,
+    /// Nothing; a BOM would be wrong.
+    Unknown,
+    List(ListSplitter),
+    Lines(LineSplitter),
+}
+
+impl Decoder {
+    /// A decoder for any number of members. Options beyond their bounds are brought to the nearest bound.
+    #[must_use]
+    pub fn new(options: DecodeOptions) -> Self {
+        let options = options.bounded();
+        Self {
+            max_record_bytes: options.max_record_bytes,
+            form: Form::New,
+            unfinished: Vec::new(),
+            passed: 0,
+            bytes: 0,
+            failed: false,
+            intake: Intake::new(options),
+        }
+    }
+
+    /// Takes the next bytes of the member.
+    ///
+    /// # Errors
+    /// [`DecodeError::NotRecords`] where the member is no export, [`DecodeError::Sink`] where the sink failed. Either ends the member: until
+    /// [`Self::reset`] or [`Self::finish`] is called, further bytes are refused with [`DecodeError::GivenUp`].
+    pub fn push(&mut self, chunk: &[u8], sink: &mut dyn Sink) -> Result<(), DecodeError> {
+        if self.failed {
+            return Err(DecodeError::GivenUp);
+        }
+        self.bytes += chunk.len() as u64;
+        let pushed = self.push_chunk(chunk, sink);
+        self.failed = pushed.is_err();
+        pushed
+    }
+
+    /// Ends the member: hands the last rows and rejects to the sink and returns the counts. The decoder is ready for the next member then,
+    /// also after an error.
+    ///
+    /// # Errors
+    /// [`DecodeError::Empty`] where the member held no text; [`DecodeError::GivenUp`] where it had failed before; else as [`Self::push`].
+    pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<MemberSummary, DecodeError> {
+        let summary = self.finish_member(sink);
+        self.reset();
+        summary
+    }
+
+    /// Gives up the member at hand, if any: its rows that no batch has taken out yet are dropped.
+    pub fn reset(&mut self) {
+        self.form = Form::New;
+        self.unfinished.clear();
+        self.passed = 0;
+        self.bytes = 0;
+        self.failed = false;
+        self.intake.reset();
+    }
+
+    fn finish_member(&mut self, sink: &mut dyn Sink) -> Result<MemberSummary, DecodeError> {
+        if self.failed {
+            return Err(DecodeError::GivenUp);
+        }
+        let unfinished = std::mem::take(&mut self.unfinished);
+        let advanced = self.advance(&unfinished, true, sink);
+        self.unfinished = unfinished;
+        advanced?;
+        if matches!(self.form, Form::New | Form::Unknown) {
+            return Err(DecodeError::Empty);
+        }
+        let counts = Records { intake: &mut self.intake, sink }.finish()?;
+        Ok(MemberSummary { bytes: self.bytes, ..counts })
+    }
+
+    fn push_chunk(&mut self, chunk: &[u8], sink: &mut dyn Sink) -> Result<(), DecodeError> {
+        let joined = self.join_unfinished(chunk, sink)?;
+        if self.unfinished.is_empty() {
+            let rest = tail(chunk, joined);
+            let consumed = self.advance(rest, false, sink)?;
+            self.unfinished.extend_from_slice(tail(rest, consumed));
+        }
+        Ok(())
+    }
+
+    /// Finishes the unfinished record with the first bytes of a chunk. Most of the chunk is then read where it lies, without a copy.
+    /// Returns how many bytes of the chunk need no further look: all, if the record is still unfinished.
+    fn join_unfinished(&mut self, chunk: &[u8], sink: &mut dyn Sink) -> Result<usize, DecodeError> {
+        let mut joined = 0;
+        let mut more = FIRST_JOINED_BYTES;
+        while joined < chunk.len() && !self.unfinished.is_empty() {
+            let old = self.unfinished.len();
+            self.unfinished.extend_from_slice(head(tail(chunk, joined), more));
+            let mut unfinished = std::mem::take(&mut self.unfinished);
+            let advanced = self.advance(&unfinished, false, sink);
+            if let Ok(consumed) = advanced {
+                if consumed >= old {
+                    joined += consumed - old;
+                    unfinished.clear();
+                } else {
+                    joined += unfinished.len() - old;
+                    unfinished.drain(..consumed);
+                }
+            }
+            self.unfinished = unfinished;
+            advanced?;
+            more *= 2;
+        }
+        Ok(joined)
+    }
+
+    /// Lets the splitter read a window of the member that starts behind the bytes passed; returns how many it consumed.
+    fn advance(&mut self, window: &[u8], ends_here: bool, sink: &mut dyn Sink) -> Result<usize, DecodeError> {
+        let mut at = 0;
+        if matches!(self.form, Form::New) {
+            let start = head(window, BOM.len());
+            if start.len() < BOM.len() && BOM.starts_with(start) && !ends_here {
+                return Ok(0);
+            }
+            at = if start == BOM { BOM.len() } else { 0 };
+            self.form = Form::Unknown;
+        }
+        if matches!(self.form, Form::Unknown) {
+            at += self.find_form(tail(window, at), self.passed + at as u64)?;
+        }
+        let rest = tail(window, at);
+        let base = self.passed + at as u64;
+        let mut records = Records { intake: &mut self.intake, sink };
+        at += match &mut self.form {
+            Form::New | Form::Unknown => 0,
+            Form::List(list) => list.advance(rest, base, ends_here, &mut records)?,
+            Form::Lines(lines) => lines.advance(rest, base, ends_here, &mut records)?,
+        };
+        self.passed += at as u64;
+        Ok(at)
+    }
+
+    /// Learns the form from the first byte that is not blank; returns how many bytes that took.
+    fn find_form(&mut self, start: &[u8], offset: u64) -> Result<usize, DecodeError> {
+        let gap = blanks(start);
+        match start.get(gap) {
+            None => Ok(gap),
+            Some(b'[') => {
+                self.form = Form::List(ListSplitter::new(self.max_record_bytes));
+                Ok(gap + 1)
+            }
+            Some(b'{') => {
+                self.form = Form::Lines(LineSplitter::new(self.max_record_bytes));
+                Ok(gap)
+            }
+            Some(&byte) => Err(DecodeError::NotRecords { offset: offset + gap as u64, found: shown(byte) }),
+        }
+    }
+}

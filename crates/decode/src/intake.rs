@@ -1,0 +1,119 @@
+//! Where the splitters hand over what they found: counts every record and reject once and passes them on.
+
+use crate::columns::Columns;
+use crate::options::DecodeOptions;
+use crate::row::{RecordReader, Refusal};
+use crate::sink::{DecodeError, MemberSummary, Reject, Sink};
+use crate::text::head;
+
+/// What became of a text that might be a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It was a record, good or bad, and is counted.
+    Settled,
+    /// Its brackets or quotes do not add up, so it is not known where the record ends; nothing was counted.
+    Broken,
+}
+
+/// The part of a decoder behind the splitters; lives from member to member.
+pub(crate) struct Intake {
+    options: DecodeOptions,
+    reader: RecordReader,
+    columns: Columns,
+    summary: MemberSummary,
+}
+
+/// An intake with the sink of the call at hand.
+pub(crate) struct Records<'a> {
+    pub(crate) intake: &'a mut Intake,
+    pub(crate) sink: &'a mut dyn Sink,
+}
+
+impl Intake {
+    pub(crate) fn new(options: DecodeOptions) -> Self {
+        Self {
+            options,
+            reader: RecordReader::new(options.max_depth),
+            columns: Columns::new(),
+            summary: MemberSummary::default(),
+        }
+    }
+
+    /// Drops rows and counts of the member at hand.
+    pub(crate) fn reset(&mut self) {
+        self.summary = MemberSummary::default();
+        if self.columns.rows() > 0 {
+            self.columns.clear();
+        }
+    }
+}
+
+impl Records<'_> {
+    /// Takes one record that starts at `offset`, if it is one.
+    pub(crate) fn record(&mut self, offset: u64, json: &[u8]) -> Result<Verdict, DecodeError> {
+        let ordinal = i64::try_from(self.intake.summary.read).unwrap_or(i64::MAX);
+        let reason = match self.intake.reader.read(json, ordinal, &mut self.intake.columns) {
+            Ok(()) => {
+                self.intake.summary.read += 1;
+                self.intake.summary.accepted += 1;
+                self.hand_out_full_batch()?;
+                return Ok(Verdict::Settled);
+            }
+            Err(Refusal::Json(fault)) if fault.broken => return Ok(Verdict::Broken),
+            Err(Refusal::Json(fault)) => fault.reason(offset),
+            Err(Refusal::Record(reason)) => format!("{reason} in the record at byte {offset}"),
+        };
+        self.reject(offset, reason, json.to_vec())?;
+        Ok(Verdict::Settled)
+    }
+
+    /// Sets aside what is no record. `raw` is cut at the longest record's length.
+    pub(crate) fn reject(&mut self, offset: u64, reason: String, mut raw: Vec<u8>) -> Result<(), DecodeError> {
+        raw.truncate(self.intake.options.max_record_bytes);
+        let ordinal = self.intake.summary.read;
+        self.intake.summary.read += 1;
+        self.intake.summary.rejected += 1;
+        Ok(self.sink.reject(Reject { ordinal, offset, reason, raw })?)
+    }
+
+    /// Why a text that starts at `offset` is no record. For texts that are known to be none.
+    pub(crate) fn reason(&mut self, offset: u64, json: &[u8]) -> String {
+        match self.intake.reader.fault(json) {
+            Some(fault) => fault.reason(offset),
+            None => format!("expected a record, found other JSON at byte {offset}"),
+        }
+    }
+
+    /// What kind of value a text is, for messages.
+    pub(crate) fn kind(&mut self, json: &[u8]) -> String {
+        match self.intake.reader.kind(json) {
+            Ok(kind) => kind.to_owned(),
+            Err(_) => format!("'{}'", head(json, 20).escape_ascii()),
+        }
+    }
+
+    /// Whether no continuation can make a record of a text.
+    pub(crate) fn is_broken_start(&mut self, json: &[u8]) -> bool {
+        self.intake.reader.fault(json).is_some_and(|fault| fault.broken && !fault.cut)
+    }
+
+    /// Hands out the last rows and the counts of the member.
+    pub(crate) fn finish(&mut self) -> Result<MemberSummary, DecodeError> {
+        self.hand_out_batch()?;
+        Ok(std::mem::take(&mut self.intake.summary))
+    }
+
+    fn hand_out_full_batch(&mut self) -> Result<(), DecodeError> {
+        let Intake { options, columns, .. } = &*self.intake;
+        let full = columns.rows() >= options.batch_rows || columns.text_bytes() >= options.batch_bytes;
+        if full { self.hand_out_batch() } else { Ok(()) }
+    }
+
+    fn hand_out_batch(&mut self) -> Result<(), DecodeError> {
+        if self.intake.columns.rows() > 0 {
+            let batch = self.intake.columns.take_batch()?;
+            self.sink.batch(batch)?;
+        }
+        Ok(())
+    }
+}

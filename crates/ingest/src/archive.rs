@@ -1,0 +1,367 @@
+//! One archive from its file to the staging area, with the books of what was found in it.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{BinaryBuilder, Int64Builder, RecordBatch, StringBuilder};
+use keytrail_decode::{DecodeError, DecodeOptions, Decoder, MemberSummary, Reject, Sink, SinkError};
+use keytrail_model::schema;
+
+use crate::container::{self, Container, Members};
+use crate::digest::FileDigest;
+use crate::error::IngestError;
+use crate::options::Limits;
+use crate::staging::{Block, StagedBatch, StagingWriter};
+
+/// Bytes of a member handed to the decoder at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+/// Bytes of rejects held before they are staged.
+const REJECTS_BYTES_MAX: usize = 1 << 20;
+
+/// An archive to decode.
+#[derive(Debug, Clone)]
+pub(crate) struct Archive {
+    pub(crate) path: PathBuf,
+    pub(crate) digest: FileDigest,
+}
+
+/// What was found in an archive. Its records lie in the staging area.
+#[derive(Debug, Default)]
+pub(crate) struct DecodedArchive {
+    pub(crate) container: Option<Container>,
+    /// Names of the members, damaged ones included.
+    pub(crate) members: Vec<String>,
+    /// Records, in order of member and ordinal.
+    pub(crate) batches: Vec<StagedBatch>,
+    /// Rejects, in the same order, in the schema of `rejects`.
+    pub(crate) rejects: Vec<Block>,
+    pub(crate) accepted: u64,
+    pub(crate) rejected: u64,
+    pub(crate) json_bytes: u64,
+    /// Earliest and latest time of a record.
+    pub(crate) times: Option<(i64, i64)>,
+    /// Why the archive is damaged, a text for each fault.
+    pub(crate) faults: Vec<String>,
+    /// What is odd about it and loses nothing.
+    pub(crate) notes: Vec<String>,
+    /// Where and why its first record was rejected.
+    pub(crate) first_reject: Option<String>,
+}
+
+/// Decodes archives, one after the other, with buffers that are used again.
+pub(crate) struct Worker {
+    decoder: Decoder,
+    chunk: Vec<u8>,
+    staging: StagingWriter,
+    limits: Limits,
+    salvage: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(staging: StagingWriter, limits: Limits, salvage: bool) -> Self {
+        let options = DecodeOptions { max_record_bytes: limits.max_record_bytes, ..DecodeOptions::default() };
+        Self { decoder: Decoder::new(options), chunk: vec![0; CHUNK_BYTES], staging, limits, salvage }
+    }
+
+    /// Decodes an archive. Damage is part of the result; an error is a fault of this machine.
+    pub(crate) fn decode(&mut self, archive: &Archive) -> Result<DecodedArchive, IngestError> {
+        let salvage = self.salvage;
+        let mut visit = ArchiveVisit { worker: self, archive, decoded: DecodedArchive::default() };
+        let container = container::visit(&archive.path, salvage, &mut visit)?;
+        let mut decoded = visit.decoded;
+        decoded.container = container;
+        if !archive.digest.is_current(&archive.path) {
+            // Nothing of it can be filed under its hash.
+            decoded = DecodedArchive {
+                container,
+                faults: vec!["the file changed while it was read".into()],
+                ..DecodedArchive::default()
+            };
+        }
+        Ok(decoded)
+    }
+}
+
+/// One archive being visited.
+struct ArchiveVisit<'a> {
+    worker: &'a mut Worker,
+    archive: &'a Archive,
+    decoded: DecodedArchive,
+}
+
+impl Members for ArchiveVisit<'_> {
+    type Stop = IngestError;
+
+    fn member(&mut self, name: &str, content: &mut dyn Read) -> Result<(), IngestError> {
+        let member = self.add_member(name);
+        let mut sink = MemberSink::new(self.worker, &self.archive.digest.sha256, name, member, self.decoded.accepted);
+        let outcome = sink.read(content, self.decoded.json_bytes, self.archive.digest.bytes);
+        let (summary, fault) = match outcome {
+            Ok(summary) => (summary, None),
+            Err(MemberEnd::Stop(error)) => return Err(*error),
+            Err(MemberEnd::Damaged { summary, fault }) => (summary, Some(fault)),
+        };
+        let MemberSink { out: StagingSink { batches, rejects, first_reject, .. }, bytes, .. } = sink;
+        self.decoded.json_bytes += bytes;
+        if let Some(fault) = fault {
+            self.decoded.faults.push(format!("member {name:?}: {fault}"));
+            if !self.worker.salvage {
+                return Ok(());
+            }
+        }
+        self.keep(&summary, batches, rejects, first_reject);
+        Ok(())
+    }
+
+    fn damaged(&mut self, name: Option<&str>, reason: String) {
+        match name {
+            Some(name) => {
+                self.add_member(name);
+                self.decoded.faults.push(format!("member {name:?}: {reason}"));
+            }
+            None => self.decoded.faults.push(reason),
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        self.decoded.notes.push(note);
+    }
+}
+
+impl ArchiveVisit<'_> {
+    fn add_member(&mut self, name: &str) -> u32 {
+        self.decoded.members.push(name.to_owned());
+        u32::try_from(self.decoded.members.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn keep(
+        &mut self,
+        summary: &MemberSummary,
+        batches: Vec<StagedBatch>,
+        rejects: Vec<Block>,
+        first_reject: Option<String>,
+    ) {
+        let decoded = &mut self.decoded;
+        for &(earliest, latest) in batches.iter().map(|batch| &batch.times) {
+            let (first, last) = decoded.times.unwrap_or((earliest, latest));
+            decoded.times = Some((first.min(earliest), last.max(latest)));
+        }
+        decoded.accepted += summary.accepted;
+        decoded.rejected += summary.rejected;
+        decoded.batches.extend(batches);
+        decoded.rejects.extend(rejects);
+        if summary.accepted == 0 && summary.rejected > 0 {
+            let member = decoded.members.last().cloned().unwrap_or_default();
+            let first = first_reject.clone().unwrap_or_default();
+            decoded.faults.push(format!("member {member:?}: holds no usable record; first reject: {first}"));
+        }
+        decoded.first_reject = decoded.first_reject.take().or(first_reject);
+    }
+}
+
+/// How a member ended, if not well.
+enum MemberEnd {
+    /// This machine failed.
+    Stop(Box<IngestError>),
+    /// The member is damaged; the summary counts what came before.
+    Damaged { summary: MemberSummary, fault: String },
+}
+
+/// Takes the records of one member out of the decoder and into staging.
+struct MemberSink<'a> {
+    decoder: &'a mut Decoder,
+    chunk: &'a mut Vec<u8>,
+    limits: &'a Limits,
+    out: StagingSink<'a>,
+    bytes: u64,
+}
+
+/// The part of a [`MemberSink`] that the decoder calls back.
+struct StagingSink<'a> {
+    staging: &'a mut StagingWriter,
+    archive: &'a str,
+    name: &'a str,
+    member: u32,
+    next_row: u64,
+    batches: Vec<StagedBatch>,
+    rejects: Vec<Block>,
+    pending: PendingRejects,
+    first_reject: Option<String>,
+    error: Option<IngestError>,
+}
+
+impl<'a> MemberSink<'a> {
+    fn new(worker: &'a mut Worker, archive: &'a str, name: &'a str, member: u32, next_row: u64) -> Self {
+        let Worker { decoder, chunk, staging, limits, .. } = worker;
+        let out = StagingSink {
+            staging,
+            archive,
+            name,
+            member,
+            next_row,
+            batches: Vec::new(),
+            rejects: Vec::new(),
+            pending: PendingRejects::default(),
+            first_reject: None,
+            error: None,
+        };
+        Self { decoder, chunk, limits, out, bytes: 0 }
+    }
+
+    fn read(
+        &mut self,
+        content: &mut dyn Read,
+        bytes_before: u64,
+        archive_bytes: u64,
+    ) -> Result<MemberSummary, MemberEnd> {
+        let fault = self.read_to_end(content, bytes_before, archive_bytes)?;
+        // The end of what could be read is the end of the member for the decoder: a record cut by damage becomes a reject.
+        let summary = match self.decoder.finish(&mut self.out) {
+            Ok(summary) => summary,
+            Err(error) => return self.end_of_decoding(&error, fault),
+        };
+        self.out.flush_rejects().map_err(|error| MemberEnd::Stop(Box::new(error)))?;
+        match fault {
+            None => Ok(summary),
+            Some(fault) => Err(MemberEnd::Damaged { summary, fault }),
+        }
+    }
+
+    /// Feeds the decoder until the content ends or is found damaged; tells the damage.
+    fn read_to_end(
+        &mut self,
+        content: &mut dyn Read,
+        bytes_before: u64,
+        archive_bytes: u64,
+    ) -> Result<Option<String>, MemberEnd> {
+        loop {
+            let count = match content.read(self.chunk) {
+                Ok(0) => return Ok(None),
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Ok(Some(format!("after {} bytes of JSON: {}", self.bytes, describe(&error)))),
+            };
+            self.bytes += count as u64;
+            if let Some(fault) = over_limits(self.limits, self.bytes, bytes_before + self.bytes, archive_bytes) {
+                return Ok(Some(fault));
+            }
+            let chunk = self.chunk.get(..count).unwrap_or_default();
+            if let Err(error) = self.decoder.push(chunk, &mut self.out) {
+                return self.end_of_decoding(&error, None);
+            }
+        }
+    }
+
+    /// The decoder gave up: the member is no list of records, or staging failed.
+    fn end_of_decoding<T>(&mut self, error: &DecodeError, fault: Option<String>) -> Result<T, MemberEnd> {
+        self.decoder.reset();
+        if let Some(error) = self.out.error.take() {
+            return Err(MemberEnd::Stop(Box::new(error)));
+        }
+        Err(MemberEnd::Damaged { summary: MemberSummary::default(), fault: fault.unwrap_or_else(|| error.to_string()) })
+    }
+}
+
+fn over_limits(limits: &Limits, member_bytes: u64, inflated: u64, archive_bytes: u64) -> Option<String> {
+    if member_bytes > limits.max_member_bytes {
+        return Some(format!("more than {} bytes of JSON, the limit for a member", limits.max_member_bytes));
+    }
+    let ratio = inflated / archive_bytes.max(1);
+    (inflated > Limits::RATIO_FREE_BYTES && ratio > limits.max_ratio)
+        .then(|| format!("inflates {ratio} times, the limit is {}: looks like a bomb", limits.max_ratio))
+}
+
+fn describe(error: &std::io::Error) -> String {
+    match (error.kind(), error.to_string()) {
+        (std::io::ErrorKind::InvalidData, text) if text == "Invalid checksum" => "CRC-32 of the member is wrong".into(),
+        (std::io::ErrorKind::UnexpectedEof, text) if !text.starts_with("cut:") => {
+            format!("cut: the compressed data ends too early ({text})")
+        }
+        (_, text) => text,
+    }
+}
+
+impl Sink for StagingSink<'_> {
+    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+        let staged = self.staging.append_records(&batch, self.member, self.next_row);
+        let staged = self.noted(staged)?;
+        self.next_row += u64::from(staged.rows);
+        self.batches.push(staged);
+        Ok(())
+    }
+
+    fn reject(&mut self, reject: Reject) -> Result<(), SinkError> {
+        if self.first_reject.is_none() {
+            let Reject { ordinal, offset, reason, .. } = &reject;
+            self.first_reject = Some(format!("member {:?}, record {ordinal}, byte {offset}: {reason}", self.name));
+        }
+        self.pending.push(self.archive, self.name, &reject);
+        if self.pending.bytes >= REJECTS_BYTES_MAX {
+            let flushed = self.flush_rejects();
+            self.noted(flushed)?;
+        }
+        Ok(())
+    }
+}
+
+impl StagingSink<'_> {
+    /// Keeps an error of ours while the decoder unwinds.
+    fn noted<T>(&mut self, result: Result<T, IngestError>) -> Result<T, SinkError> {
+        result.map_err(|error| {
+            let message = error.to_string();
+            self.error = Some(error);
+            SinkError::new(message)
+        })
+    }
+
+    fn flush_rejects(&mut self) -> Result<(), IngestError> {
+        if self.pending.bytes > 0 {
+            let batch = self.pending.finish()?;
+            self.rejects.push(self.staging.append(&batch)?);
+        }
+        Ok(())
+    }
+}
+
+/// Rejects on their way to staging, as columns of `rejects`.
+#[derive(Default)]
+struct PendingRejects {
+    archive: StringBuilder,
+    member: StringBuilder,
+    ordinal: Int64Builder,
+    offset: Int64Builder,
+    reason: StringBuilder,
+    raw: BinaryBuilder,
+    bytes: usize,
+}
+
+impl PendingRejects {
+    fn push(&mut self, archive: &str, member: &str, reject: &Reject) {
+        self.archive.append_value(archive);
+        self.member.append_value(member);
+        self.ordinal.append_value(i64::try_from(reject.ordinal).unwrap_or(i64::MAX));
+        self.offset.append_value(i64::try_from(reject.offset).unwrap_or(i64::MAX));
+        self.reason.append_value(&reject.reason);
+        self.raw.append_value(&reject.raw);
+        self.bytes += archive.len() + member.len() + reject.reason.len() + reject.raw.len() + 16;
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch, IngestError> {
+        self.bytes = 0;
+        let columns: Vec<arrow::array::ArrayRef> = vec![
+            Arc::new(self.archive.finish()),
+            Arc::new(self.member.finish()),
+            Arc::new(self.ordinal.finish()),
+            Arc::new(self.offset.finish()),
+            Arc::new(self.reason.finish()),
+            Arc::new(self.raw.finish()),
+        ];
+        Ok(RecordBatch::try_new(schema::rejects_schema(), columns)?)
+    }
+}
+
+/// A path for messages and for the ledger.
+pub(crate) fn display(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,95 @@
+//! A ZIP file whose directory is gone (a download that stopped): the members are found by their local headers, front to back.
+//!
+//! Only for salvage. A local header may leave sizes and CRC to a descriptor behind the data, so nothing is checked here but what
+//! DEFLATE itself notices; the archive is filed as salvaged.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::bufread::DeflateDecoder;
+
+use super::{Members, READ_AHEAD_BYTES};
+
+const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
+const DESCRIPTOR: [u8; 4] = *b"PK\x07\x08";
+const FLAG_ENCRYPTED: u16 = 1;
+const FLAG_DESCRIPTOR: u16 = 1 << 3;
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
+
+/// The part of a local header that finds the data.
+struct LocalHeader {
+    flags: u16,
+    method: u16,
+    compressed_bytes: u64,
+    name: String,
+}
+
+/// Visits what members can be found, until something is no local header.
+pub(super) fn visit_zip_without_directory<M: Members>(path: &Path, members: &mut M) -> Result<(), M::Stop> {
+    let Ok(file) = File::open(path) else {
+        return Ok(());
+    };
+    let mut reader = BufReader::with_capacity(READ_AHEAD_BYTES, file);
+    while let Ok(Some(header)) = next_header(&mut reader) {
+        if header.flags & FLAG_ENCRYPTED != 0 {
+            members.damaged(Some(&header.name), "encrypted: expected plain content".into());
+            return Ok(());
+        }
+        if header.name.ends_with('/') {
+            continue;
+        }
+        match header.method {
+            DEFLATED => {
+                let mut content = DeflateDecoder::new(reader);
+                members.member(&header.name, &mut content)?;
+                reader = content.into_inner();
+            }
+            STORED if header.flags & FLAG_DESCRIPTOR == 0 => {
+                members.member(&header.name, &mut reader.by_ref().take(header.compressed_bytes))?;
+            }
+            method => {
+                members.damaged(Some(&header.name), format!("method {method} cannot be salvaged"));
+                return Ok(());
+            }
+        }
+        if skip_descriptor(&mut reader).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn next_header(reader: &mut impl Read) -> io::Result<Option<LocalHeader>> {
+    let mut bytes = [0; 30];
+    reader.read_exact(&mut bytes)?;
+    let (signature, fields) = bytes.split_at(4);
+    if signature != LOCAL_HEADER {
+        return Ok(None);
+    }
+    let field = |at: usize| match fields.get(at..at + 2) {
+        Some(&[low, high]) => u16::from_le_bytes([low, high]),
+        _ => 0,
+    };
+    let compressed_bytes = u64::from(field(14)) | u64::from(field(16)) << 16;
+    let mut name = vec![0; usize::from(field(22))];
+    reader.read_exact(&mut name)?;
+    io::copy(&mut reader.take(u64::from(field(24))), &mut io::sink())?;
+    let name = String::from_utf8_lossy(&name).into_owned();
+    Ok(Some(LocalHeader { flags: field(2), method: field(4), compressed_bytes, name }))
+}
+
+/// Steps over a data descriptor (with its usual signature; 32-bit or 64-bit sizes), if there is one.
+fn skip_descriptor(reader: &mut BufReader<impl Read>) -> io::Result<()> {
+    if !reader.fill_buf()?.starts_with(&DESCRIPTOR) {
+        return Ok(());
+    }
+    // CRC and two sizes of 4 or 8 bytes: whichever is followed by another header.
+    let mut descriptor = [0; 16];
+    reader.read_exact(&mut descriptor)?;
+    if !reader.fill_buf()?.starts_with(b"PK") {
+        reader.read_exact(descriptor.get_mut(..8).unwrap_or_default())?;
+    }
+    Ok(())
+}

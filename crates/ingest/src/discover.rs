@@ -1,0 +1,128 @@
+//! Which files a run looks at: files, folders (with all below them) and patterns, in a fixed order.
+//!
+//! What a file is gets decided by its content, later. Here only what is certainly no archive is passed over inside folders:
+//! hidden files, `__MACOSX`, the store itself, and the side file `X.request.json` of an archive `X`. A file that is named on the
+//! command line is always looked at.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use walkdir::{DirEntry, WalkDir};
+
+use crate::error::IngestError;
+
+/// Ending of the side file that holds the request an archive was exported with.
+const REQUEST_SUFFIX: &str = ".request.json";
+
+/// Lists the files under the given paths, each once, sorted by path.
+///
+/// # Errors
+/// A path is missing, a pattern cannot be read or matches nothing, or a folder cannot be listed.
+pub fn discover(paths: &[PathBuf], store: &Path) -> Result<Vec<PathBuf>, IngestError> {
+    let store = store.canonicalize().ok();
+    // The same file under two spellings counts once; the first spelling in order is kept.
+    let mut found = BTreeMap::new();
+    let mut add = |path: PathBuf| {
+        let place = path.canonicalize().unwrap_or_else(|_| path.clone());
+        found.entry(place).or_insert(path);
+    };
+    for path in paths {
+        for root in expand(path)? {
+            if root.is_dir() {
+                walk(&root, store.as_deref(), &mut add)?;
+            } else {
+                add(root);
+            }
+        }
+    }
+    if found.is_empty() {
+        let paths = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        return Err(IngestError::NothingFound { paths });
+    }
+    let mut files: Vec<PathBuf> = found.into_values().collect();
+    files.sort();
+    Ok(files)
+}
+
+fn expand(path: &Path) -> Result<Vec<PathBuf>, IngestError> {
+    if path.exists() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let not_found = || IngestError::NotFound { path: path.to_path_buf() };
+    let pattern = path.to_str().filter(|text| text.contains(['*', '?', '['])).ok_or_else(not_found)?;
+    let bad = |message: String| IngestError::Pattern { pattern: pattern.into(), message };
+    let matches = glob::glob(pattern).map_err(|error| bad(error.to_string()))?;
+    let matches = matches.map(|entry| entry.map_err(|error| bad(error.to_string()))).collect::<Result<Vec<_>, _>>()?;
+    if matches.is_empty() { Err(not_found()) } else { Ok(matches) }
+}
+
+fn walk(root: &Path, store: Option<&Path>, add: &mut impl FnMut(PathBuf)) -> Result<(), IngestError> {
+    let entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
+    for entry in entries.filter_entry(|entry| entry.depth() == 0 || is_wanted(entry, store)) {
+        let entry = entry.map_err(|error| IngestError::Io {
+            action: "listing",
+            path: error.path().unwrap_or(root).to_path_buf(),
+            source: error.into(),
+        })?;
+        if entry.file_type().is_file() && !is_request_of_an_archive(entry.path()) {
+            add(entry.into_path());
+        }
+    }
+    Ok(())
+}
+
+fn is_wanted(entry: &DirEntry, store: Option<&Path>) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    let is_store = || entry.file_type().is_dir() && entry.path().canonicalize().ok().as_deref() == store;
+    !name.starts_with('.') && name != "__MACOSX" && (store.is_none() || !is_store())
+}
+
+fn is_request_of_an_archive(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    name.strip_suffix(REQUEST_SUFFIX).is_some_and(|archive| !archive.is_empty() && path.with_file_name(archive).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn tree(files: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+        root
+    }
+
+    fn names(root: &Path, paths: &[&str]) -> Vec<String> {
+        let paths: Vec<PathBuf> = paths.iter().map(|path| root.join(path)).collect();
+        let found = discover(&paths, &root.join("store")).unwrap();
+        found.iter().map(|path| path.strip_prefix(root).unwrap().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn folders_files_and_patterns() {
+        let root = tree(&[
+            "a/2.zip", "a/1.zip", "a/b/3.gz", "a/.hidden", "a/__MACOSX/x", "a/1.zip.request.json", "a/x.request.json",
+            "store/events/f.parquet", "c d.json",
+        ]);
+        let root = root.path();
+        assert_eq!(names(root, &["a"]), ["a/1.zip", "a/2.zip", "a/b/3.gz", "a/x.request.json"]);
+        assert_eq!(names(root, &["a/*.zip", "a/1.zip", "./a/1.zip"]), ["a/1.zip", "a/2.zip"]);
+        assert_eq!(names(root, &["a/.hidden"]), ["a/.hidden"]);
+        assert_eq!(names(root, &["."]).len(), 5, "the store inside the folder is passed over");
+        assert_eq!(names(root, &["*"]).len(), 7, "a store that is named is looked at");
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        let root = tree(&["a/.hidden"]);
+        for path in ["nothing", "a/*.zip", "a/[", "a"] {
+            assert!(discover(&[root.path().join(path)], &root.path().join("store")).is_err(), "{path}");
+        }
+    }
+}

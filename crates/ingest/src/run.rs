@@ -1,0 +1,257 @@
+//! One ingest run from its paths to its commit, and the books of it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use keytrail_model::ledger::{ArchiveStatus, LedgerRow, RecordCounts};
+use keytrail_store::{RunCommit, Writer};
+use rayon::prelude::*;
+
+use crate::archive::{Archive, DecodedArchive, Worker, display};
+use crate::dedupe;
+use crate::digest::FileDigest;
+use crate::discover::discover;
+use crate::error::IngestError;
+use crate::options::IngestOptions;
+use crate::plan;
+use crate::staging::StagingWriter;
+use crate::summary::{Notice, Summary};
+use crate::write::{self, RowsWritten, Source};
+
+/// Ingests the archives under the given paths into the store, which is made if it is not there.
+///
+/// All or nothing: either one commit holds everything new, or the store is as before. Calls `on_wait` once if another run holds the
+/// store. Archives that the store has as stored or salvaged are skipped after hashing; those that failed before are tried again.
+///
+/// # Errors
+/// A path is missing, or this machine or the store fails. A damaged archive is no error: see [`Summary::notices`].
+pub fn ingest(
+    paths: &[PathBuf],
+    store: &Path,
+    options: &IngestOptions,
+    on_wait: &mut dyn FnMut(),
+) -> Result<Summary, IngestError> {
+    let threads = options.jobs.map_or(0, std::num::NonZero::get);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let files = discover(paths, store)?;
+    let mut writer = Writer::open(store, on_wait)?;
+    let mut run = Run { options, summary: Summary::default(), known: HashMap::new(), now: now() };
+    run.summary.swept = writer.swept().to_vec();
+    run.known = writer.snapshot().ledger()?.into_iter().map(|row| (row.archive.clone(), row)).collect();
+    let archives = run.select(pool.install(|| digest_all(files)));
+    if !archives.is_empty() {
+        pool.install(|| run.convert(archives, &mut writer))?;
+    }
+    run.summary.store_version = writer.snapshot().version();
+    run.summary.notices.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(run.summary)
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
+
+fn digest_all(files: Vec<PathBuf>) -> Vec<(PathBuf, std::io::Result<FileDigest>)> {
+    files.into_par_iter().with_max_len(1).map(|path| (FileDigest::of(&path), path)).map(|(d, path)| (path, d)).collect()
+}
+
+/// The state of a run.
+struct Run<'a> {
+    options: &'a IngestOptions,
+    summary: Summary,
+    /// Latest ledger row of each archive that the store has seen.
+    known: HashMap<String, LedgerRow>,
+    /// The one moment that all rows of this run carry.
+    now: i64,
+}
+
+impl Run<'_> {
+    /// The archives to decode: each content once, none that the store has.
+    fn select(&mut self, digests: Vec<(PathBuf, std::io::Result<FileDigest>)>) -> Vec<Archive> {
+        let mut selected: Vec<Archive> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for (path, digest) in digests {
+            match digest {
+                Err(error) => {
+                    let reason = format!("cannot be read: {error}");
+                    self.summary.archives.failed += 1;
+                    self.summary.notices.push(Notice { path, kind: "failed", reason, records: RecordCounts::default() });
+                }
+                Ok(digest) => {
+                    let known = self.known.get(&digest.sha256).is_some_and(|row| row.status != ArchiveStatus::Failed);
+                    if known || !seen.insert(digest.sha256.clone()) {
+                        self.summary.archives.known += 1;
+                    } else {
+                        selected.push(Archive { path, digest });
+                    }
+                }
+            }
+        }
+        selected
+    }
+
+    /// Decodes, removes duplicates, writes, balances and commits.
+    fn convert(&mut self, archives: Vec<Archive>, writer: &mut Writer) -> Result<(), IngestError> {
+        let made = tempfile::tempdir_in(writer.staging_dir()).map_err(IngestError::io("staging in", writer.staging_dir()))?;
+        let staging = made.path();
+        // Drawn anew for each run: see `Identifier`. It decides nothing that is stored.
+        let seed = RandomState::new().hash_one(self.now);
+        let (archives, decoded) = decode_all(archives, staging, seed, self.options)?;
+        let duplicates = dedupe::resolve(&decoded, writer.snapshot(), staging, seed, self.options.memory_bytes)?;
+        let files = plan::plan(&decoded, &duplicates);
+        let source = Source { archives: &archives, decoded: &decoded, duplicates: &duplicates, staging };
+        let (files, written) = write::write_events(&source, &files)?;
+        let run = writer.next_run(&mut archives.iter().map(|archive| archive.digest.sha256.as_str()));
+        let outcomes = archives.iter().zip(&decoded).enumerate().map(|(index, (archive, decoded))| {
+            self.balance(index, archive, decoded, &source, &written, &run)
+        });
+        let outcomes: Vec<Outcome> = outcomes.collect::<Result<_, _>>()?;
+        for (outcome, decoded) in outcomes.iter().zip(&decoded) {
+            self.summarise(outcome, decoded);
+        }
+        let mut records = RecordCounts::default();
+        outcomes.iter().filter(|outcome| outcome.is_news).for_each(|outcome| records += outcome.counts);
+        let rejects = outcomes.iter().zip(&decoded).filter(|(outcome, _)| outcome.is_news);
+        let rejects = write::write_rejects(staging, rejects.flat_map(|(_, decoded)| decoded.rejects.iter().copied()))?;
+        let ledger: Vec<LedgerRow> = outcomes.into_iter().filter(|o| o.is_news).map(|outcome| outcome.row).collect();
+        if ledger.is_empty() {
+            return Ok(());
+        }
+        let options = serde_json::to_value(self.options).unwrap_or_default();
+        writer.commit(RunCommit { run, committed_at: self.now, options, records, files, ledger, rejects })?;
+        Ok(())
+    }
+
+    /// The books of one archive, checked: every record read went somewhere.
+    fn balance(
+        &self,
+        index: usize,
+        archive: &Archive,
+        decoded: &DecodedArchive,
+        source: &Source<'_>,
+        written: &RowsWritten,
+        run: &str,
+    ) -> Result<Outcome, IngestError> {
+        // Three independent counts: what the decoder read, what the duplicate check marked, what the writers wrote.
+        let counts = RecordCounts {
+            read: decoded.accepted + decoded.rejected,
+            stored: written.of(index),
+            duplicates: source.duplicates.count(index, 0..decoded.accepted),
+            rejected: decoded.rejected,
+        };
+        if !counts.conserved() {
+            let RecordCounts { read, stored, duplicates, rejected } = counts;
+            let archive = archive.digest.sha256.clone();
+            return Err(IngestError::NotConserved { archive, read, stored, duplicates, rejected });
+        }
+        let before = self.known.get(&archive.digest.sha256);
+        let row = self.ledger_row(archive, decoded, counts, before, run);
+        let is_news = before.is_none_or(|before| !same_outcome(before, &row));
+        Ok(Outcome { row, counts, is_news, path: archive.path.clone() })
+    }
+
+    fn ledger_row(
+        &self,
+        archive: &Archive,
+        decoded: &DecodedArchive,
+        counts: RecordCounts,
+        before: Option<&LedgerRow>,
+        run: &str,
+    ) -> LedgerRow {
+        // An archive that is tried again finds the rows it gave before as duplicates; they are still its rows.
+        let own_rows = before.map_or(0, |row| row.records.stored);
+        let records = RecordCounts {
+            stored: counts.stored + own_rows,
+            duplicates: counts.duplicates.saturating_sub(own_rows),
+            ..counts
+        };
+        let status = match (decoded.faults.is_empty(), self.options.salvage && decoded.accepted > 0) {
+            (true, _) => ArchiveStatus::Stored,
+            (false, true) => ArchiveStatus::Salvaged,
+            (false, false) => ArchiveStatus::Failed,
+        };
+        LedgerRow {
+            archive: archive.digest.sha256.clone(),
+            path: display(&archive.path),
+            container: decoded.container.map(|container| container.as_str().to_owned()),
+            status,
+            reason: decoded.faults.first().or(decoded.notes.first()).cloned(),
+            bytes: archive.digest.bytes,
+            json_bytes: decoded.json_bytes,
+            members: decoded.members.len() as u64,
+            records,
+            first_time: decoded.times.map(|(first, _)| first),
+            last_time: decoded.times.map(|(_, last)| last),
+            run: run.to_owned(),
+            ingested_at: self.now,
+        }
+    }
+
+    fn summarise(&mut self, outcome: &Outcome, decoded: &DecodedArchive) {
+        let summary = &mut self.summary;
+        match outcome.row.status {
+            ArchiveStatus::Failed => summary.archives.failed += 1,
+            ArchiveStatus::Stored | ArchiveStatus::Salvaged => summary.archives.new += 1,
+        }
+        summary.records += outcome.counts;
+        summary.bytes.archives += outcome.row.bytes;
+        summary.bytes.json += outcome.row.json_bytes;
+        let mut notice = |kind, reason: &str| {
+            let notice = Notice { path: outcome.path.clone(), kind, reason: reason.to_owned(), records: outcome.counts };
+            summary.notices.push(notice);
+        };
+        let kind = if outcome.row.status == ArchiveStatus::Salvaged { "salvaged" } else { "failed" };
+        decoded.faults.iter().for_each(|fault| notice(kind, fault));
+        decoded.notes.iter().for_each(|note| notice("note", note));
+        if let (Some(reject), true) = (&decoded.first_reject, decoded.faults.is_empty()) {
+            notice("rejects", reject);
+        }
+    }
+}
+
+/// What became of one archive.
+struct Outcome {
+    row: LedgerRow,
+    /// Counts of this run; those of the row include what an earlier try stored.
+    counts: RecordCounts,
+    /// Whether the ledger does not have this outcome yet.
+    is_news: bool,
+    path: PathBuf,
+}
+
+fn same_outcome(before: &LedgerRow, now: &LedgerRow) -> bool {
+    (before.status, &before.reason, before.records) == (now.status, &now.reason, now.records)
+}
+
+/// Decodes all archives side by side and puts them in their final order: by first time, then by hash. Those without records come
+/// last.
+fn decode_all(
+    archives: Vec<Archive>,
+    staging: &Path,
+    seed: u64,
+    options: &IngestOptions,
+) -> Result<(Vec<Archive>, Vec<DecodedArchive>), IngestError> {
+    let workers = (0..u32::try_from(rayon::current_num_threads()).unwrap_or(1)).map(|number| {
+        let staging = StagingWriter::create(staging, number, seed)?;
+        Ok(Worker::new(staging, options.limits.clone(), options.salvage))
+    });
+    // A worker is taken for each archive and given back: as many as threads, so there always is one.
+    let workers = Mutex::new(workers.collect::<Result<Vec<_>, IngestError>>()?);
+    let decoded = archives.into_par_iter().with_max_len(1).map(|archive| {
+        let taken = workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+        let Some(mut worker) = taken else {
+            return Err(IngestError::io("decoding", &archive.path)(std::io::Error::other("no worker is free")));
+        };
+        let decoded = worker.decode(&archive);
+        workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(worker);
+        Ok((archive, decoded?))
+    });
+    let mut decoded = decoded.collect::<Result<Vec<_>, _>>()?;
+    decoded.sort_by_cached_key(|(archive, decoded)| {
+        let first = decoded.times.map(|(first, _)| first);
+        (first.is_none(), first, archive.digest.sha256.clone())
+    });
+    Ok(decoded.into_iter().unzip())
+}

@@ -1,0 +1,75 @@
+//! What a run tells its caller.
+
+use std::path::PathBuf;
+
+use keytrail_model::ledger::RecordCounts;
+use serde::Serialize;
+
+/// The outcome of a run. Serialised, it is the JSON object of the command line contract (without `seconds`, which the caller adds).
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Summary {
+    /// Archives by what became of them.
+    pub archives: ArchiveCounts,
+    /// Records by where they went.
+    pub records: RecordCounts,
+    /// Bytes that were decoded.
+    pub bytes: ByteCounts,
+    /// Version of the store after the run.
+    #[serde(skip)]
+    pub store_version: u64,
+    /// Left-overs of an earlier run that was stopped, removed before this one began.
+    #[serde(skip)]
+    pub swept: Vec<String>,
+    /// What the user should know about single archives, by path.
+    #[serde(skip)]
+    pub notices: Vec<Notice>,
+}
+
+impl Summary {
+    /// Whether any input was refused: a failed archive or a rejected record.
+    #[must_use]
+    pub fn refused_input(&self) -> bool {
+        self.archives.failed > 0 || self.records.rejected > 0
+    }
+}
+
+/// How many archives were new, known before, or refused. They add up to the files looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ArchiveCounts {
+    /// Stored (or salvaged) by this run.
+    pub new: u64,
+    /// In the store before, or the same bytes as another file of this run.
+    pub known: u64,
+    /// Refused.
+    pub failed: u64,
+}
+
+/// Bytes of the archives that this run decoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ByteCounts {
+    /// Lengths of the files.
+    pub archives: u64,
+    /// Lengths of their members, inflated.
+    pub json: u64,
+}
+
+/// Something to know about one archive: it failed, had rejects, or is odd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Path of the archive.
+    pub path: PathBuf,
+    /// `failed`, `salvaged`, `rejects` or `note`.
+    pub kind: &'static str,
+    /// First reason, with member, record and position where there are such.
+    pub reason: String,
+    /// Where the records of the archive went; all zero where nothing was decoded.
+    pub records: RecordCounts,
+}
+
+impl std::fmt::Display for Notice {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let RecordCounts { read, stored, duplicates, rejected } = self.records;
+        write!(formatter, "{}: {}: {}", self.path.display(), self.kind, self.reason)?;
+        write!(formatter, " (read {read}, stored {stored}, duplicates {duplicates}, rejected {rejected})")
+    }
+}

@@ -1,0 +1,154 @@
+//! A table over a fixed list of Parquet files: what the snapshot names, nothing else.
+//!
+//! Knows Parquet, folders and bounds; does not know what the columns mean.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics, project_schema};
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use keytrail_model::schema::TIME;
+
+use crate::pruning;
+
+/// A file of a table, and what the commit says of it.
+#[derive(Debug, Clone)]
+pub(crate) struct TableFile {
+    /// Path relative to the root of the table's object store, `/` between its parts.
+    pub(crate) path: String,
+    /// Length in bytes.
+    pub(crate) bytes: u64,
+    /// Rows, exact.
+    pub(crate) rows: u64,
+    /// Value of the folder column for all its rows.
+    pub(crate) folder: String,
+    /// Inclusive bounds of the column `time`, microseconds since the epoch, where it has one.
+    pub(crate) time: Option<(i64, i64)>,
+}
+
+/// Files with the same columns, and one column that is the same for all rows of a file (and is not in it).
+#[derive(Debug)]
+pub(crate) struct FilesTable {
+    url: ObjectStoreUrl,
+    schema: TableSchema,
+    folder_column: String,
+    files: Vec<TableFile>,
+}
+
+impl FilesTable {
+    /// `url` must be registered with the session; `file_schema` gives the columns of the files, without `folder_column`, which comes
+    /// last.
+    pub(crate) fn new(url: ObjectStoreUrl, file_schema: SchemaRef, folder_column: &str, files: Vec<TableFile>) -> Self {
+        let folder = Arc::new(Field::new(folder_column, DataType::Utf8View, false));
+        let schema = TableSchema::builder(file_schema).with_table_partition_cols(vec![folder]).build();
+        Self { url, schema, folder_column: folder_column.into(), files }
+    }
+
+    fn statistics_of(&self, files: &[&TableFile]) -> Statistics {
+        let rows = files.iter().map(|file| file.rows).sum();
+        let bounds =
+            files.iter().map(|file| file.time).collect::<Option<Vec<_>>>().and_then(|times| {
+                Some((times.iter().map(|time| time.0).min()?, times.iter().map(|time| time.1).max()?))
+            });
+        let bytes = files.iter().map(|file| file.bytes).sum();
+        statistics(self.schema.table_schema(), rows, bytes, bounds)
+    }
+
+    fn source(&self, session: &dyn Session) -> Result<ParquetSource> {
+        let runtime = session.runtime_env();
+        let footers = runtime.cache_manager.get_file_metadata_cache();
+        let reader = CachedParquetFileReaderFactory::new(runtime.object_store(&self.url)?, footers);
+        let options = TableParquetOptions {
+            global: session.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        Ok(ParquetSource::new(self.schema.clone())
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(reader)))
+    }
+
+    fn scanned(&self, file: &TableFile) -> PartitionedFile {
+        let own = statistics(self.schema.file_schema(), file.rows, file.bytes, file.time);
+        PartitionedFile::new(&file.path, file.bytes)
+            .with_partition_values(vec![ScalarValue::Utf8View(Some(file.folder.clone()))])
+            .with_statistics(Arc::new(own))
+    }
+}
+
+/// Bytes that a row takes in memory, roughly: from this the engine sees which side of a join is the small one. The length of a file says
+/// less, because texts that repeat take next to nothing there.
+const ROW_BYTES: u64 = 512;
+
+/// Row counts are exact. Bounds of `time` are not, so that no query takes them for an answer.
+fn statistics(schema: &SchemaRef, rows: u64, bytes: u64, time: Option<(i64, i64)>) -> Statistics {
+    let bound = |micros| Precision::Inexact(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
+    let columns = schema.fields().iter().map(|field| match time {
+        Some((min, max)) if field.name() == TIME => ColumnStatistics::new_unknown()
+            .with_null_count(Precision::Exact(0))
+            .with_min_value(bound(min))
+            .with_max_value(bound(max)),
+        _ => ColumnStatistics::new_unknown(),
+    });
+    let bytes = bytes.max(rows.saturating_mul(ROW_BYTES));
+    let bytes = usize::try_from(bytes).map_or(Precision::Absent, Precision::Inexact);
+    let rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
+    Statistics { num_rows: rows, total_byte_size: bytes, column_statistics: columns.collect() }
+}
+
+#[async_trait]
+impl TableProvider for FilesTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.schema.table_schema())
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| {
+            if pruning::decided_by_folder(filter, &self.folder_column) {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Inexact
+            }
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = self.schema.table_schema();
+        let files = pruning::matching(&self.files, filters, schema, &self.folder_column, session)?;
+        if files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(project_schema(schema, projection)?)));
+        }
+        let statistics = self.statistics_of(&files);
+        let scanned = FileGroup::new(files.into_iter().map(|file| self.scanned(file)).collect());
+        let groups = scanned.split_files(session.config().target_partitions().max(1));
+        let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(self.source(session)?))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}

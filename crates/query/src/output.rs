@@ -1,0 +1,232 @@
+//! Rows of a query, written for people and machines.
+//!
+//! CSV, JSON and NDJSON are written batch by batch, Parquet by row group; a table for people needs all rows first, to know how wide its
+//! columns are. Times are RFC 3339 in UTC (`2026-01-05T08:00:01.250Z`) with as many digits as they need of 0, 3 or 6; bytes are
+//! lower-case hex. A null is nothing in CSV, `null` in JSON, blank in a table.
+
+use std::io::{self, Write};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::util::pretty::pretty_format_batches_with_schema;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
+use crate::report::text;
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A drawn table, for people. Held in memory.
+    Table,
+    /// RFC 4180 with a header line.
+    Csv,
+    /// One JSON list of objects.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Parquet, zstd.
+    Parquet,
+}
+
+impl Format {
+    /// All formats with the names users call them by.
+    pub const NAMES: [(&'static str, Self); 5] = [
+        ("table", Self::Table),
+        ("csv", Self::Csv),
+        ("json", Self::Json),
+        ("ndjson", Self::Ndjson),
+        ("parquet", Self::Parquet),
+    ];
+}
+
+/// Rows could not be written out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputError {
+    /// The query failed on the way.
+    #[error("{0}")]
+    Query(#[from] DataFusionError),
+    /// The rows have a type that the format cannot hold.
+    #[error("rows cannot be written as {format:?}: {source}")]
+    Encode {
+        /// The format.
+        format: Format,
+        /// Why.
+        source: ArrowError,
+    },
+    /// The output does not take bytes. [`io::ErrorKind::BrokenPipe`] means that the reader went away.
+    #[error("output: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Writes all rows of a stream; returns how many. Nothing is flushed by force: that is for the owner of `out`.
+///
+/// # Errors
+/// The query fails, the format cannot hold its types, or `out` refuses bytes. What was written until then stays written.
+pub async fn write(
+    stream: SendableRecordBatchStream,
+    format: Format,
+    out: &mut (dyn Write + Send),
+) -> Result<u64, OutputError> {
+    let mut out = Recording { out, failed: None };
+    let written = match format {
+        Format::Table => table(stream, &mut out).await,
+        Format::Csv => csv(stream, &mut out).await,
+        Format::Json => match json::<arrow::json::writer::JsonArray>(stream, &mut out).await {
+            Ok(rows) => out.write_all(b"\n").map(|()| rows).map_err(Failure::from),
+            failed => failed,
+        },
+        Format::Ndjson => json::<arrow::json::writer::LineDelimited>(stream, &mut out).await,
+        Format::Parquet => parquet(stream, &mut out).await,
+    };
+    // The encoders turn an error of the output into text; what it was still matters (a closed pipe is a normal end).
+    match (out.failed, written) {
+        (Some(error), _) => Err(OutputError::Io(error)),
+        (None, Ok(rows)) => Ok(rows),
+        (None, Err(Failure::Query(error))) => Err(OutputError::Query(error)),
+        (None, Err(Failure::Encode(source))) => Err(OutputError::Encode { format, source }),
+    }
+}
+
+/// Why an encoder stopped.
+enum Failure {
+    Query(DataFusionError),
+    Encode(ArrowError),
+}
+
+impl From<DataFusionError> for Failure {
+    fn from(error: DataFusionError) -> Self {
+        Self::Query(error)
+    }
+}
+
+impl From<ArrowError> for Failure {
+    fn from(error: ArrowError) -> Self {
+        Self::Encode(error)
+    }
+}
+
+impl From<ParquetError> for Failure {
+    fn from(error: ParquetError) -> Self {
+        Self::Encode(ArrowError::ParquetError(error.to_string()))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Encode(ArrowError::IoError(error.to_string(), error))
+    }
+}
+
+/// Remembers the error of the output behind it.
+struct Recording<'a> {
+    out: &'a mut (dyn Write + Send),
+    failed: Option<io::Error>,
+}
+
+impl Recording<'_> {
+    fn noted<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let copy = io::Error::new(error.kind(), error.to_string());
+            // An interrupted call is tried again by the caller.
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.failed = Some(error);
+            }
+            copy
+        })
+    }
+}
+
+impl Write for Recording<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.out.write(bytes);
+        self.noted(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.out.flush();
+        self.noted(result)
+    }
+}
+
+async fn table(mut stream: SendableRecordBatchStream, out: &mut Recording<'_>) -> Result<u64, Failure> {
+    let schema = stream.schema();
+    let (mut batches, mut rows) = (Vec::new(), 0);
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        rows += batch.num_rows() as u64;
+        batches.push(printable(&batch, &schema)?);
+    }
+    let drawn = pretty_format_batches_with_schema(schema, &batches)?;
+    writeln!(out, "{drawn}")?;
+    Ok(rows)
+}
+
+/// Texts without control characters: a record must not be able to move the cursor of a terminal or to draw rows of its own.
+fn printable(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().map(|column| match column.data_type() {
+        DataType::Utf8 => printable_texts(column, column.as_string::<i32>().iter()),
+        DataType::Utf8View => printable_texts(column, column.as_string_view().iter()),
+        _ => Ok(ArrayRef::clone(column)),
+    });
+    RecordBatch::try_new(SchemaRef::clone(schema), columns.collect::<Result<_, _>>()?)
+}
+
+fn printable_texts<'a>(
+    column: &ArrayRef,
+    texts: impl Iterator<Item = Option<&'a str>> + Clone,
+) -> Result<ArrayRef, ArrowError> {
+    if texts.clone().flatten().all(text::is_plain) {
+        return Ok(ArrayRef::clone(column));
+    }
+    let printable: StringViewArray = texts.map(|value| value.map(text::visible)).collect();
+    arrow::compute::cast(&printable, column.data_type())
+}
+
+async fn csv(mut stream: SendableRecordBatchStream, out: &mut Recording<'_>) -> Result<u64, Failure> {
+    let mut rows = 0;
+    let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
+    // The header stands there even if no row does.
+    writer.write(&RecordBatch::new_empty(stream.schema()))?;
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        rows += batch.num_rows() as u64;
+        writer.write(&batch)?;
+    }
+    Ok(rows)
+}
+
+async fn json<F: arrow::json::writer::JsonFormat>(
+    mut stream: SendableRecordBatchStream,
+    out: &mut Recording<'_>,
+) -> Result<u64, Failure> {
+    let mut rows = 0;
+    let mut writer = arrow::json::writer::WriterBuilder::new().with_explicit_nulls(true).build::<_, F>(&mut *out);
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        rows += batch.num_rows() as u64;
+        writer.write(&batch)?;
+    }
+    writer.finish()?;
+    Ok(rows)
+}
+
+async fn parquet(mut stream: SendableRecordBatchStream, out: &mut Recording<'_>) -> Result<u64, Failure> {
+    let mut rows = 0;
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+    let mut writer = ArrowWriter::try_new(out, stream.schema(), Some(properties))?;
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        rows += batch.num_rows() as u64;
+        writer.write(&batch)?;
+    }
+    writer.close()?;
+    Ok(rows)
+}

@@ -1,0 +1,75 @@
+//! What of a month an auditor should look at first. Each finding is a count above zero; nothing is guessed.
+
+use super::model::{Figure, Finding, Severity, Value};
+use super::sections::Tables;
+
+/// The findings, gravest first, in a fixed order among equals.
+pub(super) fn of(summary: &[Figure], tables: &Tables, foreign_commits: usize) -> Vec<Finding> {
+    let figure = |key| summary.iter().find(|figure| figure.key == key).map_or(0, |figure| figure.count);
+    let kind = |kind: &str| count(tables.zeroize_events.values("kind"), |value| *value == Value::Text(kind.into()));
+    let sum = |of: &[(&str, &str)]| {
+        let rows = tables.key_lifecycle_counts.rows.iter().filter(|row| {
+            of.iter().any(|(column, text)| {
+                let index = tables.key_lifecycle_counts.column(column);
+                index.and_then(|index| row.get(index)) == Some(&Value::Text((*text).into()))
+            })
+        });
+        let succeeded = tables.key_lifecycle_counts.column("succeeded");
+        rows.filter_map(|row| row.get(succeeded?)?.count()).sum()
+    };
+    let rejected = tables.archives.values("rejected").filter_map(Value::count).sum();
+    let salvaged = count(tables.archives.values("status"), |value| *value == Value::Text("salvaged".into()));
+    let not_conserved = count(tables.conservation.values("conserved"), |value| *value != Value::Bool(true));
+    let failed_archives = i64::try_from(tables.failed_archives.rows_total).unwrap_or(i64::MAX);
+    let foreign = i64::try_from(foreign_commits).unwrap_or(i64::MAX);
+    use Severity::{Critical, Notice, Warning};
+    let all = [
+        (
+            Critical,
+            "not_conserved",
+            not_conserved,
+            "The figures of records do not add up: read is not stored + duplicates + rejected",
+        ),
+        (Critical, "foreign_commits", foreign, "Commits to the store that another program made, without a ledger"),
+        (Critical, "zeroized", kind("zeroize"), "HSM partitions zeroised: all their keys are gone"),
+        (
+            Critical,
+            "reinitialised",
+            kind("reinitialised"),
+            "HSM partitions in use initialised again: all their keys are gone",
+        ),
+        (
+            Critical,
+            "wiped",
+            kind("wiped_by_login_failures"),
+            "Records that tell of an HSM partition wiped after failed logins",
+        ),
+        (Warning, "zeroize_attempts", kind("zeroize_attempt"), "Attempts to zeroise an HSM partition that failed"),
+        (Warning, "lockouts", figure("lockouts"), "Logins refused because a role is locked, or that locked it"),
+        (Warning, "login_failures", figure("login_failures"), "Logins refused for a wrong credential or a lockout"),
+        (Warning, "failed_archives", failed_archives, "Archives of the store that could not be read"),
+        (Warning, "salvaged_archives", salvaged, "Damaged archives of which only a part is stored"),
+        (Warning, "rejected_records", rejected, "Records of the month's archives that could not be used"),
+        (Warning, "days_without_records", figure("days_without_records"), "Days without any record"),
+        (Notice, "key_exports", sum(&[("category", "key_export")]), "Keys that left the HSM in wrapped form"),
+        (
+            Notice,
+            "key_imports",
+            sum(&[("category", "key_import"), ("action", "LUNA_CREATE_OBJECT")]),
+            "Keys or objects brought in from outside",
+        ),
+        (Notice, "keys_destroyed", sum(&[("category", "key_destroy")]), "Keys or objects destroyed one by one"),
+        (
+            Notice,
+            "privileged_operations",
+            figure("privileged_operations"),
+            "Operations as partition security officer (PO)",
+        ),
+    ];
+    let found = all.into_iter().filter(|(_, _, count, _)| *count > 0);
+    found.map(|(severity, key, count, text)| Finding { severity, key, count, text }).collect()
+}
+
+fn count<'a>(values: impl Iterator<Item = &'a Value>, matches: impl Fn(&Value) -> bool) -> i64 {
+    i64::try_from(values.filter(|value| matches(value)).count()).unwrap_or(i64::MAX)
+}

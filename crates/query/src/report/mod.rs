@@ -1,0 +1,81 @@
+//! The monthly report: what an HSM did in a month, how complete the record of it is, and what the record cannot show.
+//!
+//! [`monthly`] asks the queries of `queries/reports/` and gives a [`MonthlyReport`], which [`render`] writes as HTML, Markdown, CSV or
+//! JSON. A report depends on the store and the month only: no clock, no run time, no order by chance, so that two reports over the
+//! same state are the same bytes.
+
+mod build;
+mod calendar;
+mod chart;
+mod csv;
+mod findings;
+mod html;
+mod json;
+mod markdown;
+mod model;
+mod queries;
+mod sections;
+pub(crate) mod text;
+
+pub use build::monthly;
+pub use model::{
+    Day, Figure, Finding, MonthlyReport, Section, Severity, StoreState, TABLE_ROWS_MAX, Table, Value, rfc3339,
+};
+
+/// Rows of a table that the formats for people show; those for machines hold all that the report has.
+pub const SHOWN_ROWS_MAX: usize = 1_000;
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One file, without scripts or anything from outside, fit for printing.
+    Html,
+    /// GitHub-flavoured Markdown.
+    Markdown,
+    /// One line per value: `section,table,row,column,value`.
+    Csv,
+    /// One JSON object.
+    Json,
+}
+
+impl Format {
+    /// All formats with the names users call them by.
+    pub const NAMES: [(&'static str, Self); 4] =
+        [("html", Self::Html), ("md", Self::Markdown), ("csv", Self::Csv), ("json", Self::Json)];
+}
+
+/// A report could not be written in a format: a defect of the program, not of the data.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenderError {
+    /// The HTML template failed.
+    #[error("report template: {0:#}")]
+    Template(#[from] minijinja::Error),
+    /// The JSON encoder failed.
+    #[error("report as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The CSV encoder failed.
+    #[error("report as CSV: {0}")]
+    Csv(#[from] ::csv::Error),
+}
+
+/// Writes a report. Equal reports give equal bytes.
+///
+/// # Errors
+/// A defect of the program: see [`RenderError`].
+pub fn render(report: &MonthlyReport, format: Format) -> Result<Vec<u8>, RenderError> {
+    match format {
+        Format::Html => html::render(report),
+        Format::Markdown => Ok(markdown::render(report).into_bytes()),
+        Format::Csv => csv::render(report),
+        Format::Json => json::render(report),
+    }
+}
+
+/// What to say under a table that does not show all its rows.
+fn cut_note(table: &Table) -> Option<String> {
+    let shown = table.rows.len().min(SHOWN_ROWS_MAX) as u64;
+    (table.rows_total > shown).then(|| {
+        format!("{shown} of {} rows shown; the JSON and CSV forms hold up to {TABLE_ROWS_MAX}.", table.rows_total)
+    })
+}

@@ -1,0 +1,163 @@
+//! The tables of a session: `events`, `archives`, `rejects` of a snapshot, and the reference tables `actions` and `statuses`.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::prelude::{JoinType, SessionContext, col, lit};
+use keytrail_model::ledger::LedgerRow;
+use keytrail_model::time::Month;
+use keytrail_model::{actions, schema, statuses::StatusCatalogue};
+use keytrail_store::Snapshot;
+
+use crate::QueryError;
+use crate::files::{FilesTable, TableFile};
+
+/// Name of the table of all records.
+pub(crate) const EVENTS: &str = "events";
+/// Column of the files of rejects that names their run; not part of the table `rejects`.
+const RUN: &str = "run";
+
+/// A name and what answers to it in SQL.
+pub(crate) type Named = (&'static str, Arc<dyn TableProvider>);
+
+/// Object store of the data files of `events`.
+pub(crate) fn events_url() -> Result<ObjectStoreUrl, QueryError> {
+    Ok(ObjectStoreUrl::parse("keytrail://events")?)
+}
+
+/// Object store of the whole store, for the files of rejects.
+pub(crate) fn root_url() -> Result<ObjectStoreUrl, QueryError> {
+    Ok(ObjectStoreUrl::parse("keytrail://store")?)
+}
+
+/// All tables of a snapshot. Reads the ledger.
+pub(crate) fn all(snapshot: &Snapshot, statuses: &StatusCatalogue) -> Result<Vec<Named>, QueryError> {
+    let archives = memory(archives(&snapshot.ledger()?)?)?;
+    let rejects = rejects(snapshot, Arc::clone(&archives))?;
+    Ok(vec![
+        (EVENTS, Arc::new(events(snapshot)?)),
+        ("archives", archives),
+        ("rejects", rejects),
+        ("actions", memory(actions_batch()?)?),
+        ("statuses", memory(statuses_batch(statuses)?)?),
+    ])
+}
+
+fn events(snapshot: &Snapshot) -> Result<FilesTable, QueryError> {
+    let files = snapshot.files().iter().map(|file| TableFile {
+        path: file.path.clone(),
+        bytes: file.bytes,
+        rows: file.rows,
+        folder: file.month.clone(),
+        time: Some((file.min_time, file.max_time)),
+    });
+    Ok(FilesTable::new(events_url()?, with_views(&schema::events_file_schema()), schema::MONTH, files.collect()))
+}
+
+/// The rows of `events` in one month, as a table of its own: same columns, same files, fewer of them.
+pub(crate) fn events_of(events: Arc<dyn TableProvider>, month: Month) -> Result<Arc<dyn TableProvider>, QueryError> {
+    let rows = SessionContext::new().read_table(events)?;
+    Ok(rows.filter(col(schema::MONTH).eq(lit(month.to_string())))?.into_view())
+}
+
+/// A row of the rejects' files counts as long as the run that wrote it wrote the latest ledger row of its archive.
+fn rejects(snapshot: &Snapshot, archives: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>, QueryError> {
+    let files = snapshot.runs().iter().filter(|run| run.rejects.rows > 0).map(|run| TableFile {
+        path: run.rejects.path.clone(),
+        bytes: run.rejects.bytes,
+        rows: run.rejects.rows,
+        folder: run.run.clone(),
+        time: None,
+    });
+    let columns = schema::rejects_schema();
+    let files = FilesTable::new(root_url()?, with_views(&columns), RUN, files.collect());
+    let context = SessionContext::new();
+    let current = context.read_table(archives)?.select_columns(&[schema::ARCHIVE, RUN])?;
+    let keys = [schema::ARCHIVE, RUN];
+    let rows = context.read_table(Arc::new(files))?.join(current, JoinType::LeftSemi, &keys, &keys, None)?;
+    let names: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
+    Ok(rows.select_columns(&names)?.into_view())
+}
+
+/// The same columns with texts as views: what DataFusion groups and compares fastest, whatever the encoding on disk.
+fn with_views(columns: &SchemaRef) -> SchemaRef {
+    let fields = columns.fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8 | DataType::Dictionary(_, _) => {
+            Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
+        }
+        _ => Arc::clone(field),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn memory(rows: RecordBatch) -> Result<Arc<dyn TableProvider>, QueryError> {
+    Ok(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?))
+}
+
+fn archives(ledger: &[LedgerRow]) -> Result<RecordBatch, QueryError> {
+    let texts = |of: &dyn Fn(&LedgerRow) -> Option<String>| -> ArrayRef {
+        Arc::new(ledger.iter().map(of).collect::<StringViewArray>())
+    };
+    let counts = |of: &dyn Fn(&LedgerRow) -> u64| -> ArrayRef {
+        Arc::new(ledger.iter().map(|row| i64::try_from(of(row)).unwrap_or(i64::MAX)).collect::<Int64Array>())
+    };
+    let times = |of: &dyn Fn(&LedgerRow) -> Option<i64>| -> ArrayRef {
+        Arc::new(ledger.iter().map(of).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+    };
+    let columns = vec![
+        texts(&|row| Some(row.archive.clone())),
+        texts(&|row| Some(row.path.clone())),
+        texts(&|row| row.container.clone()),
+        texts(&|row| Some(row.status.as_str().into())),
+        texts(&|row| row.reason.clone()),
+        counts(&|row| row.bytes),
+        counts(&|row| row.json_bytes),
+        counts(&|row| row.members),
+        counts(&|row| row.records.read),
+        counts(&|row| row.records.stored),
+        counts(&|row| row.records.duplicates),
+        counts(&|row| row.records.rejected),
+        times(&|row| row.first_time),
+        times(&|row| row.last_time),
+        texts(&|row| Some(row.run.clone())),
+        times(&|row| Some(row.ingested_at)),
+    ];
+    Ok(RecordBatch::try_new(with_views(&schema::archives_schema()), columns)?)
+}
+
+fn actions_batch() -> Result<RecordBatch, QueryError> {
+    let rows = actions::catalogue()?;
+    let texts = |of: &dyn Fn(&actions::Action) -> Option<String>| rows.iter().map(of).collect::<StringViewArray>();
+    text_table(vec![
+        ("action", false, texts(&|row| Some(row.action.clone()))),
+        ("category", false, texts(&|row| Some(row.category.clone()))),
+        ("names_ouid", false, texts(&|row| Some(row.names_ouid.clone()))),
+        ("phase", true, texts(&|row| row.phase.clone())),
+        ("description", false, texts(&|row| Some(row.description.clone()))),
+    ])
+}
+
+fn statuses_batch(statuses: &StatusCatalogue) -> Result<RecordBatch, QueryError> {
+    let rows = statuses.rows();
+    let texts = |of: &dyn Fn(&keytrail_model::statuses::Status) -> Option<String>| {
+        rows.iter().map(of).collect::<StringViewArray>()
+    };
+    text_table(vec![
+        ("status", false, texts(&|row| Some(row.status.clone()))),
+        ("class", false, texts(&|row| Some(row.class.clone()))),
+        ("also", true, texts(&|row| row.also.clone())),
+        ("meaning", true, texts(&|row| row.meaning.clone())),
+        ("code", true, texts(&|row| row.code.clone())),
+    ])
+}
+
+fn text_table(columns: Vec<(&str, bool, StringViewArray)>) -> Result<RecordBatch, QueryError> {
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, nullable, _)| Field::new(*name, DataType::Utf8View, *nullable)).collect();
+    let arrays = columns.into_iter().map(|(_, _, texts)| Arc::new(texts) as ArrayRef).collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}

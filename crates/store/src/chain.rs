@@ -1,0 +1,333 @@
+//! The commit files as we read them ourselves: what each says about its run, whether it is whole, and whether it is chained to
+//! the one before it.
+//!
+//! The Delta library replays a log that was cut in the middle without a word, so nothing is handed to it before this
+//! module has read every commit. Line 1 of a commit file is its `commitInfo`; ours carries a [`CommitRecord`] with the SHA-256 of the
+//! previous commit file and a digest of the file actions that follow. A change to any commit but the last breaks the
+//! hash in the next one; a cut in the last one shows in its digest.
+
+use std::fs;
+use std::path::Path;
+
+use keytrail_model::ledger::RecordCounts;
+use keytrail_model::schema::SCHEMA_VERSION;
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::layout::{self, Layout};
+use crate::sealed_file::sha256;
+
+/// All commits of a store, checked.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    /// By version; never empty.
+    pub(crate) commits: Vec<Commit>,
+    /// SHA-256 of the last commit file.
+    pub(crate) head: String,
+    /// Version of the newest checkpoint.
+    pub(crate) checkpoint: Option<u64>,
+}
+
+/// A commit file.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    pub(crate) version: u64,
+    /// What keytrail wrote into it; `None` where another program made the commit.
+    pub(crate) record: Option<CommitRecord>,
+}
+
+/// What a commit of ours says about itself: `commitInfo.keytrail`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CommitRecord {
+    /// Version of keytrail.
+    pub(crate) version: String,
+    pub(crate) schema_version: u64,
+    /// SHA-256 of the commit file before this one; nothing in version 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) prev: Option<String>,
+    /// File actions in this commit.
+    pub(crate) adds: u64,
+    pub(crate) removes: u64,
+    /// [`actions_digest`] of them.
+    pub(crate) actions_sha256: String,
+    /// The run; nothing in version 0, which makes the empty table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<RunRecord>,
+}
+
+/// The run of a commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunRecord {
+    pub(crate) name: String,
+    pub(crate) committed_at: i64,
+    /// JSON text: options are free in form, a column of the log is not.
+    pub(crate) options: String,
+    pub(crate) records: RecordCounts,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) files: Vec<FileRecord>,
+    pub(crate) archives: SidecarRecord,
+    pub(crate) rejects: SidecarRecord,
+}
+
+/// A data file of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FileRecord {
+    pub(crate) path: String,
+    pub(crate) sha256: String,
+    pub(crate) rows: u64,
+}
+
+/// A file beside the table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SidecarRecord {
+    pub(crate) path: String,
+    pub(crate) sha256: String,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A line of a commit file; members that we do not need are passed over.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    commit_info: Option<CommitInfo>,
+    add: Option<FileAction>,
+    remove: Option<FileAction>,
+    protocol: Option<serde::de::IgnoredAny>,
+    meta_data: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct CommitInfo {
+    keytrail: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct FileAction {
+    path: String,
+    size: Option<u64>,
+}
+
+/// Digest of the file actions of a commit, whatever their order: `(kind, path, size)` each, with `add` or `remove` as kind.
+pub(crate) fn actions_digest(actions: &[(&str, &str, u64)]) -> String {
+    let mut lines: Vec<_> = actions.iter().map(|(kind, path, size)| format!("{kind} {size} {path}\n")).collect();
+    lines.sort_unstable();
+    sha256(lines.concat().as_bytes())
+}
+
+impl Chain {
+    /// Reads and checks all commits. `None` where there is none.
+    pub(crate) fn read(layout: &Layout) -> Result<Option<Self>, StoreError> {
+        let Some(listing) = Listing::of(layout)? else {
+            return Ok(None);
+        };
+        let mut commits: Vec<Commit> = Vec::with_capacity(listing.commits.len());
+        let mut head = String::new();
+        for &version in &listing.commits {
+            let path = layout.commit(version);
+            let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
+            let commit = Commit::parse(layout, version, &bytes)?;
+            let last = version + 1 == listing.commits.len() as u64;
+            commit.check_prev(&path, &head)?;
+            // The next commit of ours vouches for this one; a foreign one, or none, does not.
+            if last || commit.record.is_none() {
+                commit.check_actions(&path, &bytes)?;
+            }
+            if commit.record.is_none() {
+                check_previous_actions(layout, commits.last())?;
+            }
+            head = sha256(&bytes);
+            commits.push(commit);
+        }
+        Ok(Some(Self { commits, head, checkpoint: listing.checkpoint }))
+    }
+
+    /// Version of the last commit.
+    pub(crate) fn version(&self) -> u64 {
+        self.commits.last().map_or(0, |commit| commit.version)
+    }
+}
+
+/// The run of a commit, where that commit exists and is a run of ours.
+pub(crate) fn run_of(layout: &Layout, version: u64) -> Result<Option<RunRecord>, StoreError> {
+    let path = layout.commit(version);
+    let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
+    Ok(Commit::parse(layout, version, &bytes)?.record.and_then(|record| record.run))
+}
+
+/// The names in the log's folder.
+struct Listing {
+    /// Versions, sorted.
+    commits: Vec<u64>,
+    checkpoint: Option<u64>,
+}
+
+impl Listing {
+    /// Lists the log. `None` where there is none; an error where a commit is missing.
+    fn of(layout: &Layout) -> Result<Option<Self>, StoreError> {
+        loop {
+            let listing = Self::once(layout)?;
+            let Some(missing) = listing.first_missing() else {
+                return Ok((!listing.commits.is_empty()).then_some(listing));
+            };
+            // A folder that grows while it is listed may show a later name and not an earlier one. Then list again.
+            if !layout.commit(missing).exists() {
+                let end = listing.commits.last().copied().max(listing.checkpoint).unwrap_or(missing);
+                return Err(missing_commit(layout, missing, end));
+            }
+        }
+    }
+
+    fn once(layout: &Layout) -> Result<Self, StoreError> {
+        let folder = layout.log();
+        let mut listing = Self { commits: Vec::new(), checkpoint: None };
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(listing),
+            entries => entries.map_err(StoreError::io("list the log", &folder))?,
+        };
+        for entry in entries {
+            let name = entry.map_err(StoreError::io("list the log", &folder))?.file_name();
+            let name = name.to_string_lossy();
+            match layout::parse_log_name(&name) {
+                Some((version, "json")) => listing.commits.push(version),
+                Some((version, _)) if layout::is_checkpoint(&name) => {
+                    listing.checkpoint = listing.checkpoint.max(Some(version));
+                }
+                _ => {}
+            }
+        }
+        listing.commits.sort_unstable();
+        Ok(listing)
+    }
+
+    /// The first version without a commit file, though there is something of a later one.
+    fn first_missing(&self) -> Option<u64> {
+        let gap = (0..).zip(&self.commits).find_map(|(expected, &version)| (version != expected).then_some(expected));
+        gap.or_else(|| {
+            let next = self.commits.len() as u64;
+            self.checkpoint.filter(|&checkpoint| checkpoint >= next).map(|_| next)
+        })
+    }
+}
+
+fn missing_commit(layout: &Layout, version: u64, end: u64) -> StoreError {
+    let found = format!("no such file, though the log goes on to version {end}");
+    StoreError::damaged_commit(&layout.commit(version), "a commit: the log is never trimmed", found)
+}
+
+impl Commit {
+    fn parse(layout: &Layout, version: u64, bytes: &[u8]) -> Result<Self, StoreError> {
+        let path = layout.commit(version);
+        let damaged = |expected: &str, found: String| StoreError::damaged_commit(&path, expected, found);
+        if bytes.is_empty() {
+            return Err(damaged("lines of JSON", "an empty file".into()));
+        }
+        if bytes.last() != Some(&b'\n') {
+            return Err(damaged("a newline at its end", format!("a cut after {} bytes", bytes.len())));
+        }
+        let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let line: Line = serde_json::from_slice(first)
+            .map_err(|error| damaged("a JSON object in line 1", format!("{error}, {} bytes", first.len())))?;
+        let Some(value) = line.commit_info.and_then(|info| info.keytrail) else {
+            return Ok(Self { version, record: None });
+        };
+        check_schema_version(layout, &value)?;
+        let record = CommitRecord::deserialize(value)
+            .map_err(|error| damaged("what keytrail writes in commitInfo.keytrail", error.to_string()))?;
+        Ok(Self { version, record: Some(record) })
+    }
+
+    fn check_prev(&self, path: &Path, previous: &str) -> Result<(), StoreError> {
+        let Some(record) = &self.record else {
+            // The first commit tells whose table this is; a table of another program is none of our business.
+            return if self.version > 0 { Ok(()) } else { Err(not_ours(path)) };
+        };
+        match &record.prev {
+            None if self.version == 0 => Ok(()),
+            Some(prev) if self.version > 0 && prev == previous => Ok(()),
+            other => Err(StoreError::damaged_commit(
+                path,
+                format!("SHA-256 {previous} of the commit before it"),
+                other.as_deref().unwrap_or("nothing").to_owned(),
+            )),
+        }
+    }
+
+    /// Compares the file actions with what the commit says of itself.
+    fn check_actions(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let lines = read_lines(path, bytes)?;
+        let Some(record) = &self.record else {
+            return Ok(());
+        };
+        let actions: Vec<_> = lines.iter().filter_map(Line::action).collect();
+        let removes = actions.iter().filter(|(kind, ..)| *kind == "remove").count() as u64;
+        let (adds, digest) = (actions.len() as u64 - removes, actions_digest(&actions));
+        let describe = |adds, removes, digest| format!("{adds} added and {removes} removed files, digest {digest}");
+        let expected = describe(record.adds, record.removes, &record.actions_sha256);
+        let found = describe(adds, removes, &digest);
+        if found != expected {
+            return Err(StoreError::damaged_commit(path, expected, found));
+        }
+        let is_table =
+            lines.iter().any(|line| line.protocol.is_some()) && lines.iter().any(|line| line.meta_data.is_some());
+        if self.version == 0 && !is_table {
+            return Err(StoreError::damaged_commit(path, "protocol and metaData of the table", "one or none of them"));
+        }
+        Ok(())
+    }
+}
+
+fn read_lines(path: &Path, bytes: &[u8]) -> Result<Vec<Line>, StoreError> {
+    let texts = (1..).zip(bytes.split(|&byte| byte == b'\n')).filter(|(_, text)| !text.is_empty());
+    let line = |(number, text): (u64, &[u8])| {
+        serde_json::from_slice(text).map_err(|error| {
+            StoreError::damaged_commit(path, format!("a JSON object in line {number}"), error.to_string())
+        })
+    };
+    texts.map(line).collect()
+}
+
+impl Line {
+    /// Kind, path and size of the file action in this line.
+    fn action(&self) -> Option<(&'static str, &str, u64)> {
+        let kinds = [("add", &self.add), ("remove", &self.remove)];
+        kinds.into_iter().find_map(|(kind, action)| {
+            let action = action.as_ref()?;
+            Some((kind, action.path.as_str(), action.size.unwrap_or_default()))
+        })
+    }
+}
+
+/// The commit before a foreign one is vouched for by nobody but itself.
+fn check_previous_actions(layout: &Layout, previous: Option<&Commit>) -> Result<(), StoreError> {
+    let Some(previous) = previous else {
+        return Ok(());
+    };
+    let path = layout.commit(previous.version);
+    let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
+    previous.check_actions(&path, &bytes)
+}
+
+fn not_ours(path: &Path) -> StoreError {
+    StoreError::damaged_commit(path, "the first commit of a keytrail store", "a table that another program made")
+}
+
+/// Before anything else of a record is read: a newer keytrail may have changed all the rest.
+fn check_schema_version(layout: &Layout, record: &serde_json::Value) -> Result<(), StoreError> {
+    let (known, found) = (u64::from(SCHEMA_VERSION), record.get("schema_version").and_then(serde_json::Value::as_u64));
+    match found {
+        Some(found) if found > known => Err(StoreError::SchemaTooNew { path: layout.root().to_owned(), found, known }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is a log, with a first commit that this keytrail can read. Damage further on is for [`Chain::read`] to find.
+pub(crate) fn first_commit(layout: &Layout) -> Result<bool, StoreError> {
+    if Listing::of(layout)?.is_none() {
+        return Ok(false);
+    }
+    let path = layout.commit(0);
+    let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
+    Commit::parse(layout, 0, &bytes)?.check_prev(&path, "")?;
+    Ok(true)
+}

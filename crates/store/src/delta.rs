@@ -1,0 +1,359 @@
+//! All calls of the Delta library: make the table, list its live files, append a commit, write a checkpoint.
+//!
+//! The library is handed a log that [`crate::chain`] has checked. It sees the table as the root of its file system, so that
+//! no character in the path of a store can trouble it. Its calls block on an async runtime of their own, on a thread of their
+//! own: they may be made from anywhere, inside another runtime too.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, BooleanArray, Int64Array, ListArray, MapBuilder, RecordBatch, StringArray,
+    StringBuilder, StructArray, TimestampMicrosecondArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::concat;
+use arrow::datatypes::{DataType as ArrowType, Field, Fields, Int64Type, Schema as ArrowSchema};
+use delta_kernel::committer::FileSystemCommitter;
+use delta_kernel::engine::arrow_conversion::TryFromArrow as _;
+use delta_kernel::engine::arrow_data::ArrowEngineData;
+use delta_kernel::scan::StatsOptions;
+use delta_kernel::schema::{DataType, StructField, StructType};
+use delta_kernel::transaction::create_table::create_table as create_table_transaction;
+use delta_kernel::transaction::data_layout::DataLayout;
+use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
+use delta_kernel::{KernelError, Snapshot, SnapshotRef};
+use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
+use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
+use keytrail_model::schema::{MONTH, SCHEMA_VERSION, TIME, events_file_schema};
+use object_store::path::Path as ObjectPath;
+
+use crate::chain::CommitRecord;
+use crate::durable::DurableStore;
+use crate::{StoreError, layout};
+
+/// The table's place in the file system that the library sees.
+const TABLE: &str = "file:///";
+const ENGINE: &str = concat!("keytrail/", env!("CARGO_PKG_VERSION"));
+const OPERATION: &str = "KEYTRAIL INGEST";
+const MICROS_PER_MILLI: i64 = 1000;
+
+type Engine = DefaultEngine<TokioMultiThreadExecutor>;
+
+/// A data file to be added.
+#[derive(Debug)]
+pub(crate) struct Add {
+    /// Relative to the table.
+    pub(crate) path: String,
+    pub(crate) month: String,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    /// Exact, microseconds.
+    pub(crate) min_time: i64,
+    pub(crate) max_time: i64,
+}
+
+/// A live file as the log tells it.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// As it stands in the log: relative and percent-encoded.
+    pub(crate) path: String,
+    pub(crate) month: Option<String>,
+    pub(crate) bytes: i64,
+    /// JSON text.
+    pub(crate) stats: Option<String>,
+    pub(crate) deletion_vector: bool,
+}
+
+/// What a listing is made from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    /// The newest checkpoint and the commits after it.
+    Checkpoint,
+    /// All commits: slower by some milliseconds a commit, and right whatever became of the checkpoints.
+    CommitsOnly,
+}
+
+/// How a commit ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Committed {
+    /// It stands.
+    Yes,
+    /// Another program made this version first.
+    Conflict,
+}
+
+/// Makes version 0, the empty table.
+pub(crate) fn create_table(events: &Path, record: &CommitRecord) -> Result<(), StoreError> {
+    with_engine(events, "make the table", |engine| {
+        let (info, schema) = commit_info(record)?;
+        let properties = [
+            ("delta.appendOnly", "true".to_owned()),
+            // The chain of custody is in the JSON commits: no program may trim them.
+            ("delta.enableExpiredLogCleanup", "false".to_owned()),
+            ("delta.logRetentionDuration", "interval 36500 days".to_owned()),
+            ("keytrail.schemaVersion", SCHEMA_VERSION.to_string()),
+        ];
+        let result = create_table_transaction(TABLE, Arc::new(table_schema()?), ENGINE, false)
+            .with_table_properties(properties)
+            .with_data_layout(DataLayout::partitioned([MONTH]))
+            .build(engine, Box::new(FileSystemCommitter::new()))?
+            .with_commit_info(Box::new(info), schema)
+            .commit(engine)?;
+        match result {
+            CommitResult::Committed(_) => Ok(()),
+            CommitResult::Conflicted(_) => Err(KernelError::generic("another program made a table there just now")),
+            CommitResult::Retryable(retryable) => Err(retryable.error),
+        }
+    })
+}
+
+/// The files that live at a version, from the newest checkpoint on or from the commits alone.
+pub(crate) fn live_files(events: &Path, version: u64, source: Source) -> Result<Vec<Live>, StoreError> {
+    let hidden: fn(&ObjectPath) -> bool = match source {
+        Source::Checkpoint => |_| false,
+        Source::CommitsOnly => |path| path.filename().is_some_and(layout::is_checkpoint),
+    };
+    with_engine_hiding(hidden, events, "list the live files", |engine| {
+        let scan = snapshot(engine, version)?
+            .scan_builder()
+            .with_stats(StatsOptions::json_only())
+            .without_row_transforms()
+            .build()?;
+        let mut files = Vec::new();
+        for metadata in scan.scan_metadata(engine)? {
+            let selected = metadata?.scan_files.apply_selection_vector()?;
+            let data = ArrowEngineData::try_from_engine_data(selected)?;
+            read_live(data.record_batch(), &mut files)?;
+        }
+        Ok(files)
+    })
+}
+
+/// Commits `version` with its files. An error leaves open whether the commit stands: look.
+pub(crate) fn append(
+    events: &Path,
+    version: u64,
+    record: &CommitRecord,
+    adds: &[Add],
+    moment_ms: i64,
+) -> Result<Committed, StoreError> {
+    with_engine(events, "commit", |engine| {
+        let (info, schema) = commit_info(record)?;
+        let before = version.checked_sub(1).ok_or_else(|| KernelError::generic("version 0 is no append"))?;
+        let mut transaction = snapshot(engine, before)?
+            .update_table(UpdateTableOperation::Custom(OPERATION.into()), ENGINE, true)
+            .build(engine, Box::new(FileSystemCommitter::new()))?
+            .with_commit_info(Box::new(info), schema);
+        if !adds.is_empty() {
+            transaction.add_files(Box::new(ArrowEngineData::new(add_batch(adds, moment_ms)?)));
+        }
+        match transaction.commit(engine)? {
+            CommitResult::Committed(_) => Ok(Committed::Yes),
+            CommitResult::Conflicted(_) => Ok(Committed::Conflict),
+            CommitResult::Retryable(retryable) => Err(retryable.error),
+        }
+    })
+}
+
+/// Writes a checkpoint of a version, and then the hint at it.
+pub(crate) fn checkpoint(events: &Path, version: u64) -> Result<(), StoreError> {
+    with_engine(events, "write a checkpoint", |engine| snapshot(engine, version)?.checkpoint(engine, None).map(|_| ()))
+}
+
+fn snapshot(engine: &Engine, version: u64) -> Result<SnapshotRef, KernelError> {
+    Snapshot::builder_for(TABLE).at_version(version).build(engine)
+}
+
+/// Runs library calls on a thread of their own, with an engine made for them.
+///
+/// The engine's checkpoint writer wants a runtime of several threads; making one takes about 0.1 ms. A panic of the library
+/// becomes an error.
+fn with_engine<T: Send>(
+    events: &Path,
+    what: &'static str,
+    work: impl FnOnce(&Engine) -> Result<T, KernelError> + Send,
+) -> Result<T, StoreError> {
+    with_engine_hiding(|_| false, events, what, work)
+}
+
+/// The same, for an engine that does not see some files.
+fn with_engine_hiding<T: Send>(
+    hidden: fn(&ObjectPath) -> bool,
+    events: &Path,
+    what: &'static str,
+    work: impl FnOnce(&Engine) -> Result<T, KernelError> + Send,
+) -> Result<T, StoreError> {
+    let run = || {
+        let store = DurableStore::below(events)?.hiding(hidden);
+        let executor = TokioMultiThreadExecutor::new_owned_runtime(Some(2), None)?;
+        let engine = DefaultEngineBuilder::new(Arc::new(store)).with_task_executor(Arc::new(executor)).build();
+        work(&engine)
+    };
+    let outcome = std::thread::scope(|scope| scope.spawn(run).join());
+    let failed = |reason: String| StoreError::Log { path: events.to_owned(), what, reason };
+    match outcome {
+        Ok(result) => result.map_err(|error| failed(error.to_string())),
+        Err(_) => Err(failed("the Delta library panicked".into())),
+    }
+}
+
+/// The columns of `events` as Delta names them, and `month`. All may be null, also those that never are: a non-null column
+/// would switch on the table feature `invariants`, which many readers and writers refuse.
+fn table_schema() -> Result<StructType, KernelError> {
+    let file = events_file_schema();
+    let columns = file.fields().iter().map(|field| {
+        let data_type = match field.data_type() {
+            ArrowType::Timestamp(_, _) => DataType::TIMESTAMP,
+            ArrowType::Int64 => DataType::LONG,
+            _ => DataType::STRING,
+        };
+        StructField::nullable(field.name(), data_type)
+    });
+    StructType::try_new(columns.chain([StructField::nullable(MONTH, DataType::STRING)]))
+}
+
+/// What `add_files` expects of each file.
+fn add_batch(adds: &[Add], moment_ms: i64) -> Result<RecordBatch, KernelError> {
+    let mut months = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+    for add in adds {
+        months.keys().append_value(MONTH);
+        months.values().append_value(&add.month);
+        months.append(true)?;
+    }
+    let sizes = Int64Array::from_iter_values(adds.iter().map(|add| add.bytes.cast_signed()));
+    let columns: [(&str, ArrayRef); 5] = [
+        ("path", Arc::new(StringArray::from_iter_values(adds.iter().map(|add| &add.path)))),
+        ("partitionValues", Arc::new(months.finish())),
+        ("size", Arc::new(sizes)),
+        ("modificationTime", Arc::new(Int64Array::from_value(moment_ms, adds.len()))),
+        ("stats", stats(adds)),
+    ];
+    let schema = ArrowSchema::new(fields(&columns, false));
+    Ok(RecordBatch::try_new(Arc::new(schema), columns.map(|(_, array)| array).to_vec())?)
+}
+
+fn stats(adds: &[Add]) -> ArrayRef {
+    let times = |time: fn(&Add) -> i64| -> ArrayRef {
+        let times = TimestampMicrosecondArray::from_iter_values(adds.iter().map(time));
+        structure(&[(TIME, Arc::new(times.with_timezone("UTC")))])
+    };
+    structure(&[
+        ("numRecords", Arc::new(Int64Array::from_iter_values(adds.iter().map(|add| add.rows.cast_signed())))),
+        ("nullCount", structure(&[(TIME, Arc::new(Int64Array::from_value(0, adds.len())) as ArrayRef)])),
+        // Delta keeps milliseconds and cuts the rest off, which is right for a minimum and too low for a maximum.
+        ("minValues", times(|add| add.min_time)),
+        ("maxValues", times(|add| milli_at_or_after(add.max_time))),
+        ("tightBounds", Arc::new(BooleanArray::from(vec![false; adds.len()]))),
+    ])
+}
+
+/// The first whole millisecond that is not before a time, both in microseconds.
+pub(crate) fn milli_at_or_after(micros: i64) -> i64 {
+    let over = micros.rem_euclid(MICROS_PER_MILLI);
+    if over == 0 { micros } else { micros.saturating_add(MICROS_PER_MILLI - over) }
+}
+
+fn structure(columns: &[(&str, ArrayRef)]) -> ArrayRef {
+    Arc::new(StructArray::from(
+        fields(columns, true)
+            .into_iter()
+            .cloned()
+            .zip(columns.iter().map(|(_, array)| Arc::clone(array)))
+            .collect::<Vec<_>>(),
+    ))
+}
+
+fn fields(columns: &[(&str, ArrayRef)], nullable: bool) -> Fields {
+    columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), nullable)).collect()
+}
+
+/// One row with one column `keytrail`, which the library merges into `commitInfo`.
+fn commit_info(record: &CommitRecord) -> Result<(ArrowEngineData, Arc<StructType>), KernelError> {
+    let value = serde_json::to_value(record).map_err(|error| KernelError::generic(error.to_string()))?;
+    let array = json_column(&value)?;
+    let schema = Arc::new(ArrowSchema::new(vec![Field::new("keytrail", array.data_type().clone(), true)]));
+    let kernel_schema = Arc::new(StructType::try_from_arrow(schema.as_ref())?);
+    Ok((ArrowEngineData::new(RecordBatch::try_new(schema, vec![array])?), kernel_schema))
+}
+
+/// A JSON value as a column of one row. Lists must hold values of one shape and not be empty: true of all records of ours.
+fn json_column(value: &serde_json::Value) -> Result<ArrayRef, KernelError> {
+    use serde_json::Value;
+    Ok(match value {
+        Value::String(text) => Arc::new(StringArray::from(vec![text.as_str()])),
+        Value::Bool(flag) => Arc::new(BooleanArray::from(vec![*flag])),
+        Value::Number(number) => {
+            let number =
+                number.as_i64().ok_or_else(|| KernelError::generic(format!("{number} is no 64-bit integer")))?;
+            Arc::new(Int64Array::from(vec![number]))
+        }
+        Value::Object(members) => {
+            let columns = members.iter().map(|(name, value)| Ok((name.as_str(), json_column(value)?)));
+            structure(&columns.collect::<Result<Vec<_>, KernelError>>()?)
+        }
+        Value::Array(values) => {
+            let items = values.iter().map(json_column).collect::<Result<Vec<_>, _>>()?;
+            let items = concat(&items.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
+            let field = Arc::new(Field::new("element", items.data_type().clone(), true));
+            Arc::new(ListArray::try_new(field, OffsetBuffer::from_lengths([items.len()]), items, None)?)
+        }
+        Value::Null => return Err(KernelError::generic("null in a commit record")),
+    })
+}
+
+fn read_live(batch: &RecordBatch, files: &mut Vec<Live>) -> Result<(), KernelError> {
+    let missing = |name: &str| KernelError::generic(format!("scan metadata without a usable column `{name}`"));
+    let column = |name: &str| batch.column_by_name(name).ok_or_else(|| missing(name));
+    let paths = column("path")?.as_string_opt::<i32>().ok_or_else(|| missing("path"))?;
+    let sizes = column("size")?.as_primitive_opt::<Int64Type>().ok_or_else(|| missing("size"))?;
+    let stats = column("stats")?.as_string_opt::<i32>().ok_or_else(|| missing("stats"))?;
+    let vectors = column("deletionVector")?;
+    let constants = column("fileConstantValues")?.as_struct_opt().ok_or_else(|| missing("fileConstantValues"))?;
+    let months = constants
+        .column_by_name("partitionValues")
+        .and_then(|values| values.as_map_opt())
+        .ok_or_else(|| missing("partitionValues"))?;
+    for row in 0..batch.num_rows() {
+        files.push(Live {
+            path: paths.value(row).to_owned(),
+            month: month_of(&months.value(row)),
+            bytes: sizes.value(row),
+            stats: stats.is_valid(row).then(|| stats.value(row).to_owned()),
+            deletion_vector: vectors.is_valid(row),
+        });
+    }
+    Ok(())
+}
+
+/// The value of `month` among the entries of a map of partition values.
+fn month_of(entries: &StructArray) -> Option<String> {
+    let (names, values) = (entries.column(0).as_string_opt::<i32>()?, entries.column(1).as_string_opt::<i32>()?);
+    let mut pairs: HashMap<_, _> = names.iter().zip(values.iter()).collect();
+    pairs.remove(&Some(MONTH)).flatten().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maximum_is_rounded_up_to_the_millisecond() {
+        let cases = [
+            (0, 0),
+            (1, 1000),
+            (999, 1000),
+            (1000, 1000),
+            (1001, 2000),
+            (-1, 0),
+            (-999, 0),
+            (-1000, -1000),
+            (-1001, -1000),
+            (1_767_600_002_000_417, 1_767_600_002_001_000),
+        ];
+        for (micros, expected) in cases {
+            assert_eq!(milli_at_or_after(micros), expected, "{micros}");
+        }
+    }
+}

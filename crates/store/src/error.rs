@@ -1,0 +1,128 @@
+//! What can go wrong with a store: every error names the path, what was expected there and what was found.
+
+use std::path::{Path, PathBuf};
+
+use parquet::errors::ParquetError;
+
+/// An error of the store. Nothing is half done when one is returned: the last commit stands, left-overs are swept by the
+/// next [`crate::Writer`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no store under this path.
+    #[error("{}: expected a keytrail store, found no committed `events` table there", path.display())]
+    NotFound {
+        /// Where a store was looked for.
+        path: PathBuf,
+    },
+    /// The store was written by a newer keytrail, with columns that this one does not know.
+    #[error("{}: the store has schema version {found}, this keytrail reads up to {known}; use a newer keytrail", path.display())]
+    SchemaTooNew {
+        /// Root of the store.
+        path: PathBuf,
+        /// Version that the store names.
+        found: u64,
+        /// Newest version that this program knows.
+        known: u64,
+    },
+    /// The operating system refused something.
+    #[error("{}: cannot {what}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb with its object.
+        what: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A commit file of the table's log is not what was written: cut, changed, missing or not chained to its predecessor.
+    #[error("{}: damaged commit: expected {expected}, found {found}", path.display())]
+    DamagedCommit {
+        /// The commit file.
+        path: PathBuf,
+        /// What an undamaged commit holds.
+        expected: String,
+        /// What it holds instead.
+        found: String,
+    },
+    /// A file named by a commit is not what was committed.
+    #[error("{}: damaged file: expected {expected}, found {found}", path.display())]
+    DamagedFile {
+        /// The file.
+        path: PathBuf,
+        /// What was committed.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A Parquet file cannot be written or read.
+    #[error("{}: Parquet: {source}", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ParquetError,
+    },
+    /// The Delta library refused to read or write the log.
+    #[error("{}: Delta log: cannot {what}: {reason}", path.display())]
+    Log {
+        /// Root of the table.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// The library's words.
+        reason: String,
+    },
+    /// Another program committed to the table between our look at it and our commit; nothing of the run was committed.
+    #[error("{}: version {version} was committed by another program in the meantime; run again", path.display())]
+    Conflict {
+        /// Root of the table.
+        path: PathBuf,
+        /// Version that we meant to write.
+        version: u64,
+    },
+    /// What was handed in for a commit contradicts itself; nothing was committed.
+    #[error("run {run} not committed: {what}: expected {expected}, found {found}")]
+    Inconsistent {
+        /// The run.
+        run: String,
+        /// Which figure or name.
+        what: String,
+        /// What it had to be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// Rows handed to a writer do not fit its file.
+    #[error("{}: row not written: {what}: expected {expected}, found {found}", path.display())]
+    BadRow {
+        /// The staged file.
+        path: PathBuf,
+        /// Which column or property.
+        what: &'static str,
+        /// What it had to be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+}
+
+impl StoreError {
+    /// For `map_err`: names what was tried on which path.
+    pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { what, path: path.to_owned(), source }
+    }
+
+    /// For `map_err`: a Parquet file that cannot be written or read.
+    pub(crate) fn parquet(path: &Path) -> impl FnOnce(ParquetError) -> Self {
+        move |source| Self::Parquet { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn damaged_commit(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::DamagedCommit { path: path.to_owned(), expected: expected.into(), found: found.into() }
+    }
+
+    pub(crate) fn damaged_file(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::DamagedFile { path: path.to_owned(), expected: expected.into(), found: found.into() }
+    }
+}

@@ -1,0 +1,140 @@
+//! Names and places: where every file of a store lies. Touches no disk.
+
+use std::path::{Path, PathBuf};
+
+use keytrail_model::time::Month;
+
+/// Digits of a version in the name of a commit file, as Delta writes them.
+const VERSION_DIGITS: usize = 20;
+/// Digits of a version in the name of a run: names sort by version up to 100 million runs.
+const RUN_DIGITS: usize = 8;
+
+/// The paths below one root.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The Delta table.
+    pub(crate) fn events(&self) -> PathBuf {
+        self.root.join("events")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.events().join("_delta_log")
+    }
+
+    pub(crate) fn commit(&self, version: u64) -> PathBuf {
+        self.log().join(format!("{version:0VERSION_DIGITS$}.json"))
+    }
+
+    pub(crate) fn archives(&self) -> PathBuf {
+        self.root.join("archives")
+    }
+
+    pub(crate) fn rejects(&self) -> PathBuf {
+        self.root.join("rejects")
+    }
+
+    pub(crate) fn staging(&self) -> PathBuf {
+        self.root.join("_staging")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("_lock")
+    }
+}
+
+/// The version in the name of a commit file or a checkpoint, and what follows it: `(7, "json")`.
+pub(crate) fn parse_log_name(name: &str) -> Option<(u64, &str)> {
+    let (digits, rest) = name.split_at_checked(VERSION_DIGITS)?;
+    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    Some((all_digits.then(|| digits.parse().ok()).flatten()?, rest.strip_prefix('.')?))
+}
+
+/// Whether a file in the log is a checkpoint or the hint at the last one. Both only repeat what the commits say.
+pub(crate) fn is_checkpoint(name: &str) -> bool {
+    name == "_last_checkpoint" || parse_log_name(name).is_some_and(|(_, rest)| rest.starts_with("checkpoint."))
+}
+
+/// Folder of a month, below the table.
+pub(crate) fn month_folder(month: Month) -> String {
+    format!("month={month}")
+}
+
+/// Path of a run's ledger or rejects file, below the root.
+pub(crate) fn sidecar(folder: &str, run: &str) -> String {
+    format!("{folder}/{run}.parquet")
+}
+
+/// Name of the run that makes `version`. `digest` stands for its archives.
+pub(crate) fn run_name(version: u64, digest: &str) -> String {
+    format!("{version:0RUN_DIGITS$}-{digest}")
+}
+
+/// The version that a run's name, or the name of a file of that run, starts with.
+pub(crate) fn version_of_run(name: &str) -> Option<u64> {
+    let digits = name.split_once('-')?.0;
+    (digits.len() >= RUN_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_the_log() {
+        let cases = [
+            ("00000000000000000007.json", Some((7, "json"))),
+            ("00000000000000000100.checkpoint.parquet", Some((100, "checkpoint.parquet"))),
+            ("00000000000000000007.crc", Some((7, "crc"))),
+            ("0000000000000000000x.json", None),
+            ("+0000000000000000007.json", None),
+            ("_last_checkpoint", None),
+            ("00000000000000000007json", None),
+            ("7.json", None),
+            ("ααααααααααααααα.json", None),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(parse_log_name(name), expected, "{name}");
+        }
+        let name = Layout::new(Path::new("s")).commit(7);
+        assert_eq!(name, Path::new("s/events/_delta_log/00000000000000000007.json"));
+    }
+
+    #[test]
+    fn names_of_checkpoints() {
+        let names = [
+            "_last_checkpoint",
+            "00000000000000000100.checkpoint.parquet",
+            "00000000000000000100.checkpoint.0000000001.0000000002.parquet",
+        ];
+        assert!(names.into_iter().all(is_checkpoint));
+        assert!(
+            !["00000000000000000100.json", "00000000000000000100.crc", "_last_checkpoint.x"]
+                .into_iter()
+                .any(is_checkpoint)
+        );
+    }
+
+    #[test]
+    fn names_of_runs() {
+        assert_eq!(run_name(7, "3fa9"), "00000007-3fa9");
+        assert_eq!(version_of_run("00000007-3fa9.parquet"), Some(7));
+        assert_eq!(version_of_run(&run_name(1_234_567_890, "x")), Some(1_234_567_890));
+        for name in ["part-0000.parquet", "7-3fa9", "00000007", "0000000+-x"] {
+            assert_eq!(version_of_run(name), None, "{name}");
+        }
+    }
+}

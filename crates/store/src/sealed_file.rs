@@ -1,0 +1,142 @@
+//! A Parquet file that knows its SHA-256 and length when it ends, and is on the disk by then.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::file::properties::WriterProperties;
+use sha2::{Digest, Sha256};
+
+use crate::StoreError;
+
+/// What a finished file holds.
+#[derive(Debug)]
+pub(crate) struct Seal {
+    pub(crate) sha256: String,
+    pub(crate) bytes: u64,
+    pub(crate) rows: u64,
+}
+
+/// Writes one Parquet file. The Arrow schema is left out of it, so that every engine, ours too, sees plain strings and not
+/// the dictionaries we happened to have in memory.
+pub(crate) struct SealedWriter {
+    path: PathBuf,
+    schema: SchemaRef,
+    writer: ArrowWriter<HashingFile>,
+    rows: u64,
+}
+
+impl SealedWriter {
+    /// Starts a file. One that stands there is replaced.
+    pub(crate) fn create(path: &Path, schema: SchemaRef, properties: WriterProperties) -> Result<Self, StoreError> {
+        let file = File::create(path).map_err(StoreError::io("create the file", path))?;
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(HashingFile::new(file), SchemaRef::clone(&schema), options)
+            .map_err(StoreError::parquet(path))?;
+        Ok(Self { path: path.to_owned(), schema, writer, rows: 0 })
+    }
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+        if !same_columns(&batch.schema(), &self.schema) {
+            return Err(StoreError::BadRow {
+                path: self.path.clone(),
+                what: "columns",
+                expected: describe(&self.schema),
+                found: describe(&batch.schema()),
+            });
+        }
+        self.writer.write(batch).map_err(StoreError::parquet(&self.path))?;
+        self.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Bytes in the file and bytes encoded and still in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.writer.memory_size()
+    }
+
+    /// Writes the footer and syncs the contents. The file's *name* is made durable by the commit that moves it.
+    pub(crate) fn finish(self) -> Result<(PathBuf, Seal), StoreError> {
+        let Self { path, writer, rows, .. } = self;
+        let mut file = writer.into_inner().map_err(StoreError::parquet(&path))?;
+        file.flush().and_then(|()| file.file.sync_all()).map_err(StoreError::io("sync the file", &path))?;
+        let seal = Seal { sha256: hex(&file.digest.finalize()), bytes: file.bytes, rows };
+        Ok((path, seal))
+    }
+}
+
+/// Names and types; whether a column may be null is judged by the Parquet writer, value by value.
+fn same_columns(found: &Schema, expected: &Schema) -> bool {
+    let column = |field: &arrow::datatypes::FieldRef| (field.name().clone(), field.data_type().clone());
+    found.fields().iter().map(column).eq(expected.fields().iter().map(column))
+}
+
+fn describe(schema: &Schema) -> String {
+    let columns = schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type()));
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| DIGITS.get(usize::from(digit))).collect()
+}
+
+/// SHA-256, lower-case hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// A file that is hashed as it is written. The Parquet writer buffers, so writes come in large pieces.
+struct HashingFile {
+    file: File,
+    digest: Sha256,
+    bytes: u64,
+}
+
+impl HashingFile {
+    fn new(file: File) -> Self {
+        Self { file, digest: Sha256::new(), bytes: 0 }
+    }
+}
+
+impl Write for HashingFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(buffer)?;
+        self.digest.update(buffer.get(..written).unwrap_or(buffer));
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_lower_case_hex() {
+        assert_eq!(sha256(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(hex(&[0, 15, 16, 255]), "000f10ff");
+    }
+}

@@ -1,0 +1,129 @@
+//! Left-overs of killed runs: finding and removing them, by name.
+//!
+//! Only the writer sweeps, while it holds the lock, so nothing found here can belong to a run in progress. Every file that a plain
+//! glob over the table would read, and that no commit names, goes.
+
+use std::collections::HashSet;
+use std::fs::{self, DirEntry};
+use std::path::Path;
+
+use crate::layout::{self, Layout};
+use crate::{Snapshot, StoreError, durable};
+
+/// Removes temporary files from the log, which is all that may stand there before the first commit.
+pub(crate) fn sweep_log(layout: &Layout, swept: &mut Vec<String>) -> Result<(), StoreError> {
+    remove(layout, &layout.log(), &mut |name| durable::is_temporary(name), swept)
+}
+
+/// Removes all checkpoints, which repeat the commits, and the hint at the last one: for when one of them is damaged.
+pub(crate) fn sweep_checkpoints(layout: &Layout, swept: &mut Vec<String>) -> Result<(), StoreError> {
+    remove(layout, &layout.log(), &mut layout::is_checkpoint, swept)
+}
+
+/// Removes the files of runs that were not committed. What is removed is named in `swept`, relative to the root.
+pub(crate) fn sweep_runs(layout: &Layout, snapshot: &Snapshot, swept: &mut Vec<String>) -> Result<(), StoreError> {
+    let live: HashSet<&str> = snapshot.files().iter().map(|file| file.path.as_str()).collect();
+    let sidecars: HashSet<&str> =
+        snapshot.runs().iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]).collect();
+    let mut orphans = Vec::new();
+    for month in entries(&layout.events())?.into_iter().filter(|entry| is_folder(entry, "month=")) {
+        let folder = month.file_name().to_string_lossy().into_owned();
+        for name in parquet_names(&month.path())? {
+            if !live.contains(format!("{folder}/{name}").as_str()) {
+                orphans.push((format!("events/{folder}/{name}"), name));
+            }
+        }
+    }
+    for folder in ["archives", "rejects"] {
+        for name in parquet_names(&layout.root().join(folder))? {
+            let path = format!("{folder}/{name}");
+            if !sidecars.contains(path.as_str()) {
+                orphans.push((path, name));
+            }
+        }
+    }
+    refuse_lost_commits(layout, snapshot.version(), &orphans)?;
+    for (path, _) in orphans {
+        let full = layout.root().join(&path);
+        fs::remove_file(&full).map_err(StoreError::io("remove the left-over", &full))?;
+        swept.push(path);
+    }
+    Ok(())
+}
+
+/// Empties the staging folder.
+pub(crate) fn sweep_staging(layout: &Layout, swept: &mut Vec<String>) -> Result<(), StoreError> {
+    remove(layout, &layout.staging(), &mut |_| true, swept)
+}
+
+/// A killed run leaves files of the next version only, because each writer sweeps before it works. Files of later versions tell of
+/// commits that were removed from the log: then nothing is touched.
+fn refuse_lost_commits(layout: &Layout, version: u64, orphans: &[(String, String)]) -> Result<(), StoreError> {
+    let next = version + 1;
+    let Some((path, _)) = orphans.iter().find(|(_, name)| layout::version_of_run(name).is_some_and(|of| of > next))
+    else {
+        return Ok(());
+    };
+    Err(StoreError::damaged_commit(
+        &layout.commit(next),
+        format!("a commit, since {path} is of a later one"),
+        "no such file",
+    ))
+}
+
+/// Whether there are data files or sidecars. Before the first commit there can be none: it comes before all of them.
+pub(crate) fn any_run_file(layout: &Layout) -> Result<Option<String>, StoreError> {
+    for month in entries(&layout.events())?.into_iter().filter(|entry| is_folder(entry, "month=")) {
+        if let Some(name) = parquet_names(&month.path())?.into_iter().next() {
+            return Ok(Some(format!("events/{}/{name}", month.file_name().to_string_lossy())));
+        }
+    }
+    for folder in ["archives", "rejects"] {
+        if let Some(name) = parquet_names(&layout.root().join(folder))?.into_iter().next() {
+            return Ok(Some(format!("{folder}/{name}")));
+        }
+    }
+    Ok(None)
+}
+
+fn remove(
+    layout: &Layout,
+    folder: &Path,
+    which: &mut dyn FnMut(&str) -> bool,
+    swept: &mut Vec<String>,
+) -> Result<(), StoreError> {
+    for entry in entries(folder)? {
+        let name = entry.file_name();
+        if !which(&name.to_string_lossy()) {
+            continue;
+        }
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(StoreError::io("remove the left-over", &path))?;
+        let relative = path.strip_prefix(layout.root()).unwrap_or(&path);
+        swept.push(relative.to_string_lossy().into_owned());
+    }
+    Ok(())
+}
+
+fn is_folder(entry: &DirEntry, start: &str) -> bool {
+    entry.file_name().to_string_lossy().starts_with(start) && entry.file_type().is_ok_and(|kind| kind.is_dir())
+}
+
+/// Names of the Parquet files in a folder, sorted.
+fn parquet_names(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let names = entries(folder)?.into_iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    Ok(names.filter(|name| name.ends_with(".parquet")).collect())
+}
+
+/// Entries of a folder, sorted by name; none where there is no such folder.
+fn entries(folder: &Path) -> Result<Vec<DirEntry>, StoreError> {
+    let listed = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.and_then(Iterator::collect::<Result<Vec<_>, _>>),
+    };
+    let mut entries = listed.map_err(StoreError::io("list the folder", folder))?;
+    entries.sort_by_key(DirEntry::file_name);
+    Ok(entries)
+}

@@ -1,0 +1,125 @@
+//! What kills leave behind, and what the next writer makes of it.
+
+use super::*;
+
+#[test]
+fn a_kill_before_the_commit_leaves_the_last_snapshot() {
+    let room = Room::new();
+    let mut writer = room.writer();
+    let before = commit(&mut writer, "aa", &[&[MORNING]]);
+    let files = room.files();
+    let unfinished = run(&writer, "bb", &[&[MORNING + 1], &[FEBRUARY]]);
+    drop(writer.place(unfinished).unwrap());
+    drop(writer);
+
+    let snapshot = room.snapshot();
+    assert_eq!((snapshot.head(), snapshot.rows()), (before.head(), 1), "readers see the last commit");
+    let mut writer = room.writer();
+    let name = writer.next_run(&mut ["bb"].into_iter());
+    let swept = [
+        "archives/N.parquet",
+        "events/month=2026-01/N-0000.parquet",
+        "events/month=2026-02/N-0000.parquet",
+        "rejects/N.parquet",
+    ];
+    assert_eq!(writer.swept(), swept.map(|path| path.replace('N', &name)));
+    assert_eq!(room.files(), files);
+    assert_eq!(commit(&mut writer, "bb", &[&[MORNING + 1], &[FEBRUARY]]).rows(), 3, "the next run completes the work");
+}
+
+#[test]
+fn left_overs_of_every_kind_are_swept_and_named() {
+    let room = Room::new();
+    commit(&mut room.writer(), "aa", &[&[MORNING]]);
+    let files = room.files();
+    let left = [
+        "_staging/f0",
+        "events/_delta_log/.00000000000000000002.json.4711.0.tmp",
+        "events/month=2026-01/00000002-ab-0000.parquet",
+        "events/month=2026-01/part-0001.parquet",
+        "rejects/00000002-ab.parquet",
+    ];
+    for path in left {
+        fs::write(room.root.join(path), "x").unwrap();
+    }
+    fs::create_dir_all(room.root.join("_staging/sub")).unwrap();
+    fs::write(room.root.join("_staging/sub/file"), "x").unwrap();
+    assert_eq!(room.snapshot().rows(), 1);
+    let writer = room.writer();
+    assert_eq!(writer.swept(), [&left[..1], &["_staging/sub"], &left[1..]].concat());
+    assert_eq!(room.files(), files);
+    assert_eq!(room.writer_again(writer).swept(), [] as [&str; 0]);
+}
+
+impl Room {
+    fn writer_again(&self, writer: Writer) -> Writer {
+        drop(writer);
+        self.writer()
+    }
+}
+
+#[test]
+fn a_kill_while_the_store_is_made_is_made_good() {
+    let room = Room::new();
+    fs::create_dir_all(room.root.join("events/_delta_log")).unwrap();
+    fs::write(room.log(".00000000000000000000.json.1.0.tmp"), "{\"commitInfo\"").unwrap();
+    let mut writer = room.writer();
+    assert_eq!(writer.swept(), ["events/_delta_log/.00000000000000000000.json.1.0.tmp"]);
+    assert_eq!(commit(&mut writer, "aa", &[&[MORNING]]).rows(), 1);
+}
+
+#[test]
+fn an_error_after_the_commit_file_got_its_name_is_no_error() {
+    let room = Room::new();
+    let mut writer = room.writer();
+    let placed = writer.place(run(&writer, "aa", &[&[MORNING]])).unwrap();
+    writer.publish(&placed).unwrap();
+    // The same again meets its own commit file, as a retry after a lost answer would.
+    writer.publish(&placed).unwrap();
+    assert_eq!(room.snapshot().rows(), 1);
+    let other = writer.place(run(&writer, "bb", &[&[MORNING]])).unwrap();
+    assert!(matches!(writer.publish(&other), Err(StoreError::Conflict { version: 1, .. })));
+    assert!(writer.commit(run(&writer, "cc", &[])).unwrap_err().to_string().contains("run again"));
+}
+
+#[test]
+fn a_checkpoint_is_written_every_hundred_commits_and_never_needed() {
+    let room = Room::new();
+    let mut writer = room.writer();
+    for n in 1..=101 {
+        commit(&mut writer, &format!("{n:02}"), &[&[MORNING + n]]);
+        assert_eq!(room.log("_last_checkpoint").exists(), n >= 100, "after {n} commits");
+    }
+    assert_eq!(writer.warnings(), [] as [&str; 0]);
+    drop(writer);
+    let checkpoint = room.log("00000000000000000100.checkpoint.parquet");
+    assert!(checkpoint.exists());
+    let whole = room.snapshot();
+    assert_eq!((whole.rows(), whole.runs().len(), whole.ledger().unwrap().len()), (101, 101, 101));
+
+    let hint = || room.log("_last_checkpoint");
+    let good = fs::read(&checkpoint).unwrap();
+    let whole_hint = fs::read(hint()).unwrap();
+    let cases: [(&[u8], &[u8], bool); 6] = [
+        (b"", &good, false),
+        (b"{\"version\":100", &good, false),
+        (&whole_hint, b"", true),
+        (&whole_hint, &good[..good.len() / 2], true),
+        (b"", b"", false),
+        (b"", b"PAR1 garbage PAR1", true),
+    ];
+    for (number, (hint_bytes, checkpoint_bytes, ignored)) in cases.into_iter().enumerate() {
+        fs::write(hint(), hint_bytes).unwrap();
+        fs::write(&checkpoint, checkpoint_bytes).unwrap();
+        let snapshot = room.snapshot();
+        assert_eq!(snapshot.files(), whole.files(), "case {number}");
+        assert_eq!(snapshot.checkpoint_ignored(), ignored, "case {number}");
+        assert!(checkpoint.exists() && hint().exists(), "a reader changes nothing");
+    }
+    let mut writer = room.writer();
+    let swept = ["events/_delta_log/00000000000000000100.checkpoint.parquet", "events/_delta_log/_last_checkpoint"];
+    assert_eq!(writer.swept(), swept, "a writer removes what is damaged");
+    assert_eq!(commit(&mut writer, "next", &[&[MORNING]]).rows(), 102);
+    assert!(room.log("00000000000000000102.checkpoint.parquet").exists(), "and makes a new one");
+    assert!(!room.snapshot().checkpoint_ignored());
+}

@@ -1,0 +1,162 @@
+//! Damage is named, never read over.
+
+use super::*;
+
+fn store_of_two_runs() -> Room {
+    let room = Room::new();
+    let mut writer = room.writer();
+    commit(&mut writer, "aa", &[&[MORNING], &[FEBRUARY]]);
+    commit(&mut writer, "bb", &[&[MORNING + 1], &[FEBRUARY + 1]]);
+    drop(writer);
+    room
+}
+
+fn damage(room: &Room, version: u64, change: impl Fn(&str) -> String) {
+    let path = room.commit_file(version);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, change(&text)).unwrap();
+}
+
+#[test]
+fn a_commit_that_is_not_whole_is_refused() {
+    type Change = fn(&str) -> String;
+    let cases: [(u64, Change, &str); 12] = [
+        (2, |_| String::new(), "expected lines of JSON, found an empty file"),
+        (2, |text| text.lines().next().unwrap().to_owned() + "\n", "expected 2 added and 0 removed files"),
+        (2, |text| text.trim_end().to_owned(), "expected a newline at its end, found a cut after"),
+        (2, |text| text[..40].to_owned() + "\n", "expected a JSON object in line 1"),
+        (2, |text| "\0".repeat(text.len()), "expected a newline at its end"),
+        (2, |text| text.replace("\"size\":", "\"size\":1"), "expected 2 added and 0 removed files"),
+        (2, |text| text.replace("\"prev\":\"", "\"prev\":\"0"), "of the commit before it, found 0"),
+        (
+            2,
+            |text| text.replace("\"keytrail\":{\"", "\"keytrail\":{\"x"),
+            "what keytrail writes in commitInfo.keytrail",
+        ),
+        (1, |_| String::new(), "expected lines of JSON, found an empty file"),
+        (1, |text| text.lines().next().unwrap().to_owned() + "\n", "of the commit before it"),
+        (1, |text| text.replace("\"rejected\":1", "\"rejected\":2"), "of the commit before it"),
+        (0, |text| text.replace("\"keytrail\":", "\"other\":"), "expected the first commit of a keytrail store"),
+    ];
+    for (version, change, message) in cases {
+        let room = store_of_two_runs();
+        let before = fs::read_to_string(room.commit_file(version)).unwrap();
+        damage(&room, version, change);
+        assert_ne!(before, fs::read_to_string(room.commit_file(version)).unwrap(), "{message}");
+        let files = room.files();
+        let read = Store::open(&room.root).and_then(|store| store.snapshot()).unwrap_err();
+        let write = Writer::open(&room.root, &mut || ()).unwrap_err();
+        for error in [read, write] {
+            assert!(matches!(error, StoreError::DamagedCommit { .. }), "{error}");
+            assert!(error.to_string().contains(message), "{error}");
+        }
+        assert_eq!(room.files(), files, "nothing is swept from a damaged store");
+    }
+}
+
+#[test]
+fn a_missing_commit_is_noticed() {
+    let room = store_of_two_runs();
+    fs::remove_file(room.commit_file(1)).unwrap();
+    let error = Store::open(&room.root).unwrap_err().to_string();
+    assert!(error.contains("00000000000000000001.json: damaged commit: expected a commit"), "{error}");
+
+    let room = store_of_two_runs();
+    fs::remove_file(room.commit_file(1)).unwrap();
+    fs::remove_file(room.commit_file(2)).unwrap();
+    let error = Writer::open(&room.root, &mut || ()).unwrap_err().to_string();
+    assert!(error.contains("is of a later one, found no such file"), "two lost commits are no kill: {error}");
+
+    let room = store_of_two_runs();
+    fs::remove_dir_all(room.root.join("events/_delta_log")).unwrap();
+    let error = Writer::open(&room.root, &mut || ()).unwrap_err().to_string();
+    assert!(error.contains("expected the first commit, found no such file, though events/month=2026-01/"), "{error}");
+    assert_eq!(room.files().len(), 8, "nothing is swept");
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    for version in [0, 2] {
+        let room = store_of_two_runs();
+        // A newer record may hold anything else.
+        damage(&room, version, |text| {
+            text.replace("\"schema_version\":1", "\"schema_version\":7").replace("\"adds\"", "\"a\"")
+        });
+        let error = Store::open(&room.root).and_then(|store| store.snapshot()).unwrap_err();
+        assert!(matches!(error, StoreError::SchemaTooNew { found: 7, known: 1, .. }), "{error}");
+        assert!(Writer::open(&room.root, &mut || ()).is_err());
+    }
+}
+
+#[test]
+fn a_changed_ledger_is_not_read() {
+    let room = store_of_two_runs();
+    let snapshot = room.snapshot();
+    let path = room.root.join(&snapshot.runs()[1].archives.path);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert!(matches!(snapshot.ledger(), Err(StoreError::DamagedFile { .. })));
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(snapshot.ledger(), Err(StoreError::Io { .. })));
+}
+
+#[test]
+fn a_data_file_of_another_length_is_not_read() {
+    let room = store_of_two_runs();
+    let snapshot = room.snapshot();
+    let path = snapshot.events_dir().join(&snapshot.files()[0].path);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    let read = crate::read_events::<StoreError>(&snapshot, i64::MIN, i64::MAX, &mut |_| Ok(()));
+    assert!(matches!(read, Err(StoreError::DamagedFile { .. })));
+}
+
+#[test]
+fn a_commit_of_another_program_is_named() {
+    let room = store_of_two_runs();
+    let foreign = concat!(
+        r#"{"commitInfo":{"operation":"WRITE"}}"#,
+        "\n",
+        r#"{"add":{"path":"month=2026-01/part%20x.parquet","partitionValues":{"month":"2026-01"},"size":9,"modificationTime":0,"#,
+        r#""dataChange":true,"stats":"{\"numRecords\":3,\"minValues\":{\"time\":\"2026-01-05T08:00:00.000Z\"},"#,
+        r#"\"maxValues\":{\"time\":\"2026-01-05T08:00:00.001Z\"}}"}}"#,
+        "\n"
+    );
+    fs::write(room.commit_file(3), foreign).unwrap();
+    let snapshot = room.snapshot();
+    assert_eq!((snapshot.foreign_commits(), snapshot.runs().len(), snapshot.rows()), (&[3][..], 2, 7));
+    let file = snapshot.files().iter().find(|file| file.path == "month=2026-01/part x.parquet").unwrap();
+    assert_eq!((file.min_time, file.max_time), (MORNING, MORNING + 1999), "its maximum may have been cut");
+    let mut writer = room.writer();
+    commit(&mut writer, "cc", &[&[MORNING]]);
+    assert_eq!(room.snapshot().rows(), 8, "the chain goes on");
+
+    damage(&room, 3, |text| text.replace("\"size\":9", "\"size\":8"));
+    assert!(Store::open(&room.root).unwrap().snapshot().is_err(), "and covers it");
+}
+
+#[test]
+fn a_commit_between_ours_and_a_foreign_one_is_checked() {
+    let room = store_of_two_runs();
+    damage(&room, 2, |text| text.lines().next().unwrap().to_owned() + "\n");
+    fs::write(room.commit_file(3), "{\"commitInfo\":{\"operation\":\"WRITE\"}}\n").unwrap();
+    let error = Store::open(&room.root).unwrap().snapshot().unwrap_err().to_string();
+    assert!(error.contains("expected 2 added and 0 removed files"), "{error}");
+}
+
+#[test]
+fn a_checkpoint_that_says_other_than_the_commits_is_left_aside() {
+    let room = store_of_two_runs();
+    let whole = room.snapshot();
+    let other = store_of_two_runs();
+    commit(&mut other.writer(), "cc", &[&[MORNING]]);
+    crate::delta::checkpoint(&other.root.join("events"), 3).unwrap();
+    let of_another = other.log("00000000000000000003.checkpoint.parquet");
+    fs::copy(of_another, room.log("00000000000000000002.checkpoint.parquet")).unwrap();
+    let snapshot = room.snapshot();
+    assert!(snapshot.checkpoint_ignored());
+    assert_eq!(snapshot.files(), whole.files());
+    assert_eq!(room.writer().swept(), ["events/_delta_log/00000000000000000002.checkpoint.parquet"]);
+}

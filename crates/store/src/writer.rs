@@ -1,0 +1,317 @@
+//! The one writer of a store: waits for its turn, sweeps what a killed run left behind, commits runs.
+//!
+//! Order is what makes a commit safe: contents of files, then their names and folders, then the one commit file that makes
+//! them count. A kill before the last step leaves files that no commit names, which the next writer sweeps.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use keytrail_model::ledger::{LedgerRow, RecordCounts};
+use keytrail_model::schema::SCHEMA_VERSION;
+
+use crate::chain::{self, Chain, CommitRecord, FileRecord, RunRecord, SidecarRecord, actions_digest};
+use crate::delta::{self, Add, Committed};
+use crate::events_file::StagedFile;
+use crate::layout::{self, Layout};
+use crate::lock::Lock;
+use crate::rejects_file::StagedRejects;
+use crate::sealed_file::{Seal, sha256};
+use crate::{Snapshot, StoreError, durable, ledger_file, sweep};
+
+/// Commits between two checkpoints: opening replays at most so many commit files.
+const COMMITS_PER_CHECKPOINT: u64 = 100;
+/// Hex digits of the digest in a run's name.
+const RUN_DIGEST_DIGITS: usize = 12;
+const KEYTRAIL_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The exclusive right to change a store, held until dropped.
+#[derive(Debug)]
+pub struct Writer {
+    layout: Layout,
+    staging: PathBuf,
+    snapshot: Snapshot,
+    checkpoint: Option<u64>,
+    swept: Vec<String>,
+    warnings: Vec<String>,
+    // Last: the lock goes when all else is gone.
+    _lock: Lock,
+}
+
+/// All that an ingest run commits.
+#[derive(Debug)]
+pub struct RunCommit {
+    /// Name of the run, from [`Writer::next_run`].
+    pub run: String,
+    /// When, microseconds since the epoch.
+    pub committed_at: i64,
+    /// Options of the run: any JSON.
+    pub options: serde_json::Value,
+    /// Where the records of the run went; `stored` must be the rows of `files`.
+    pub records: RecordCounts,
+    /// New data files. Their order decides the numbers in their names, so it must not depend on chance.
+    pub files: Vec<StagedFile>,
+    /// New rows of the ledger; each with `run` equal to the run's name. A row of an archive known before takes the place
+    /// of its earlier row.
+    pub ledger: Vec<LedgerRow>,
+    /// New rejects: one for each that `ledger` counts.
+    pub rejects: StagedRejects,
+}
+
+impl Writer {
+    /// Opens the store under `root` for writing, and makes one where there is none.
+    ///
+    /// Waits for another writer to finish, after calling `on_wait` once. Checks the log and sweeps what killed runs left.
+    ///
+    /// # Errors
+    /// The store cannot be made or locked, is damaged, or has a newer schema.
+    pub fn open(root: &Path, on_wait: &mut dyn FnMut()) -> Result<Self, StoreError> {
+        let layout = Layout::new(root);
+        durable::create_folder(root)?;
+        let lock = Lock::take(&layout.lock(), on_wait)?;
+        let mut swept = Vec::new();
+        sweep::sweep_log(&layout, &mut swept)?;
+        let (snapshot, mut chain) = match Snapshot::load_with_chain(&layout)? {
+            Some(loaded) => loaded,
+            None => create(&layout)?,
+        };
+        if snapshot.checkpoint_ignored() {
+            sweep::sweep_checkpoints(&layout, &mut swept)?;
+            chain.checkpoint = None;
+        }
+        // A commit that we build upon must not vanish in a power cut: its maker may have been killed before it synced the name.
+        durable::sync_folder(&layout.log())?;
+        sweep::sweep_runs(&layout, &snapshot, &mut swept)?;
+        sweep::sweep_staging(&layout, &mut swept)?;
+        for folder in [layout.staging(), layout.archives(), layout.rejects()] {
+            durable::create_folder(&folder)?;
+        }
+        swept.sort_unstable();
+        let (staging, checkpoint) = (layout.staging(), chain.checkpoint);
+        Ok(Self { layout, staging, snapshot, checkpoint, swept, warnings: Vec::new(), _lock: lock })
+    }
+
+    /// The last commit.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// What was swept on opening: paths relative to the root, sorted.
+    #[must_use]
+    pub fn swept(&self) -> &[String] {
+        &self.swept
+    }
+
+    /// Troubles that did not stop a commit (no checkpoint could be written), in the order they came.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// An empty folder for the files of a run in progress, on the file system of the store.
+    #[must_use]
+    pub fn staging_dir(&self) -> &Path {
+        &self.staging
+    }
+
+    /// Name of the next run: the table version it will make and 12 hex digits that stand for its set of archives
+    /// (SHA-256 in lower-case hex each, in any order).
+    pub fn next_run(&self, archives: &mut dyn Iterator<Item = &str>) -> String {
+        let mut archives: Vec<_> = archives.map(|archive| format!("{archive}\n")).collect();
+        archives.sort_unstable();
+        let digest = sha256(archives.concat().as_bytes());
+        let digest = digest.get(..RUN_DIGEST_DIGITS).unwrap_or(&digest);
+        layout::run_name(self.snapshot.version() + 1, digest)
+    }
+
+    /// Commits a run: all or nothing, durable when it returns.
+    ///
+    /// The staged files are moved to their places; what else the caller left in the staging folder is the caller's to remove.
+    ///
+    /// # Errors
+    /// The figures do not conserve, a file cannot be moved or synced, or another program committed to the table. The last
+    /// commit then still stands.
+    pub fn commit(&mut self, run: RunCommit) -> Result<Snapshot, StoreError> {
+        let placed = self.place(run)?;
+        self.publish(&placed)?;
+        let (snapshot, chain) = Snapshot::load_with_chain(&self.layout)?.ok_or_else(|| self.no_store())?;
+        self.snapshot = snapshot;
+        self.checkpoint = chain.checkpoint;
+        self.write_checkpoint_if_due();
+        Ok(self.snapshot.clone())
+    }
+
+    /// Checks a run, moves its files to their places and makes them durable there. Nothing counts yet.
+    pub(crate) fn place(&self, run: RunCommit) -> Result<Placed, StoreError> {
+        let version = self.snapshot.version() + 1;
+        check(&run, version, &self.staging)?;
+        let staged_ledger = self.staging.join("ledger.parquet");
+        let ledger = ledger_file::write(&staged_ledger, &run.ledger)?;
+        let archives = SidecarRecord::new(layout::sidecar("archives", &run.run), &ledger);
+        let RunCommit { rejects: StagedRejects { path: staged_rejects, rows, bytes, sha256 }, .. } = run;
+        let rejects = SidecarRecord::new(layout::sidecar("rejects", &run.run), &Seal { sha256, bytes, rows });
+        let (adds, files) = self.name_files(&run.run, &run.files);
+
+        let root = self.layout.root();
+        move_file(&staged_ledger, &root.join(&archives.path))?;
+        move_file(&staged_rejects, &root.join(&rejects.path))?;
+        let events = self.layout.events();
+        for (staged, add) in run.files.iter().zip(&adds) {
+            let place = events.join(&add.path);
+            durable::create_folder(place.parent().unwrap_or(&events))?;
+            move_file(&staged.path, &place)?;
+        }
+        let mut months: Vec<_> = run.files.iter().map(|file| events.join(layout::month_folder(file.month))).collect();
+        months.sort_unstable();
+        months.dedup();
+        for folder in months.into_iter().chain([self.layout.archives(), self.layout.rejects()]) {
+            durable::sync_folder(&folder)?;
+        }
+        let actions: Vec<_> = adds.iter().map(|add| ("add", add.path.as_str(), add.bytes)).collect();
+        let record = CommitRecord {
+            version: KEYTRAIL_VERSION.into(),
+            schema_version: SCHEMA_VERSION.into(),
+            prev: Some(self.snapshot.head().to_owned()),
+            adds: adds.len() as u64,
+            removes: 0,
+            actions_sha256: actions_digest(&actions),
+            run: Some(RunRecord {
+                name: run.run,
+                committed_at: run.committed_at,
+                options: run.options.to_string(),
+                records: run.records,
+                files,
+                archives,
+                rejects,
+            }),
+        };
+        Ok(Placed { version, record, adds })
+    }
+
+    /// Final names of the data files: numbered by month, in the order given.
+    fn name_files(&self, run: &str, files: &[StagedFile]) -> (Vec<Add>, Vec<FileRecord>) {
+        let mut numbers = HashMap::new();
+        let name = |file: &StagedFile| {
+            let number = numbers.entry(file.month).and_modify(|number| *number += 1).or_insert(0);
+            let path = format!("{}/{run}-{number:04}.parquet", layout::month_folder(file.month));
+            let record = FileRecord { path: path.clone(), sha256: file.sha256.clone(), rows: file.rows };
+            let (rows, bytes, min_time, max_time) = (file.rows, file.bytes, file.min_time, file.max_time);
+            (Add { path, month: file.month.to_string(), rows, bytes, min_time, max_time }, record)
+        };
+        files.iter().map(name).unzip()
+    }
+
+    /// Writes the commit file: the moment from which the run counts.
+    pub(crate) fn publish(&self, placed: &Placed) -> Result<(), StoreError> {
+        let events = self.layout.events();
+        let moment_ms = placed.record.run.as_ref().map_or(0, |run| run.committed_at.div_euclid(1000));
+        let outcome = delta::append(&events, placed.version, &placed.record, &placed.adds, moment_ms);
+        if outcome.as_ref().is_ok_and(|outcome| *outcome == Committed::Yes) {
+            return Ok(());
+        }
+        // An error may come after the commit file got its name, and a conflict may be with ourselves: the file tells.
+        if !self.layout.commit(placed.version).exists() {
+            return outcome.map(|_| ());
+        }
+        if chain::run_of(&self.layout, placed.version)? == placed.record.run {
+            return durable::sync_folder(&self.layout.log());
+        }
+        Err(StoreError::Conflict { path: events, version: placed.version })
+    }
+
+    /// A store without a checkpoint is slower to open and as right: a failure is a warning.
+    fn write_checkpoint_if_due(&mut self) {
+        let version = self.snapshot.version();
+        if version - self.checkpoint.unwrap_or(0) < COMMITS_PER_CHECKPOINT {
+            return;
+        }
+        match delta::checkpoint(&self.layout.events(), version) {
+            Ok(()) => self.checkpoint = Some(version),
+            Err(error) => self.warnings.push(format!("no checkpoint of version {version}: {error}")),
+        }
+    }
+
+    fn no_store(&self) -> StoreError {
+        StoreError::NotFound { path: self.layout.root().to_owned() }
+    }
+}
+
+/// A run whose files are in their places, durable, and count for nothing until its commit file is written.
+pub(crate) struct Placed {
+    version: u64,
+    record: CommitRecord,
+    adds: Vec<Add>,
+}
+
+impl SidecarRecord {
+    fn new(path: String, seal: &Seal) -> Self {
+        Self { path, sha256: seal.sha256.clone(), rows: seal.rows, bytes: seal.bytes }
+    }
+}
+
+/// Makes the empty table.
+fn create(layout: &Layout) -> Result<(Snapshot, Chain), StoreError> {
+    if let Some(found) = sweep::any_run_file(layout)? {
+        let found = format!("no such file, though {found} is there");
+        return Err(StoreError::damaged_commit(&layout.commit(0), "the first commit", found));
+    }
+    durable::create_folder(&layout.log())?;
+    let record = CommitRecord {
+        version: KEYTRAIL_VERSION.into(),
+        schema_version: SCHEMA_VERSION.into(),
+        prev: None,
+        adds: 0,
+        removes: 0,
+        actions_sha256: actions_digest(&[]),
+        run: None,
+    };
+    delta::create_table(&layout.events(), &record)?;
+    Snapshot::load_with_chain(layout)?.ok_or_else(|| StoreError::NotFound { path: layout.root().to_owned() })
+}
+
+fn move_file(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::rename(from, to).map_err(StoreError::io("move a staged file from here to its place", from))
+}
+
+/// Every figure must agree with every other before anything is moved.
+fn check(run: &RunCommit, version: u64, staging: &Path) -> Result<(), StoreError> {
+    let require = |holds: bool, what: &str, expected: &dyn ToString, found: &dyn ToString| {
+        if holds {
+            return Ok(());
+        }
+        let (expected, found) = (expected.to_string(), found.to_string());
+        Err(StoreError::Inconsistent { run: run.run.clone(), what: what.to_owned(), expected, found })
+    };
+    let plain = run.run.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let named = layout::version_of_run(&run.run) == Some(version) && plain;
+    require(named, "name of the run", &layout::run_name(version, "..."), &run.run)?;
+    let sum = |counts: &RecordCounts| format!("{counts:?}");
+    require(
+        run.records.conserved(),
+        "records of the run",
+        &"read = stored + duplicates + rejected",
+        &sum(&run.records),
+    )?;
+    for row in &run.ledger {
+        let what = format!("records of archive {}", row.archive);
+        require(row.records.conserved(), &what, &"read = stored + duplicates + rejected", &sum(&row.records))?;
+        require(row.run == run.run, &format!("run of archive {}", row.archive), &run.run, &row.run)?;
+    }
+    let mut archives: Vec<_> = run.ledger.iter().map(|row| row.archive.as_str()).collect();
+    archives.sort_unstable();
+    let twice = archives.windows(2).find_map(|pair| pair.first().filter(|first| pair.last() == Some(first)));
+    require(twice.is_none(), "ledger", &"one row an archive", &format!("two of archive {}", twice.unwrap_or(&"")))?;
+    let rows: u64 = run.files.iter().map(|file| file.rows).sum();
+    require(rows == run.records.stored, "rows of the data files", &run.records.stored, &rows)?;
+    let rejected: u64 = run.ledger.iter().map(|row| row.records.rejected).sum();
+    require(run.rejects.rows == rejected, "rows of the rejects", &rejected, &run.rejects.rows)?;
+    let staged = run.files.iter().map(|file| (&file.path, file.bytes)).chain([(&run.rejects.path, run.rejects.bytes)]);
+    for (path, bytes) in staged {
+        let length = fs::metadata(path).map_err(StoreError::io("find the staged file", path))?.len();
+        require(length == bytes, &format!("length of {}", path.display()), &bytes, &length)?;
+        let place = format!("in {}", staging.display());
+        require(path.starts_with(staging), "place of a staged file", &place, &path.display())?;
+    }
+    Ok(())
+}

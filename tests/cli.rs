@@ -1,0 +1,102 @@
+//! The command line itself: usage, exit codes, listings, output files.
+
+use crate::support::{Bench, sample};
+
+#[test]
+fn exit_codes_of_wrong_usage_and_failure() {
+    let bench = Bench::new();
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&[], 2, "Usage"),
+        (&["ingest"], 2, "PATH"),
+        (&["frobnicate"], 2, "unrecognized"),
+        (&["ingest", "x", "--memory", "lots"], 2, "512M"),
+        (&["sql", "SELECT 1"], 1, "expected a keytrail store"),
+        (&["archives"], 1, "expected a keytrail store"),
+        (&["views", "nonsense"], 2, "login_failures"),
+        (&["report", "monthly"], 2, "--month"),
+        (&["--help"], 0, ""),
+        (&["--version"], 0, ""),
+        (&["completions", "bash"], 0, ""),
+        (&["views"], 0, ""),
+    ];
+    for (arguments, code, words) in cases {
+        let ran = bench.keytrail(arguments);
+        assert_eq!(ran.code, *code, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{arguments:?}: {}", ran.stderr);
+        assert_eq!(ran.stdout.is_empty(), *code != 0, "{arguments:?}");
+    }
+}
+
+#[test]
+fn sql_errors_name_the_fault() {
+    let bench = Bench::new();
+    bench.ingest(&[&sample("good/two-members.zip")], &[]);
+    for (query, words) in [
+        ("SELECT nothing FROM events", "nothing"),
+        ("SELEC 1", "SELEC"),
+        ("DROP TABLE events", "refused"),
+        ("INSERT INTO events SELECT * FROM events", "refused"),
+        ("COPY events TO 'x.csv'", "refused"),
+        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'", "refused"),
+    ] {
+        let ran = bench.keytrail(&["sql", query]);
+        assert_eq!(ran.code, 1, "{query}");
+        assert!(ran.stderr.contains(words), "{query}: {}", ran.stderr);
+        assert_eq!(ran.stdout, "", "{query}");
+    }
+    assert_eq!(bench.keytrail(&["sql", "SELECT 1", "-f", "x.sql"]).code, 2);
+    assert_eq!(bench.keytrail(&["sql", "-f", "not-there.sql"]).code, 1);
+}
+
+#[test]
+fn every_format_to_stdout_and_to_a_file() {
+    let bench = Bench::new();
+    bench.ingest(&[&sample("good/two-members.zip")], &[]);
+    let query = "SELECT action, count(*) AS n, min(time) AS first FROM events GROUP BY 1";
+    let expected = [
+        ("csv", "action,n,first\nLUNA_SIGN_SINGLEPART,5,2026-02-05T09:00:00Z\n"),
+        ("json", "[{\"action\":\"LUNA_SIGN_SINGLEPART\",\"n\":5,\"first\":\"2026-02-05T09:00:00Z\"}]\n"),
+        ("ndjson", "{\"action\":\"LUNA_SIGN_SINGLEPART\",\"n\":5,\"first\":\"2026-02-05T09:00:00Z\"}\n"),
+    ];
+    for (format, text) in expected {
+        assert_eq!(bench.keytrail(&["sql", query, "--format", format]).stdout, text, "{format}");
+        let ran = bench.keytrail(&["sql", query, "--format", format, "-o", "out.txt"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
+        assert_eq!(std::fs::read_to_string(bench.path("out.txt")).unwrap(), text, "{format}");
+    }
+    assert!(bench.keytrail(&["sql", query]).stdout.contains("| LUNA_SIGN_SINGLEPART | 5 |"));
+    bench.keytrail(&["sql", query, "--format", "parquet", "-o", "out.parquet"]);
+    assert!(std::fs::read(bench.path("out.parquet")).unwrap().starts_with(b"PAR1"));
+}
+
+#[test]
+fn a_users_statuses_go_before_ours() {
+    let bench = Bench::new();
+    bench.ingest(&[&sample("good/small-service-2026-01.zip")], &[]);
+    let failures = |options: &[&str]| {
+        let query = ["sql", "SELECT failures FROM login_failures", "--format", "csv"];
+        bench.keytrail(&[&query, options].concat()).stdout
+    };
+    assert_eq!(failures(&[]), "failures\n7\n");
+    bench.write("statuses.csv", "status,class\nLUNA_RET_UM_PIN_INCORRECT,bad_argument\n");
+    assert_eq!(failures(&["--statuses", "statuses.csv"]), "failures\n3\n");
+    bench.write("wrong.csv", "name,class\nx,y\n");
+    let ran = bench.keytrail(&["sql", "SELECT 1", "--statuses", "wrong.csv"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("wrong.csv") && ran.stderr.contains("status,class"), "{}", ran.stderr);
+}
+
+#[test]
+fn listings() {
+    let bench = Bench::new();
+    bench.ingest(&[&sample("good/two-members.zip"), &sample("bad/broken-lines.ndjson")], &[]);
+    let archives = bench.keytrail(&["archives", "--format", "csv"]).stdout;
+    let header = "archive,path,container,status,reason,bytes,json_bytes,members,read,stored,duplicates,rejected,first_time,last_time,run,ingested_at";
+    assert_eq!(archives.lines().next(), Some(header));
+    assert_eq!(archives.lines().count(), 3);
+    let rejects = bench.keytrail(&["rejects", "--format", "csv"]).stdout;
+    assert_eq!(rejects.lines().next(), Some("archive,member,ordinal,offset,reason,raw"));
+    assert_eq!(rejects.lines().count(), 5);
+    assert_eq!(bench.keytrail(&["files"]).stdout.lines().count(), 1);
+    assert!(bench.keytrail(&["views", "login_failures"]).stdout.contains("LUNA_LOGIN"));
+}

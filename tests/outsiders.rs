@@ -1,0 +1,61 @@
+//! Engines that know nothing of keytrail open our store and count the same rows: DuckDB and Polars on the plain files, Polars and
+//! the `deltalake` package through the Delta log.
+//!
+//! `scripts/install-readers` installs them. Where it has not been run the test is passed over with a message, but never in CI.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{Bench, Ran, sample};
+
+fn python() -> Option<PathBuf> {
+    let venv = std::env::var_os("KEYTRAIL_VENV").map(PathBuf::from);
+    let venv = venv.or_else(|| std::env::home_dir().map(|home| home.join(".cache/keytrail-venv")))?;
+    Some(venv.join("bin/python")).filter(|python| python.exists())
+}
+
+#[test]
+fn foreign_engines_count_the_same() {
+    let Some(python) = python() else {
+        assert!(std::env::var_os("CI").is_none(), "run scripts/install-readers first");
+        eprintln!("passed over: run scripts/install-readers to test with DuckDB, Polars and deltalake");
+        return;
+    };
+    let bench = Bench::new();
+    let ran = bench.keytrail(&["generate", "made", "--records", "30000", "--days", "90", "--archives", "9", "--overlap", "0.2"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    // Two runs, so that there is a log to read.
+    bench.ingest(&[&sample("good")], &[]);
+    bench.ingest(&[&bench.path("made/archives")], &[]);
+
+    let tally = |query: &str| -> Value {
+        let rows = bench.json(query);
+        rows.as_array().unwrap().iter().map(|row| (row["k"].as_str().unwrap_or_default().to_owned(), row["n"].clone())).collect()
+    };
+    let span = bench.json(
+        "SELECT arrow_cast(min(time), 'Int64') AS first, arrow_cast(max(time), 'Int64') AS last, count(*) AS n FROM events",
+    );
+    let ours = json!({
+        "rows": span[0]["n"],
+        "months": tally("SELECT month AS k, count(*) AS n FROM events GROUP BY 1"),
+        "actions": tally("SELECT coalesce(action, '') AS k, count(*) AS n FROM events GROUP BY 1"),
+        "first": span[0]["first"],
+        "last": span[0]["last"],
+    });
+
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/outsiders/count.py");
+    let ran = Ran::of(Command::new(python).arg(script).arg(bench.store()).output().unwrap());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let theirs: Value = serde_json::from_str(&ran.stdout).unwrap();
+    for (reader, counts) in theirs.as_object().unwrap() {
+        assert_eq!(*counts, ours, "{reader}");
+    }
+    let listed = bench.keytrail(&["files"]).stdout;
+    let events = bench.store().join("events");
+    let on_disk = crate::support::contents(&events).into_iter().filter(|(path, _)| {
+        path.extension().is_some_and(|extension| extension == "parquet") && !path.starts_with(events.join("_delta_log"))
+    });
+    assert_eq!(listed.lines().count(), on_disk.count(), "the live list is what lies there");
+}
