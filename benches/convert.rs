@@ -22,7 +22,9 @@ fn convert(criterion: &mut Criterion, case: &str, archives: u32) {
         bencher.iter(|| {
             let inflated = members.par_iter().map_init(
                 || (libdeflater::Decompressor::new(), Vec::new()),
-                |(decompressor, buffer), member| member.inflate_whole(decompressor, buffer).expect("good data").len() as u64,
+                |(decompressor, buffer), member| {
+                    member.inflate_whole(decompressor, buffer).expect("good data").len() as u64
+                },
             );
             assert_eq!(inflated.sum::<u64>(), json_bytes);
         });

@@ -48,11 +48,16 @@ fn decode(decoder: &mut Decoder, json: &mut dyn Read, chunk: &mut [u8]) -> u64 {
     count.records
 }
 
-fn inflate_only(group: &mut BenchmarkGroup<'_, criterion::measurement::WallTime>, members: &[Deflated], json_bytes: usize) {
+fn inflate_only(
+    group: &mut BenchmarkGroup<'_, criterion::measurement::WallTime>,
+    members: &[Deflated],
+    json_bytes: usize,
+) {
     group.bench_function("inflate/libdeflate", |bencher| {
         let (mut decompressor, mut buffer) = (libdeflater::Decompressor::new(), Vec::new());
         bencher.iter(|| {
-            let inflate = |member: &Deflated| member.inflate_whole(&mut decompressor, &mut buffer).expect("good data").len();
+            let inflate =
+                |member: &Deflated| member.inflate_whole(&mut decompressor, &mut buffer).expect("good data").len();
             assert_eq!(members.iter().map(inflate).sum::<usize>(), json_bytes);
         });
     });

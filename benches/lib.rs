@@ -41,7 +41,8 @@ impl Archives {
     /// # Errors
     /// An archive cannot be read.
     pub fn deflated(&self) -> std::io::Result<Vec<Deflated>> {
-        let mut paths: Vec<PathBuf> = std::fs::read_dir(self.folder())?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+        let mut paths: Vec<PathBuf> =
+            std::fs::read_dir(self.folder())?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
         paths.sort();
         paths.iter().map(|path| Deflated::of(path)).collect()
     }

@@ -38,7 +38,8 @@ fn benches(criterion: &mut Criterion) {
     for (name, query) in QUERIES {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let rows = runtime.block_on(async { session.sql(query).await.expect("a plan").collect().await.expect("rows") });
+                let rows = runtime
+                    .block_on(async { session.sql(query).await.expect("a plan").collect().await.expect("rows") });
                 assert!(rows.iter().any(|batch| batch.num_rows() > 0), "{name}");
             });
         });

@@ -111,8 +111,8 @@ def month_of_a_small_service():
         clock = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
         made.append(record(f"2026-01-{day:02d} {clock} UTC", *args, trace=len(made), **named))
 
-    add(1, 30000, "LOGIN", role="PO", client=3)
-    add(1, 30010, "PARTITION_INIT", role="PO", client=3)
+    add(1, 30000, "PARTITION_INIT", role="PO", client=3)
+    add(1, 30010, "LOGIN", role="PO", client=3)
     add(1, 30020, "INIT_PIN", role="PO", client=3)
     add(1, 30100, "LOGIN", role="CO", client=3)
     for key in range(1, 9):

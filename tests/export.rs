@@ -13,7 +13,9 @@ fn normal(record: &Value) -> Map<String, Value> {
     for (name, value) in record.as_object().unwrap() {
         let name = NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(name)).unwrap_or(name).to_owned();
         let value = match (name.as_str(), value) {
-            ("time", Value::String(text)) => Value::from(text.replace(" UTC", "Z").parse::<jiff::Timestamp>().unwrap().to_string()),
+            ("time", Value::String(text)) => {
+                Value::from(text.replace(" UTC", "Z").parse::<jiff::Timestamp>().unwrap().to_string())
+            }
             ("meta", Value::String(text)) if text.is_empty() => Value::Null,
             ("meta", Value::String(text)) => serde_json::from_str(text).unwrap_or_else(|_| value.clone()),
             _ => value.clone(),
@@ -42,14 +44,19 @@ fn tally<'a>(records: impl Iterator<Item = &'a Value>) -> BTreeMap<String, usize
 }
 
 fn lines(text: &str) -> Vec<Value> {
-    text.trim_start_matches('\u{feff}').lines().filter(|line| !line.trim().is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.trim_start_matches('\u{feff}')
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]
 fn records_come_out_as_they_went_in() {
     for name in ["announcement.json", "meta-forms.json", "time-precisions.json", "odd-but-legal.ndjson"] {
         let content = std::fs::read_to_string(sample(&format!("good/{name}"))).unwrap();
-        let read: Vec<Value> = if content.starts_with('[') { serde_json::from_str(&content).unwrap() } else { lines(&content) };
+        let read: Vec<Value> =
+            if content.starts_with('[') { serde_json::from_str(&content).unwrap() } else { lines(&content) };
         for form in ["string", "object"] {
             let bench = Bench::new();
             bench.ingest(&[&sample(&format!("good/{name}"))], &[]);

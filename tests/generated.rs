@@ -8,18 +8,84 @@ use crate::support::{Bench, counts};
 const SETS: &[&[&str]] = &[
     &["--records", "60000", "--days", "70", "--archives", "35", "--cipher-trust", "0.02"],
     &[
-        "--records", "40000", "--days", "40", "--archives", "20", "--container", "gzip_lines", "--no-trace-ids", "--precision",
-        "seconds", "--meta", "object", "--equal-pairs", "0.05",
+        "--records",
+        "40000",
+        "--days",
+        "40",
+        "--archives",
+        "20",
+        "--container",
+        "gzip_lines",
+        "--no-trace-ids",
+        "--precision",
+        "seconds",
+        "--meta",
+        "object",
+        "--equal-pairs",
+        "0.05",
     ],
     &[
-        "--records", "40000", "--days", "62", "--archives", "12", "--container", "mixed", "--overlap", "0.4", "--meta", "mixed",
-        "--vary-layout", "--copies", "3", "--members", "3", "--seed", "7",
+        "--records",
+        "40000",
+        "--days",
+        "62",
+        "--archives",
+        "12",
+        "--container",
+        "mixed",
+        "--overlap",
+        "0.4",
+        "--meta",
+        "mixed",
+        "--vary-layout",
+        "--copies",
+        "3",
+        "--members",
+        "3",
+        "--seed",
+        "7",
     ],
     &[
-        "--records", "20000", "--days", "31", "--archives", "10", "--no-trace-ids", "--overlap", "0.5", "--equal-pairs", "0.1",
-        "--precision", "mixed", "--seed", "11", "--fault", "bad_crc", "--fault", "truncated_zip", "--fault", "encrypted", "--fault",
-        "html_page", "--fault", "empty_file", "--fault", "empty_list", "--fault", "broken_record=4", "--fault", "missing_quote=3",
-        "--fault", "missing_brace=3", "--fault", "no_time=5", "--fault", "not_object=2", "--fault", "trailing_comma", "--fault",
+        "--records",
+        "20000",
+        "--days",
+        "31",
+        "--archives",
+        "10",
+        "--no-trace-ids",
+        "--overlap",
+        "0.5",
+        "--equal-pairs",
+        "0.1",
+        "--precision",
+        "mixed",
+        "--seed",
+        "11",
+        "--fault",
+        "bad_crc",
+        "--fault",
+        "truncated_zip",
+        "--fault",
+        "encrypted",
+        "--fault",
+        "html_page",
+        "--fault",
+        "empty_file",
+        "--fault",
+        "empty_list",
+        "--fault",
+        "broken_record=4",
+        "--fault",
+        "missing_quote=3",
+        "--fault",
+        "missing_brace=3",
+        "--fault",
+        "no_time=5",
+        "--fault",
+        "not_object=2",
+        "--fault",
+        "trailing_comma",
+        "--fault",
         "cut_list",
     ],
 ];
@@ -30,7 +96,8 @@ fn every_figure_is_the_generators() {
         let bench = Bench::new();
         let ran = bench.keytrail(&[&["generate", "made"], *options].concat());
         assert_eq!(ran.code, 0, "{}", ran.stderr);
-        let expected: Value = serde_json::from_slice(&std::fs::read(bench.path("made/expected.json")).unwrap()).unwrap();
+        let expected: Value =
+            serde_json::from_slice(&std::fs::read(bench.path("made/expected.json")).unwrap()).unwrap();
         let (code, summary, stderr) = bench.ingest(&[&bench.path("made/archives")], &[]);
         let of = |part: &str, name: &str| expected[part][name].as_u64().unwrap();
         let totals = [
@@ -56,7 +123,9 @@ fn json_bytes(bench: &Bench) -> u64 {
 
 fn check_counts(bench: &Bench, expected: &Value) {
     let mut found = Map::new();
-    for row in bench.json("SELECT month, action, status, count(*) AS n FROM events GROUP BY 1, 2, 3").as_array().unwrap() {
+    for row in
+        bench.json("SELECT month, action, status, count(*) AS n FROM events GROUP BY 1, 2, 3").as_array().unwrap()
+    {
         let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         let month = found.entry(text("month")).or_insert_with(|| json!({}));
         month[text("action")][text("status")] = row["n"].clone();
@@ -113,7 +182,9 @@ fn the_same_seed_gives_the_same_bytes() {
         let ran = bench.keytrail(&["generate", folder, "--records", "3000", "--archives", "5", "--seed", "3"]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
     }
-    let files = |folder: &str| crate::support::contents(&bench.path(folder)).into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>();
+    let files = |folder: &str| {
+        crate::support::contents(&bench.path(folder)).into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>()
+    };
     assert_eq!(files("a"), files("b"));
     let ran = bench.keytrail(&["generate", "a"]);
     assert_eq!(ran.code, 1, "a folder with something in it is left alone");

@@ -42,9 +42,15 @@ fn archive_of(letters: &str, form: usize) -> String {
             let time = format!("2026-01-01 00:00:{second:02} UTC");
             // The same record in three layouts.
             match form % 3 {
-                0 => format!(r#"{{"time":"{time}","action":"LUNA_SIGN","meta":"{{\"role\":\"CU\",\"ouid\":\"0a\"}}"}}"#),
-                1 => format!(r#"{{ "meta": {{"ouid":"0a", "role":"CU"}}, "action":"LUNA_\u0053IGN", "time":"{time}"}}"#),
-                _ => format!(r#"{{"time":"{time}","action":"LUNA_SIGN","traceID":null,"meta":{{"role":"CU","ouid":"0a"}}}}"#),
+                0 => {
+                    format!(r#"{{"time":"{time}","action":"LUNA_SIGN","meta":"{{\"role\":\"CU\",\"ouid\":\"0a\"}}"}}"#)
+                }
+                1 => {
+                    format!(r#"{{ "meta": {{"ouid":"0a", "role":"CU"}}, "action":"LUNA_\u0053IGN", "time":"{time}"}}"#)
+                }
+                _ => format!(
+                    r#"{{"time":"{time}","action":"LUNA_SIGN","traceID":null,"meta":{{"role":"CU","ouid":"0a"}}}}"#
+                ),
             }
         })
         .collect();
@@ -163,7 +169,10 @@ fn the_same_input_gives_the_same_files_whatever_the_threads() {
 fn rows_stand_in_the_order_of_archives_then_members_then_ordinals() {
     let bench = Bench::new();
     bench.write("in/z.json", format!("{}\n", record("2026-01-01 00:00:05 UTC", "first")));
-    bench.write("in/a.json", [record("2026-01-01 00:00:09 UTC", "third"), record("2026-01-01 00:00:06 UTC", "fourth")].join("\n"));
+    bench.write(
+        "in/a.json",
+        [record("2026-01-01 00:00:09 UTC", "third"), record("2026-01-01 00:00:06 UTC", "fourth")].join("\n"),
+    );
     bench.write("in/m.json", format!("{}\n", record("2026-01-01 00:00:05.5 UTC", "second")));
     bench.ingest(&[&bench.path("in")], &[]);
     let exported = bench.keytrail(&["export"]).stdout;
@@ -179,8 +188,9 @@ fn two_runs_at_once_both_succeed() {
     let bench = Bench::new();
     let mut children: Vec<_> = (0..4)
         .map(|number| {
-            let lines: Vec<String> =
-                (0..50).map(|second| record(&format!("2026-01-0{} 00:00:{second:02} UTC", number + 1), "LUNA_LOGIN")).collect();
+            let lines: Vec<String> = (0..50)
+                .map(|second| record(&format!("2026-01-0{} 00:00:{second:02} UTC", number + 1), "LUNA_LOGIN"))
+                .collect();
             let path = bench.write(&format!("{number}.json"), lines.join("\n"));
             let mut command = bench.command();
             command.arg("ingest").arg(path).stderr(Stdio::piped()).stdout(Stdio::piped());

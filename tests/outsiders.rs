@@ -24,7 +24,18 @@ fn foreign_engines_count_the_same() {
         return;
     };
     let bench = Bench::new();
-    let ran = bench.keytrail(&["generate", "made", "--records", "30000", "--days", "90", "--archives", "9", "--overlap", "0.2"]);
+    let ran = bench.keytrail(&[
+        "generate",
+        "made",
+        "--records",
+        "30000",
+        "--days",
+        "90",
+        "--archives",
+        "9",
+        "--overlap",
+        "0.2",
+    ]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     // Two runs, so that there is a log to read.
     bench.ingest(&[&sample("good")], &[]);
@@ -32,7 +43,11 @@ fn foreign_engines_count_the_same() {
 
     let tally = |query: &str| -> Value {
         let rows = bench.json(query);
-        rows.as_array().unwrap().iter().map(|row| (row["k"].as_str().unwrap_or_default().to_owned(), row["n"].clone())).collect()
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (row["k"].as_str().unwrap_or_default().to_owned(), row["n"].clone()))
+            .collect()
     };
     let span = bench.json(
         "SELECT arrow_cast(min(time), 'Int64') AS first, arrow_cast(max(time), 'Int64') AS last, count(*) AS n FROM events",

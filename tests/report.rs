@@ -52,3 +52,14 @@ fn wrong_months_are_wrong_usage() {
         assert_eq!(report(&bench, month, "html").code, 2, "{month}");
     }
 }
+
+#[test]
+fn findings_decide_the_exit_code_where_the_caller_wants_it() {
+    let bench = bench();
+    let code =
+        |month: &str, level: &str| bench.keytrail(&["report", "monthly", "--month", month, "--fail-on", level]).code;
+    assert_eq!(code("2026-01", "critical"), 4, "a wiped partition");
+    assert_eq!(code("2022-03", "critical"), 0, "one good login");
+    assert_eq!(code("2022-03", "warning"), 4, "30 days without a record");
+    assert_eq!(code("2026-01", "worst"), 2);
+}

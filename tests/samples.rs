@@ -28,20 +28,40 @@ const GOOD: &[Case] = &[
 
 const BAD: &[Case] = &[
     ("truncated.zip", 3, [0, 0, 1, 0, 0, 0, 0], &["truncated.zip: failed", "no readable ZIP directory"]),
-    ("bad-crc.zip", 3, [0, 0, 1, 0, 0, 0, 0], &["bad-crc.zip: failed: member \"a.json\"", "CRC-32 of the member is wrong"]),
+    (
+        "bad-crc.zip",
+        3,
+        [0, 0, 1, 0, 0, 0, 0],
+        &["bad-crc.zip: failed: member \"a.json\"", "CRC-32 of the member is wrong"],
+    ),
     ("encrypted.zip", 3, [0, 0, 1, 0, 0, 0, 0], &["encrypted.zip: failed: member \"a.json\": encrypted"]),
     ("one-bad-member.zip", 3, [0, 0, 1, 3, 3, 0, 0], &["failed: member \"bad.json\"", "CRC-32", "stored 3"]),
-    ("bzip2-member.zip", 3, [0, 0, 1, 0, 0, 0, 0], &["member \"a.json\": compressed by", "expected stored or deflated"]),
+    (
+        "bzip2-member.zip",
+        3,
+        [0, 0, 1, 0, 0, 0, 0],
+        &["member \"a.json\": compressed by", "expected stored or deflated"],
+    ),
     ("truncated.gz", 3, [0, 0, 1, 0, 0, 0, 0], &["truncated.gz: failed", "cut"]),
     ("trailing-bytes.gz", 0, [1, 0, 0, 3, 3, 0, 0], &["trailing-bytes.gz: note: 8 bytes that are not gzip follow"]),
-    ("broken-in-the-middle.json", 3, [1, 0, 0, 5, 4, 0, 1], &["rejects: member \"broken-in-the-middle.json\", record 2, byte 851"]),
+    (
+        "broken-in-the-middle.json",
+        3,
+        [1, 0, 0, 5, 4, 0, 1],
+        &["rejects: member \"broken-in-the-middle.json\", record 2, byte 851"],
+    ),
     ("trailing-comma.json", 3, [1, 0, 0, 4, 3, 0, 1], &["record 3, byte 1275"]),
     ("cut-list.json", 3, [1, 0, 0, 3, 2, 0, 1], &["record 2"]),
     ("broken-lines.ndjson", 3, [1, 0, 0, 8, 4, 0, 4], &["record 1"]),
     ("no-usable-time.json", 3, [1, 0, 0, 6, 2, 0, 4], &["record 1", "yesterday"]),
     ("not-objects.json", 3, [1, 0, 0, 5, 1, 0, 4], &["record 0, byte 1"]),
     ("html-error-page.zip", 3, [0, 0, 1, 0, 0, 0, 0], &["html-error-page.zip: failed: member \"html-error-page.zip\""]),
-    ("json-error-body.json", 3, [0, 0, 1, 1, 0, 0, 1], &["failed: member \"json-error-body.json\": holds no usable record"]),
+    (
+        "json-error-body.json",
+        3,
+        [0, 0, 1, 1, 0, 0, 1],
+        &["failed: member \"json-error-body.json\": holds no usable record"],
+    ),
     ("empty.json", 3, [0, 0, 1, 0, 0, 0, 0], &["empty.json: failed"]),
     ("blank.json", 3, [0, 0, 1, 0, 0, 0, 0], &["blank.json: failed"]),
 ];
@@ -77,14 +97,19 @@ fn bad_samples() {
 fn every_sample_has_a_case_and_a_row_in_the_catalogue() {
     let catalogue = std::fs::read_to_string(sample("README.md")).unwrap();
     for (folder, cases) in [("good", GOOD), ("bad", BAD)] {
-        let mut names: Vec<String> =
-            std::fs::read_dir(sample(folder)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = std::fs::read_dir(sample(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         let mut tested: Vec<String> = cases.iter().map(|case| case.0.to_owned()).collect();
         names.sort();
         tested.sort();
         assert_eq!(names, tested);
         for name in names {
-            assert!(catalogue.contains(&format!("| `{folder}/{name}` |")), "{folder}/{name} has no row in data-samples/README.md");
+            assert!(
+                catalogue.contains(&format!("| `{folder}/{name}` |")),
+                "{folder}/{name} has no row in data-samples/README.md"
+            );
         }
     }
 }

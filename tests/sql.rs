@@ -42,7 +42,8 @@ fn expectations() {
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let bench = store_for(&file, &text);
-        let blocks: Vec<String> = text.trim_end().split("\n\n").map(|block| answered(&bench, block.trim_end())).collect();
+        let blocks: Vec<String> =
+            text.trim_end().split("\n\n").map(|block| answered(&bench, block.trim_end())).collect();
         let found = blocks.join("\n\n") + "\n";
         if complete {
             std::fs::write(&file, found).unwrap();

@@ -11,7 +11,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// reports come out.
 #[derive(Debug, Parser)]
 #[command(name = "keytrail", version, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some input was refused.")]
+#[command(
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some input was refused; 4 report done, with findings at or above --fail-on."
+)]
 pub(crate) struct Keytrail {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -44,7 +46,9 @@ pub(crate) struct StoreArgs {
 /// the store knows (by SHA-256) changes nothing; a record that several archives hold is stored as often as the archive that holds it
 /// most often has it. Every archive that was refused or had rejected records is named on stderr.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  keytrail ingest audit/2026-*.zip\n  keytrail ingest /var/archives --store /srv/keytrail --format json")]
+#[command(
+    after_help = "Examples:\n  keytrail ingest audit/2026-*.zip\n  keytrail ingest /var/archives --store /srv/keytrail --format json"
+)]
 pub(crate) struct IngestArgs {
     /// Files, folders or patterns.
     #[arg(required = true, value_name = "PATH")]
@@ -121,7 +125,9 @@ pub(crate) enum RowsFormat {
 /// Tables: events, archives, rejects, actions, statuses. Views: see `keytrail views`. Without a query, reads SQL from a terminal line by
 /// line, or from stdin where that is no terminal.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  keytrail sql \"SELECT * FROM login_failures ORDER BY failures DESC\"\n  keytrail sql -f review.sql --format csv -o review.csv")]
+#[command(
+    after_help = "Examples:\n  keytrail sql \"SELECT * FROM login_failures ORDER BY failures DESC\"\n  keytrail sql -f review.sql --format csv -o review.csv"
+)]
 pub(crate) struct SqlArgs {
     /// One or more statements, separated by semicolons.
     #[arg(conflicts_with = "file")]
@@ -162,8 +168,21 @@ pub(crate) struct MonthlyArgs {
     /// File to write instead of stdout.
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
+    /// Exit with 4 where the report has a finding of this severity or a graver one.
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub(crate) fail_on: Option<FailOn>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// Anything worth knowing.
+    Notice,
+    /// Anything to be looked into.
+    Warning,
+    /// Keys destroyed, or figures that cannot be relied on.
+    Critical,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -233,7 +252,9 @@ pub(crate) enum MetaForm {
 ///
 /// Writes DIR/archives/ and DIR/expected.json. The same options give the same bytes.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  keytrail generate demo --records 200000 --days 90 --archives 90 --fault bad_crc --fault broken_record=3")]
+#[command(
+    after_help = "Example:\n  keytrail generate demo --records 200000 --days 90 --archives 90 --fault bad_crc --fault broken_record=3"
+)]
 pub(crate) struct GenerateArgs {
     /// Folder to write into.
     #[arg(value_name = "DIR")]

@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     WrongUsage,
     /// Done, but some input was refused: rejected records or failed archives.
     RefusedInput,
+    /// The report was made, and has findings that the caller wants to fail on.
+    Findings,
 }
 
 /// What was asked makes no sense, found out only after the arguments were parsed.
@@ -35,13 +37,37 @@ impl From<Outcome> for ExitCode {
             Outcome::Failed => 1,
             Outcome::WrongUsage => 2,
             Outcome::RefusedInput => 3,
+            Outcome::Findings => 4,
         })
     }
 }
 
 /// Whether an error only says that the reader of our output went away (`keytrail sql ... | head`).
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+}
+
+/// An error with its causes, each said once: many errors end with the text of their cause already.
+pub(crate) fn message(error: &anyhow::Error) -> String {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.ends_with(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    #[test]
+    fn causes_are_said_once() {
+        let cause = std::io::Error::other("disk full");
+        let error = Err::<(), _>(cause).context("writing x: disk full").context("run 7").unwrap_err();
+        assert_eq!(super::message(&error), "run 7: writing x: disk full");
+    }
 }

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(error) if exit::is_closed_pipe(&error) => Outcome::Done.into(),
         Err(error) => {
-            eprintln!("keytrail: {error:#}");
+            eprintln!("keytrail: {}", exit::message(&error));
             Outcome::of_error(&error).into()
         }
     }

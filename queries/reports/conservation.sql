@@ -1,10 +1,12 @@
 -- Where every record read went, over the whole store and over the archives that touch the month.
 --
 -- conserved        read = stored + duplicates + rejected; for the store also: what the archives stored stands in events
+-- salvaged         archives that are damaged and stored in part
 -- rows_in_events   rows of events; null for the month, whose archives also hold records of other months
 WITH whole AS (
     SELECT
         count(*) AS archives,
+        count(*) FILTER (WHERE status = 'salvaged') AS salvaged,
         coalesce(sum(read), 0) AS read,
         coalesce(sum(stored), 0) AS stored,
         coalesce(sum(duplicates), 0) AS duplicates,
@@ -14,6 +16,7 @@ WITH whole AS (
 touching AS (
     SELECT
         count(*) AS archives,
+        count(*) FILTER (WHERE status = 'salvaged') AS salvaged,
         coalesce(sum(read), 0) AS read,
         coalesce(sum(stored), 0) AS stored,
         coalesce(sum(duplicates), 0) AS duplicates,
@@ -25,12 +28,12 @@ rows AS (
     SELECT count(*) AS rows_in_events FROM events
 )
 SELECT
-    'store' AS scope, archives, read, stored, duplicates, rejected, rows_in_events,
+    'store' AS scope, archives, salvaged, read, stored, duplicates, rejected, rows_in_events,
     read = stored + duplicates + rejected AND stored = rows_in_events AS conserved
 FROM whole CROSS JOIN rows
 UNION ALL
 SELECT
-    'archives of the month' AS scope, archives, read, stored, duplicates, rejected, CAST(NULL AS BIGINT) AS rows_in_events,
+    'archives of the month' AS scope, archives, salvaged, read, stored, duplicates, rejected, CAST(NULL AS BIGINT) AS rows_in_events,
     read = stored + duplicates + rejected AS conserved
 FROM touching
 ORDER BY scope

@@ -122,5 +122,7 @@ pub fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 /// A record with a time and an action, on one line.
 pub fn record(time: &str, action: &str) -> String {
-    format!(r#"{{"time":"{time}","source":"thales/cloudhsm/1","actorID":"a","action":"{action}","status":"LUNA_RET_OK"}}"#)
+    format!(
+        r#"{{"time":"{time}","source":"thales/cloudhsm/1","actorID":"a","action":"{action}","status":"LUNA_RET_OK"}}"#
+    )
 }

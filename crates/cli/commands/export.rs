@@ -21,7 +21,8 @@ pub(crate) fn run(arguments: &ExportArgs) -> anyhow::Result<Outcome> {
         let mut each = |batch: &RecordBatch| -> Result<(), ExportError> {
             let columns = RecordColumns::of(batch).context("reading rows")?;
             for row in (0..batch.num_rows()).filter_map(|index| columns.row(index)) {
-                writeln!(out, "{}", export::record(&row, form).context("writing a record")?).map_err(anyhow::Error::from)?;
+                writeln!(out, "{}", export::record(&row, form).context("writing a record")?)
+                    .map_err(anyhow::Error::from)?;
             }
             Ok(())
         };

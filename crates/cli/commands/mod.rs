@@ -48,7 +48,10 @@ fn statuses(overrides: Option<&Path>) -> anyhow::Result<StatusCatalogue> {
 }
 
 /// Writes data to a file, or to stdout where none is given.
-fn write_to(output: Option<&Path>, write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn write_to(
+    output: Option<&Path>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     match output {
         None => {
             let mut stdout = BufWriter::new(io::stdout());

@@ -1,8 +1,8 @@
 //! `keytrail report`.
 
-use keytrail_query::report::{self, Format};
+use keytrail_query::report::{self, Format, Severity};
 
-use crate::args::{MonthlyArgs, ReportArgs, ReportFormat, ReportKind};
+use crate::args::{FailOn, MonthlyArgs, ReportArgs, ReportFormat, ReportKind};
 use crate::exit::Outcome;
 
 /// Makes the report asked for.
@@ -23,5 +23,11 @@ fn monthly(arguments: &MonthlyArgs) -> anyhow::Result<Outcome> {
     };
     let bytes = report::render(&report, format)?;
     super::write_to(arguments.output.as_deref(), |out| Ok(out.write_all(&bytes)?))?;
-    Ok(Outcome::Done)
+    let level = arguments.fail_on.map(|level| match level {
+        FailOn::Notice => Severity::Notice,
+        FailOn::Warning => Severity::Warning,
+        FailOn::Critical => Severity::Critical,
+    });
+    let is_finding = |level| report.findings.iter().any(|finding| finding.severity >= level);
+    Ok(if level.is_some_and(is_finding) { Outcome::Findings } else { Outcome::Done })
 }

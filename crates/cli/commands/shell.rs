@@ -71,7 +71,7 @@ fn answer(runtime: &tokio::runtime::Runtime, session: &Session, script: &str, fo
     let mut stdout = std::io::stdout();
     let done = runtime.block_on(run_script(session, script, format, &mut stdout));
     if let Err(error) = done.and_then(|()| Ok(stdout.flush()?)) {
-        eprintln!("{error:#}");
+        eprintln!("{}", crate::exit::message(&error));
     }
 }
 
@@ -82,7 +82,10 @@ fn take(pending: &mut String, line: &str) -> Input {
             [] => return Input::More,
             ["\\q" | "exit" | "quit"] => return Input::Quit,
             ["\\?" | "help"] => return Input::Help,
-            ["\\d"] => return Input::Sql("SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1".into()),
+            ["\\d"] => return Input::Sql(
+                "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1"
+                    .into(),
+            ),
             ["\\d", name] => return Input::Sql(format!("DESCRIBE {}", name.trim_end_matches(';'))),
             _ => {}
         }

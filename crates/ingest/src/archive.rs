@@ -65,7 +65,19 @@ impl Worker {
     }
 
     /// Decodes an archive. Damage is part of the result; an error is a fault of this machine.
-    pub(crate) fn decode(&mut self, archive: &Archive) -> Result<DecodedArchive, IngestError> {
+    ///
+    /// Should a library below panic on hostile bytes, that fails this archive and not the run.
+    pub(crate) fn decode_guarded(&mut self, archive: &Archive) -> Result<DecodedArchive, IngestError> {
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.decode(archive)));
+        caught.unwrap_or_else(|_| {
+            // Nothing that the decoder held can be trusted now. What was staged is not referred to.
+            self.decoder.reset();
+            let fault = "internal error while it was read; please report it".to_owned();
+            Ok(DecodedArchive { faults: vec![fault], ..DecodedArchive::default() })
+        })
+    }
+
+    fn decode(&mut self, archive: &Archive) -> Result<DecodedArchive, IngestError> {
         let salvage = self.salvage;
         let mut visit = ArchiveVisit { worker: self, archive, decoded: DecodedArchive::default() };
         let container = container::visit(&archive.path, salvage, &mut visit)?;

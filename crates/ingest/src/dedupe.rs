@@ -153,7 +153,8 @@ struct Candidates<'a> {
 
 impl<'a> Candidates<'a> {
     fn find(archives: &'a [DecodedArchive], spans: &Spans) -> Self {
-        let all = archives.iter().enumerate().flat_map(|(index, archive)| archive.batches.iter().map(move |b| (index, b)));
+        let all =
+            archives.iter().enumerate().flat_map(|(index, archive)| archive.batches.iter().map(move |b| (index, b)));
         let batches: Vec<_> = all.filter(|(_, batch)| spans.touch(batch.times.0, batch.times.1)).collect();
         let rows = batches.iter().map(|(_, batch)| u64::from(batch.rows)).sum();
         Self { batches, rows }
@@ -230,7 +231,8 @@ impl Part<'_> {
 
     fn wants(&self, identity: Identity) -> bool {
         // The high half deals, the low half is the table's hash.
-        u64::try_from(identity.id >> 64).unwrap_or_default() % self.parts == self.part && self.spans.contain(identity.time)
+        u64::try_from(identity.id >> 64).unwrap_or_default() % self.parts == self.part
+            && self.spans.contain(identity.time)
     }
 }
 

@@ -79,7 +79,8 @@ fn is_wanted(entry: &DirEntry, store: Option<&Path>) -> bool {
 
 fn is_request_of_an_archive(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    name.strip_suffix(REQUEST_SUFFIX).is_some_and(|archive| !archive.is_empty() && path.with_file_name(archive).is_file())
+    name.strip_suffix(REQUEST_SUFFIX)
+        .is_some_and(|archive| !archive.is_empty() && path.with_file_name(archive).is_file())
 }
 
 #[cfg(test)]
@@ -107,8 +108,15 @@ mod tests {
     #[test]
     fn folders_files_and_patterns() {
         let root = tree(&[
-            "a/2.zip", "a/1.zip", "a/b/3.gz", "a/.hidden", "a/__MACOSX/x", "a/1.zip.request.json", "a/x.request.json",
-            "store/events/f.parquet", "c d.json",
+            "a/2.zip",
+            "a/1.zip",
+            "a/b/3.gz",
+            "a/.hidden",
+            "a/__MACOSX/x",
+            "a/1.zip.request.json",
+            "a/x.request.json",
+            "store/events/f.parquet",
+            "c d.json",
         ]);
         let root = root.path();
         assert_eq!(names(root, &["a"]), ["a/1.zip", "a/2.zip", "a/b/3.gz", "a/x.request.json"]);

@@ -48,6 +48,7 @@ pub(crate) fn plan<'a>(archives: &'a [DecodedArchive], duplicates: &Duplicates) 
             }
         }
     }
-    let files = months.into_iter().flat_map(|(month, files)| files.into_iter().map(move |(batches, _)| (month, batches)));
+    let files =
+        months.into_iter().flat_map(|(month, files)| files.into_iter().map(move |(batches, _)| (month, batches)));
     files.enumerate().map(|(number, (month, batches))| PlannedFile { month, number, batches }).collect()
 }

@@ -77,7 +77,12 @@ impl Run<'_> {
                 Err(error) => {
                     let reason = format!("cannot be read: {error}");
                     self.summary.archives.failed += 1;
-                    self.summary.notices.push(Notice { path, kind: "failed", reason, records: RecordCounts::default() });
+                    self.summary.notices.push(Notice {
+                        path,
+                        kind: "failed",
+                        reason,
+                        records: RecordCounts::default(),
+                    });
                 }
                 Ok(digest) => {
                     let known = self.known.get(&digest.sha256).is_some_and(|row| row.status != ArchiveStatus::Failed);
@@ -94,7 +99,8 @@ impl Run<'_> {
 
     /// Decodes, removes duplicates, writes, balances and commits.
     fn convert(&mut self, archives: Vec<Archive>, writer: &mut Writer) -> Result<(), IngestError> {
-        let made = tempfile::tempdir_in(writer.staging_dir()).map_err(IngestError::io("staging in", writer.staging_dir()))?;
+        let made =
+            tempfile::tempdir_in(writer.staging_dir()).map_err(IngestError::io("staging in", writer.staging_dir()))?;
         let staging = made.path();
         // Drawn anew for each run: see `Identifier`. It decides nothing that is stored.
         let seed = RandomState::new().hash_one(self.now);
@@ -104,9 +110,11 @@ impl Run<'_> {
         let source = Source { archives: &archives, decoded: &decoded, duplicates: &duplicates, staging };
         let (files, written) = write::write_events(&source, &files)?;
         let run = writer.next_run(&mut archives.iter().map(|archive| archive.digest.sha256.as_str()));
-        let outcomes = archives.iter().zip(&decoded).enumerate().map(|(index, (archive, decoded))| {
-            self.balance(index, archive, decoded, &source, &written, &run)
-        });
+        let outcomes = archives
+            .iter()
+            .zip(&decoded)
+            .enumerate()
+            .map(|(index, (archive, decoded))| self.balance(index, archive, decoded, &source, &written, &run));
         let outcomes: Vec<Outcome> = outcomes.collect::<Result<_, _>>()?;
         for (outcome, decoded) in outcomes.iter().zip(&decoded) {
             self.summarise(outcome, decoded);
@@ -199,7 +207,8 @@ impl Run<'_> {
         summary.bytes.archives += outcome.row.bytes;
         summary.bytes.json += outcome.row.json_bytes;
         let mut notice = |kind, reason: &str| {
-            let notice = Notice { path: outcome.path.clone(), kind, reason: reason.to_owned(), records: outcome.counts };
+            let notice =
+                Notice { path: outcome.path.clone(), kind, reason: reason.to_owned(), records: outcome.counts };
             summary.notices.push(notice);
         };
         let kind = if outcome.row.status == ArchiveStatus::Salvaged { "salvaged" } else { "failed" };
@@ -244,7 +253,7 @@ fn decode_all(
         let Some(mut worker) = taken else {
             return Err(IngestError::io("decoding", &archive.path)(std::io::Error::other("no worker is free")));
         };
-        let decoded = worker.decode(&archive);
+        let decoded = worker.decode_guarded(&archive);
         workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(worker);
         Ok((archive, decoded?))
     });

@@ -48,11 +48,8 @@ pub(crate) fn write_events(
     files: &[PlannedFile<'_>],
 ) -> Result<(Vec<StagedFile>, RowsWritten), IngestError> {
     let written = RowsWritten(source.decoded.iter().map(|_| AtomicU64::new(0)).collect());
-    let staged: Vec<Option<StagedFile>> = files
-        .par_iter()
-        .with_max_len(1)
-        .map(|file| write_file(source, file, &written))
-        .collect::<Result<_, _>>()?;
+    let staged: Vec<Option<StagedFile>> =
+        files.par_iter().with_max_len(1).map(|file| write_file(source, file, &written)).collect::<Result<_, _>>()?;
     Ok((staged.into_iter().flatten().collect(), written))
 }
 
@@ -94,9 +91,10 @@ fn keep(
     }
     let (from, until) = file.month.bounds();
     let times = RecordColumns::of(&decoded)?.times();
-    let kept = times.iter().zip(all_rows).map(|(time, row)| {
-        (from..until).contains(time) && !source.duplicates.contains(archive, row)
-    });
+    let kept = times
+        .iter()
+        .zip(all_rows)
+        .map(|(time, row)| (from..until).contains(time) && !source.duplicates.contains(archive, row));
     let kept = kept.collect::<Vec<bool>>();
     if !kept.contains(&true) {
         return Ok(None);
@@ -133,10 +131,7 @@ fn constant(value: &str, rows: usize) -> Result<ArrayRef, arrow::error::ArrowErr
 }
 
 /// Writes the rejects of a run from their staged blocks, given in their final order.
-pub(crate) fn write_rejects(
-    staging: &Path,
-    blocks: impl Iterator<Item = Block>,
-) -> Result<StagedRejects, IngestError> {
+pub(crate) fn write_rejects(staging: &Path, blocks: impl Iterator<Item = Block>) -> Result<StagedRejects, IngestError> {
     let mut writer = RejectsWriter::create(&staging.join("rejects.parquet"))?;
     let mut reader = StagingReader::new(staging);
     for block in blocks {

@@ -185,7 +185,7 @@ fn a_record_that_lacks_a_quote_or_bracket_is_one_reject() {
         (
             "[$a,{\"b\":1,\"c\":2,}]",
             "a !53\"{\"b\":1,\"c\":2,}\"",
-            &["expected a name in double quotes, found '}' at byte 70"],
+            &["expected a name in double quotes, found '}' at byte 66"],
         ),
         (
             "[$a,\"b\":1,\"m\":{\"c\":2}},$d]",
@@ -201,12 +201,12 @@ fn a_record_that_lacks_a_quote_or_bracket_is_one_reject() {
         (
             "[$a,{\"m\":{\"n\":1,\"z\":2},$d]",
             "a !53\"{\"m\":{\"n\":1,\"z\":2}\" d",
-            &["expected ',' or '}' after a member, found the end at byte 75"],
+            &["expected ',' or '}' after a member, found the end at byte 71"],
         ),
         (
             "[$a,{\"m\":[1,\"z\":2},$d]",
             "a !53\"{\"m\":[1,\"z\":2}\" d",
-            &["expected ',' or ']' after an element, found ':' at byte 68"],
+            &["expected ',' or ']' after an element, found ':' at byte 64"],
         ),
         (
             "[$a,{\"m\":1],\"z\":2},$d]",

@@ -6,11 +6,11 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use zip::{CompressionMethod, ZipReadOptions};
 use zip::read::Config;
 use zip::read::ZipFileEntry;
 use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
+use zip::{CompressionMethod, ZipReadOptions};
 
 use super::{Members, READ_AHEAD_BYTES, salvage};
 
@@ -56,7 +56,8 @@ fn visit_entry<M: Members>(
     body: &mut BufReader<File>,
     members: &mut M,
 ) -> Result<(), M::Stop> {
-    let name = entry.name().map_or_else(|_| String::from_utf8_lossy(entry.name_raw()).into_owned(), |name| name.into_owned());
+    let name =
+        entry.name().map_or_else(|_| String::from_utf8_lossy(entry.name_raw()).into_owned(), |name| name.into_owned());
     if entry.is_dir() || is_resource_fork(&name) {
         return Ok(());
     }

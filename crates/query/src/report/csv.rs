@@ -1,7 +1,8 @@
 //! The report as CSV in long form, one value a line: `section,table,row,column,value`. One header, one shape, whatever the table.
 //!
-//! Rows count from 1 within their table. What is not a table of a section has names of its own: `report` (month, from, until, versions,
-//! head, empty), `summary`, `findings`, `days`, `limits`. A table that was cut has a line with row 0 and column `rows_total`.
+//! Rows count from 1 within their table. Before the sections stand `report` (table `report`: month, from, until, versions, head, empty)
+//! and `summary` (tables `figures`, `findings`, `days`), behind them `limits`. A table that was cut has a line with row 0 and column
+//! `rows_total`.
 //! Values stand as they are in the store; a spreadsheet should be told to take the column as text.
 
 use super::RenderError;

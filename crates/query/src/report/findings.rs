@@ -1,24 +1,14 @@
 //! What of a month an auditor should look at first. Each finding is a count above zero; nothing is guessed.
 
-use super::model::{Figure, Finding, Severity, Value};
+use super::model::{Figure, Finding, Severity, Table, Value};
 use super::sections::Tables;
 
 /// The findings, gravest first, in a fixed order among equals.
 pub(super) fn of(summary: &[Figure], tables: &Tables, foreign_commits: usize) -> Vec<Finding> {
     let figure = |key| summary.iter().find(|figure| figure.key == key).map_or(0, |figure| figure.count);
     let kind = |kind: &str| count(tables.zeroize_events.values("kind"), |value| *value == Value::Text(kind.into()));
-    let sum = |of: &[(&str, &str)]| {
-        let rows = tables.key_lifecycle_counts.rows.iter().filter(|row| {
-            of.iter().any(|(column, text)| {
-                let index = tables.key_lifecycle_counts.column(column);
-                index.and_then(|index| row.get(index)) == Some(&Value::Text((*text).into()))
-            })
-        });
-        let succeeded = tables.key_lifecycle_counts.column("succeeded");
-        rows.filter_map(|row| row.get(succeeded?)?.count()).sum()
-    };
-    let rejected = tables.archives.values("rejected").filter_map(Value::count).sum();
-    let salvaged = count(tables.archives.values("status"), |value| *value == Value::Text("salvaged".into()));
+    let lifecycle = |of: &[(&str, &str)]| total(&tables.key_lifecycle_counts, of, "succeeded");
+    let of_month = |column| total(&tables.conservation, &[("scope", "archives of the month")], column);
     let not_conserved = count(tables.conservation.values("conserved"), |value| *value != Value::Bool(true));
     let failed_archives = i64::try_from(tables.failed_archives.rows_total).unwrap_or(i64::MAX);
     let foreign = i64::try_from(foreign_commits).unwrap_or(i64::MAX);
@@ -48,17 +38,17 @@ pub(super) fn of(summary: &[Figure], tables: &Tables, foreign_commits: usize) ->
         (Warning, "lockouts", figure("lockouts"), "Logins refused because a role is locked, or that locked it"),
         (Warning, "login_failures", figure("login_failures"), "Logins refused for a wrong credential or a lockout"),
         (Warning, "failed_archives", failed_archives, "Archives of the store that could not be read"),
-        (Warning, "salvaged_archives", salvaged, "Damaged archives of which only a part is stored"),
-        (Warning, "rejected_records", rejected, "Records of the month's archives that could not be used"),
+        (Warning, "salvaged_archives", of_month("salvaged"), "Damaged archives of which only a part is stored"),
+        (Warning, "rejected_records", of_month("rejected"), "Records of the month's archives that could not be used"),
         (Warning, "days_without_records", figure("days_without_records"), "Days without any record"),
-        (Notice, "key_exports", sum(&[("category", "key_export")]), "Keys that left the HSM in wrapped form"),
+        (Notice, "key_exports", lifecycle(&[("category", "key_export")]), "Keys that left the HSM in wrapped form"),
         (
             Notice,
             "key_imports",
-            sum(&[("category", "key_import"), ("action", "LUNA_CREATE_OBJECT")]),
+            lifecycle(&[("category", "key_import"), ("action", "LUNA_CREATE_OBJECT")]),
             "Keys or objects brought in from outside",
         ),
-        (Notice, "keys_destroyed", sum(&[("category", "key_destroy")]), "Keys or objects destroyed one by one"),
+        (Notice, "keys_destroyed", lifecycle(&[("category", "key_destroy")]), "Keys or objects destroyed one by one"),
         (
             Notice,
             "privileged_operations",
@@ -68,6 +58,16 @@ pub(super) fn of(summary: &[Figure], tables: &Tables, foreign_commits: usize) ->
     ];
     let found = all.into_iter().filter(|(_, _, count, _)| *count > 0);
     found.map(|(severity, key, count, text)| Finding { severity, key, count, text }).collect()
+}
+
+/// The sum of a column over the rows in which any of the columns has the text beside it.
+fn total(table: &Table, rows_with: &[(&str, &str)], column: &str) -> i64 {
+    let cell = |row: &Vec<Value>, column: &str| row.get(table.column(column)?).cloned();
+    let rows = table
+        .rows
+        .iter()
+        .filter(|row| rows_with.iter().any(|(column, text)| cell(row, column) == Some(Value::Text((*text).into()))));
+    rows.filter_map(|row| cell(row, column)?.count()).sum()
 }
 
 fn count<'a>(values: impl Iterator<Item = &'a Value>, matches: impl Fn(&Value) -> bool) -> i64 {

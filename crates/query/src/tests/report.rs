@@ -113,7 +113,7 @@ async fn sections() {
     let whole = |section: &str, name: &str| cells(table(&report, section, name));
     assert_eq!(
         whole("completeness", "conservation"),
-        ["archives of the month,1,11,9,0,2,,yes", "store,4,14,12,0,2,12,yes"]
+        ["archives of the month,1,0,11,9,0,2,,yes", "store,4,0,14,12,0,2,12,yes"]
     );
     assert_eq!(
         whole("completeness", "archives"),

@@ -63,6 +63,12 @@ async fn answers_come_from_rows_where_bounds_are_too_wide() {
         "2026-01-10T00:00:00.000417Z,2026-01-20T00:00:00Z"
     );
     assert_eq!(store.rows("SELECT count(*) FROM events").await, "4");
+    let last_month = "SELECT count(*), max(action) FROM events WHERE month = (SELECT max(month) FROM events)";
+    assert_eq!(store.rows(last_month).await, "1,LUNA_LOGIN");
+    let in_months = "SELECT count(*) FROM events WHERE month IN (SELECT '2026-0' || v FROM (VALUES (1), (3)) t(v))";
+    assert_eq!(store.rows(in_months).await, "3");
+    assert_eq!(store.rows("SELECT count(*) FROM events WHERE month = NULL OR NOT (month <> '2026-01')").await, "2");
+    assert_eq!(store.rows("SELECT count(*) FROM events WHERE month < '2026-02' AND random() < 2").await, "2");
     assert_eq!(
         store.rows("SELECT month, count(*) FROM events GROUP BY month ORDER BY month").await,
         "2026-01,2\n2026-02,1\n2026-03,1"
