@@ -100,3 +100,27 @@ fn listings() {
     assert_eq!(bench.keytrail(&["files"]).stdout.lines().count(), 1);
     assert!(bench.keytrail(&["views", "login_failures"]).stdout.contains("LUNA_LOGIN"));
 }
+
+#[test]
+fn archives_are_asked_without_a_store() {
+    let bench = Bench::new();
+    let ask = |pattern: &str| {
+        let query = format!("SELECT action, count(*) AS n FROM read_archives('{pattern}') GROUP BY 1");
+        bench.keytrail(&["sql", &query, "--format", "csv"])
+    };
+    let ran = ask(sample("good/two-*.zip").to_str().unwrap());
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "action,n\nLUNA_SIGN_SINGLEPART,5\n"), "{}", ran.stderr);
+    let ran = ask(sample("bad/cut-list.json").to_str().unwrap());
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, "action,n\nLUNA_SIGN_SINGLEPART,2\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("cut-list.json: rejects"), "{}", ran.stderr);
+    let ran = ask("nowhere.zip");
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("nowhere.zip: no such file"), "{}", ran.stderr);
+    assert!(!bench.store().exists(), "nothing is made");
+    bench.ingest(&[&sample("good/stored.zip")], &[]);
+    let query = format!(
+        "SELECT count(*) FROM events UNION ALL SELECT count(*) FROM read_archives('{}')",
+        sample("good/zip64.zip").display()
+    );
+    assert_eq!(bench.rows(&query), ["2", "2"], "beside a store");
+}

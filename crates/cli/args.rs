@@ -122,7 +122,8 @@ pub(crate) enum RowsFormat {
 
 /// Ask the store in SQL.
 ///
-/// Tables: events, archives, rejects, actions, statuses. Views: see `keytrail views`. Without a query, reads SQL from a terminal line by
+/// Tables: events, archives, rejects, actions, statuses. Views: see `keytrail views`. The table function read_archives('PATTERN') has
+/// the rows of archives that are in no store. Without a query, reads SQL from a terminal line by
 /// line, or from stdin where that is no terminal.
 #[derive(Debug, Args)]
 #[command(

@@ -16,13 +16,16 @@ use std::path::Path;
 use anyhow::Context;
 use keytrail_model::statuses::StatusCatalogue;
 use keytrail_query::{Session, SessionOptions};
-use keytrail_store::Store;
+use keytrail_store::{Snapshot, Store};
 
 use crate::args::EngineArgs;
 
 /// Opens the store for SQL, on a runtime of its own.
 fn open(arguments: &EngineArgs) -> anyhow::Result<(tokio::runtime::Runtime, Session)> {
-    let snapshot = Store::open(&arguments.store.store)?.snapshot()?;
+    open_snapshot(Store::open(&arguments.store.store)?.snapshot()?, arguments)
+}
+
+fn open_snapshot(snapshot: Snapshot, arguments: &EngineArgs) -> anyhow::Result<(tokio::runtime::Runtime, Session)> {
     let threads = arguments.jobs.map(std::num::NonZero::get);
     let options = SessionOptions {
         threads,

@@ -1,13 +1,17 @@
 //! `keytrail sql`: one statement, a file of them, or a shell.
 
 use std::io::{IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
+use keytrail_ingest::IngestOptions;
 use keytrail_query::output::{self, Format};
 use keytrail_query::{Session, statements};
+use keytrail_store::{Snapshot, Store, Writer};
 
-use crate::args::{RowsFormat, SqlArgs};
+use crate::args::{EngineArgs, RowsFormat, SqlArgs};
 use crate::exit::Outcome;
 
 impl From<RowsFormat> for Format {
@@ -30,7 +34,17 @@ pub(crate) fn run(arguments: &SqlArgs) -> anyhow::Result<Outcome> {
         (None, None) if std::io::stdin().is_terminal() => None,
         (None, None) => Some(std::io::read_to_string(std::io::stdin()).context("reading stdin")?),
     };
-    let (runtime, session) = super::open(&arguments.engine)?;
+    let archives = Arc::new(LooseArchives::new(&arguments.engine));
+    let asks_for_archives = script.as_ref().is_some_and(|script| script.contains("read_archives"));
+    let (runtime, session) = match super::open(&arguments.engine) {
+        // Archives can be asked without a store.
+        Err(_) if asks_for_archives && !arguments.engine.store.store.exists() => {
+            super::open_snapshot(archives.empty_store()?, &arguments.engine)?
+        }
+        opened => opened?,
+    };
+    let reader = Arc::clone(&archives);
+    let session = session.with_archive_reader(Arc::new(move |pattern| Ok(reader.read(pattern)?)));
     let format = Format::from(arguments.output.format);
     match script {
         Some(script) => {
@@ -39,7 +53,44 @@ pub(crate) fn run(arguments: &SqlArgs) -> anyhow::Result<Outcome> {
         }
         None => super::shell::run(&runtime, &session, format)?,
     }
-    Ok(Outcome::Done)
+    Ok(if archives.refused.load(Ordering::Relaxed) { Outcome::RefusedInput } else { Outcome::Done })
+}
+
+/// Archives that are queried without being in the store: each call of `read_archives` reads them into a store of its own, which goes
+/// when the program ends.
+struct LooseArchives {
+    options: IngestOptions,
+    folders: Mutex<Vec<tempfile::TempDir>>,
+    /// Whether any of them was damaged or had rejects.
+    refused: AtomicBool,
+}
+
+impl LooseArchives {
+    fn new(arguments: &EngineArgs) -> Self {
+        let options = IngestOptions { jobs: arguments.jobs, ..IngestOptions::default() };
+        Self { options, folders: Mutex::new(Vec::new()), refused: AtomicBool::new(false) }
+    }
+
+    fn read(&self, pattern: &str) -> anyhow::Result<Snapshot> {
+        let store = self.folder()?;
+        let summary = keytrail_ingest::ingest(&[PathBuf::from(pattern)], &store, &self.options, &mut || ())?;
+        for notice in &summary.notices {
+            eprintln!("{notice}");
+        }
+        self.refused.fetch_or(summary.refused_input(), Ordering::Relaxed);
+        Ok(Store::open(&store)?.snapshot()?)
+    }
+
+    fn empty_store(&self) -> anyhow::Result<Snapshot> {
+        Ok(Writer::open(&self.folder()?, &mut || ())?.snapshot().clone())
+    }
+
+    fn folder(&self) -> anyhow::Result<PathBuf> {
+        let folder = tempfile::tempdir().context("making a temporary folder")?;
+        let store = folder.path().join("store");
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
+        Ok(store)
+    }
 }
 
 fn read_file(path: &Path) -> anyhow::Result<String> {

@@ -12,12 +12,14 @@ mod files;
 mod functions;
 pub mod output;
 mod pruning;
+mod read_archives;
 pub mod report;
 mod session;
 mod tables;
 pub mod views;
 
 pub use error::QueryError;
+pub use read_archives::ArchiveReader;
 pub use session::{Session, SessionOptions, Statement, statements};
 pub use views::View;
 

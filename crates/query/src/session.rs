@@ -17,6 +17,7 @@ use keytrail_model::time::Month;
 use keytrail_store::Snapshot;
 use object_store::local::LocalFileSystem;
 
+use crate::read_archives::{ArchiveReader, ReadArchives};
 use crate::tables::Named;
 use crate::views::View;
 use crate::{QueryError, functions, tables, views};
@@ -67,6 +68,14 @@ impl Session {
         let tables = tables::all(&snapshot, &statuses)?;
         register(&context, &tables, &statuses, views::all()).await?;
         Ok(Self { context, snapshot, tables, statuses })
+    }
+
+    /// Gives the session the table function `read_archives`, carried out by whoever can read archives.
+    #[must_use]
+    pub fn with_archive_reader(self, reader: Arc<ArchiveReader>) -> Self {
+        let function = ReadArchives::new(reader, self.context.runtime_env());
+        self.context.register_udtf("read_archives", Arc::new(function));
+        self
     }
 
     /// The views that every session has.

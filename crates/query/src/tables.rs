@@ -39,7 +39,7 @@ pub(crate) fn all(snapshot: &Snapshot, statuses: &StatusCatalogue) -> Result<Vec
     let archives = memory(archives(&snapshot.ledger()?)?)?;
     let rejects = rejects(snapshot, Arc::clone(&archives))?;
     Ok(vec![
-        (EVENTS, Arc::new(events(snapshot)?)),
+        (EVENTS, Arc::new(events(snapshot, events_url()?))),
         ("archives", archives),
         ("rejects", rejects),
         ("actions", memory(actions_batch()?)?),
@@ -47,7 +47,8 @@ pub(crate) fn all(snapshot: &Snapshot, statuses: &StatusCatalogue) -> Result<Vec
     ])
 }
 
-fn events(snapshot: &Snapshot) -> Result<FilesTable, QueryError> {
+/// The rows of a snapshot, whose folder of events is registered under `url`.
+pub(crate) fn events(snapshot: &Snapshot, url: ObjectStoreUrl) -> FilesTable {
     let files = snapshot.files().iter().map(|file| TableFile {
         path: file.path.clone(),
         bytes: file.bytes,
@@ -55,7 +56,7 @@ fn events(snapshot: &Snapshot) -> Result<FilesTable, QueryError> {
         folder: file.month.clone(),
         time: Some((file.min_time, file.max_time)),
     });
-    Ok(FilesTable::new(events_url()?, with_views(&schema::events_file_schema()), schema::MONTH, files.collect()))
+    FilesTable::new(url, with_views(&schema::events_file_schema()), schema::MONTH, files.collect())
 }
 
 /// The rows of `events` in one month, as a table of its own: same columns, same files, fewer of them.
