@@ -2,7 +2,14 @@
 //!
 //! Names are `convert/case/implementation`. Every iteration checks the books.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a bench stops at the first surprise")]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a bench stops at the first surprise"
+)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keytrail_benches::Archives;

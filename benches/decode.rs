@@ -2,7 +2,14 @@
 //!
 //! Names are `decode/case/implementation`. Every iteration checks how many records came out.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a bench stops at the first surprise")]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a bench stops at the first surprise"
+)]
 
 use std::hint::black_box;
 use std::io::Read;

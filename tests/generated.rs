@@ -134,13 +134,13 @@ fn check_counts(bench: &Bench, expected: &Value) {
 }
 
 fn check_views(bench: &Bench, expected: &Value) {
-    assert_eq!(keyed(bench.json("SELECT * FROM key_usage"), "ouid"), expected["key_usage"]);
+    assert_eq!(keyed(&bench.json("SELECT * FROM key_usage"), "ouid"), expected["key_usage"]);
     let mut failures = expected["login_failures"].clone();
     // The view counts the addresses of all logins; the generator knows those of the failures, too.
     failures.as_object_mut().unwrap().values_mut().for_each(|actor| {
         actor.as_object_mut().unwrap().remove("failure_client_ips");
     });
-    assert_eq!(keyed(bench.json("SELECT * FROM login_failures"), "actor_id"), failures);
+    assert_eq!(keyed(&bench.json("SELECT * FROM login_failures"), "actor_id"), failures);
     let mut events = bench.json(
         "SELECT time, kind, partition_id, resource_id, actor_id, client_ip, role, action, status FROM zeroize_events",
     );
@@ -155,7 +155,7 @@ fn check_views(bench: &Bench, expected: &Value) {
 }
 
 /// Rows as an object by one of their columns.
-fn keyed(rows: Value, column: &str) -> Value {
+fn keyed(rows: &Value, column: &str) -> Value {
     let mut by_column = Map::new();
     for mut row in rows.as_array().unwrap().iter().cloned() {
         canonical_times(&mut row);

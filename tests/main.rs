@@ -1,6 +1,14 @@
 //! Black-box tests: each runs the built program as a user does, on folders of its own. `tests/README.md` says what stands where.
 
-#![allow(clippy::indexing_slicing, unreachable_pub, missing_docs, reason = "tests stop at the first surprise")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests stop at the first surprise"
+)]
 
 mod cli;
 mod export;

@@ -78,7 +78,7 @@ fn answer(runtime: &tokio::runtime::Runtime, session: &Session, script: &str, fo
 /// Adds a line to what was typed so far and tells what to do.
 fn take(pending: &mut String, line: &str) -> Input {
     if pending.is_empty() {
-        match line.trim().split_whitespace().collect::<Vec<_>>().as_slice() {
+        match line.split_whitespace().collect::<Vec<_>>().as_slice() {
             [] => return Input::More,
             ["\\q" | "exit" | "quit"] => return Input::Quit,
             ["\\?" | "help"] => return Input::Help,

@@ -212,7 +212,7 @@ fn rejects_stand_where_they_are_said_to_stand() {
                 assert!(value["action"].is_string() && (time.is_empty() || time.contains("99:00")));
             }
             "trailing_comma" => {
-                assert!(tail.trim_ascii_end().ends_with(b"]") && tail.len() < 8 && tail.starts_with(b","))
+                assert!(tail.trim_ascii_end().ends_with(b"]") && tail.len() < 8 && tail.starts_with(b","));
             }
             _ => assert!(tail.starts_with(b"{") && element.next().unwrap().is_err()),
         }
