@@ -24,7 +24,9 @@ pub(crate) enum Command {
     Ingest(IngestArgs),
     Sql(SqlArgs),
     Report(ReportArgs),
+    /// List the ledger: a row for each archive, what became of it and where its records went.
     Archives(ListingArgs),
+    /// List what was refused: a row for each reject, with its place, its reason and its bytes in hex.
     Rejects(ListingArgs),
     Views(ViewsArgs),
     Files(FilesArgs),
@@ -199,7 +201,6 @@ pub(crate) enum ReportFormat {
     Json,
 }
 
-/// List what was read (`archives`) or refused (`rejects`), a row each.
 #[derive(Debug, Args)]
 pub(crate) struct ListingArgs {
     #[command(flatten)]
@@ -272,6 +273,9 @@ pub(crate) struct GenerateArgs {
     /// Archives, each over an equal share of the time.
     #[arg(long, default_value_t = 31)]
     pub(crate) archives: u32,
+    /// Archives a day, instead of --archives.
+    #[arg(long, value_name = "N", conflicts_with = "archives")]
+    pub(crate) archives_per_day: Option<u32>,
     /// Where all chance comes from.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -317,6 +321,12 @@ pub(crate) struct GenerateArgs {
     /// Damage on top of the good records, KIND or KIND=COUNT; can be given again.
     #[arg(long = "fault", value_name = "KIND[=COUNT]")]
     pub(crate) faults: Vec<String>,
+    /// Level of DEFLATE, 0 to 9.
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    pub(crate) level: u32,
+    /// Threads [default: one for each core].
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// Replace an earlier output in the same folder.
     #[arg(long)]
     pub(crate) overwrite: bool,

@@ -30,7 +30,7 @@ fn options(arguments: &GenerateArgs) -> Result<GenerateOptions, String> {
         days: arguments.days,
         first_day: arguments.first_day.parse().map_err(|error| format!("--first-day: {error}"))?,
         archives: arguments.archives,
-        archives_per_day: None,
+        archives_per_day: arguments.archives_per_day,
         seed: arguments.seed,
         container: parse(&arguments.container)?,
         members: arguments.members,
@@ -46,6 +46,8 @@ fn options(arguments: &GenerateArgs) -> Result<GenerateOptions, String> {
         vary_layout: arguments.vary_layout,
         copies: arguments.copies,
         faults: arguments.faults.iter().map(|fault| parse::<Fault>(fault)).collect::<Result<_, _>>()?,
+        level: arguments.level,
+        jobs: arguments.jobs.map_or(0, std::num::NonZero::get),
         overwrite: arguments.overwrite,
         ..GenerateOptions::default()
     })

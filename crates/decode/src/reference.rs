@@ -109,7 +109,7 @@ pub fn decode(member: &[u8]) -> Option<Vec<Option<Row>>> {
     if !within_reach(member) {
         return None;
     }
-    let text = member.strip_prefix(b"\xef\xbb\xbf").unwrap_or(member).trim_ascii_start();
+    let text = trim_json(member.strip_prefix(b"\xef\xbb\xbf").unwrap_or(member));
     match text.first()? {
         b'[' => {
             let records: Vec<Box<RawValue>> = serde_json::from_slice(text).ok()?;
@@ -146,12 +146,18 @@ fn within_reach(member: &[u8]) -> bool {
     deepest <= 100 && member.split(|byte| !is_number(byte)).all(is_plain_number)
 }
 
+/// `serde_json::Value` reads doubles a little off unless digits and exponent are few.
 fn is_plain_number(run: &[u8]) -> bool {
     let digits = run.iter().filter(|byte| byte.is_ascii_digit()).count();
     let exponent = run.iter().position(|byte| matches!(byte, b'e' | b'E'));
-    let exponent_digits = exponent.map_or(0, |at| run.len() - at);
-    let is_integer = exponent.is_none() && !run.contains(&b'.');
-    run != b"-0" && digits <= if is_integer { 18 } else { 15 } && exponent_digits <= 3
+    let exponent = exponent.and_then(|at| run.get(at..)).unwrap_or_default();
+    let exponent_digits = exponent.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let most_digits = match (exponent.is_empty(), run.contains(&b'.')) {
+        (true, false) => 18,
+        (true, true) => 15,
+        (false, _) => 12,
+    };
+    run != b"-0" && digits <= most_digits && exponent_digits <= 1
 }
 
 fn row(record: &[u8]) -> Option<Row> {
