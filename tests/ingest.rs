@@ -264,3 +264,20 @@ fn sql_is_read_from_stdin_where_there_is_no_terminal() {
     let ran = Ran::of(child.wait_with_output().unwrap());
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "n\n5\none\n1\n"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_store_may_be_named_relative_to_the_folder_or_not_at_all() {
+    for arguments in [&["--store", "here/store"][..], &[]] {
+        let bench = Bench::new();
+        let run = |command: &[&str]| {
+            let mut program = bench.command();
+            Ran::of(program.env_remove("KEYTRAIL_STORE").args(command).args(arguments).output().unwrap())
+        };
+        let archive = sample("good/two-members.zip");
+        let ran = run(&["ingest", archive.to_str().unwrap()]);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
+        assert_eq!(run(&["sql", "SELECT count(*) AS n FROM events", "--format", "csv"]).stdout, "n\n5\n");
+        let store = bench.path(if arguments.is_empty() { "keytrail-store" } else { "here/store" });
+        assert!(store.join("_staging").read_dir().unwrap().next().is_none(), "nothing is left in staging");
+    }
+}

@@ -11,6 +11,9 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Bytes that are joined to an unfinished record at first, to find its end: a few records long.
 const FIRST_JOINED_BYTES: usize = 4096;
 
+/// Memory that is kept from record to record for unfinished ones: what one huge record needed is given back.
+const KEPT_BYTES: usize = 256 * 1024;
+
 /// Turns the bytes of one member after the other into record batches and rejects.
 ///
 /// Bytes may be cut into chunks anywhere: the outcome is the same. A member must be ended with [`Self::finish`] or given up with
@@ -85,6 +88,7 @@ impl Decoder {
     pub fn reset(&mut self) {
         self.form = Form::New;
         self.unfinished.clear();
+        self.unfinished.shrink_to(KEPT_BYTES);
         self.passed = 0;
         self.bytes = 0;
         self.failed = false;
@@ -130,6 +134,7 @@ impl Decoder {
                 if consumed >= old {
                     joined += consumed - old;
                     unfinished.clear();
+                    unfinished.shrink_to(KEPT_BYTES);
                 } else {
                     joined += unfinished.len() - old;
                     unfinished.drain(..consumed);

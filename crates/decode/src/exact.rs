@@ -40,30 +40,31 @@ impl Fault {
     }
 }
 
-/// A value of a parsed text. Texts and numbers lie in [`ExactTape::texts`].
+/// A value of a parsed text. Texts and numbers lie in [`ExactTape::texts`]. 32 bits are enough for the longest record, and the longest
+/// record may hold a node in every second byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExactNode {
     Null,
     Bool(bool),
     /// As it was written.
     Number {
-        start: usize,
-        end: usize,
+        start: u32,
+        end: u32,
     },
     /// Without quotes and escapes.
     Text {
-        start: usize,
-        end: usize,
+        start: u32,
+        end: u32,
     },
     /// `len` elements, `count` nodes behind this one belong to it.
     List {
-        len: usize,
-        count: usize,
+        len: u32,
+        count: u32,
     },
     /// `len` members (a name and a value each), `count` nodes behind this one belong to it.
     Object {
-        len: usize,
-        count: usize,
+        len: u32,
+        count: u32,
     },
 }
 
@@ -121,8 +122,8 @@ impl ExactTape {
         }
     }
 
-    pub(crate) fn text(&self, start: usize, end: usize) -> &str {
-        self.texts.get(start..end).unwrap_or_default()
+    pub(crate) fn text(&self, start: u32, end: u32) -> &str {
+        self.texts.get(start as usize..end as usize).unwrap_or_default()
     }
 }
 
@@ -204,7 +205,7 @@ impl Reader<'_> {
         if let Some(Open { node, len, object }) = self.tape.open.pop()
             && let Some(slot) = self.tape.nodes.get_mut(node)
         {
-            let count = all - node - 1;
+            let (len, count) = (narrow(len), narrow(all - node - 1));
             *slot = if object { ExactNode::Object { len, count } } else { ExactNode::List { len, count } };
         }
         Next::AfterValue
@@ -243,7 +244,7 @@ impl Reader<'_> {
             }
         }
         self.at += 1;
-        self.tape.nodes.push(ExactNode::Text { start, end: self.tape.texts.len() });
+        self.tape.nodes.push(ExactNode::Text { start: narrow(start), end: narrow(self.tape.texts.len()) });
         Ok(())
     }
 
@@ -334,7 +335,7 @@ impl Reader<'_> {
                 }
                 let start = self.tape.texts.len();
                 self.tape.texts.push_str(self.text.get(self.at..self.at + length).unwrap_or_default());
-                ExactNode::Number { start, end: self.tape.texts.len() }
+                ExactNode::Number { start: narrow(start), end: narrow(self.tape.texts.len()) }
             }
             _ => {
                 let found = format!("'{}'", head(token, 20).escape_ascii());
@@ -365,6 +366,11 @@ impl Reader<'_> {
             self.at += 1;
         }
     }
+}
+
+/// Sizes within a record, which is far shorter than 4 GiB.
+fn narrow(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
 }
 
 /// Bytes of numbers and words. A run of them is one token, right or wrong.

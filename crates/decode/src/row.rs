@@ -43,15 +43,19 @@ pub(crate) enum Refusal {
     Record(String),
 }
 
+/// Longest text after which buffers are kept: what one huge record needed is given back.
+const KEPT_BYTES: usize = 256 * 1024;
+
 /// Reads records one after the other into columns, with buffers reused.
 pub(crate) struct RecordReader {
+    max_depth: usize,
     record: Parser,
     maker: RowMaker,
 }
 
 impl RecordReader {
     pub(crate) fn new(max_depth: usize) -> Self {
-        Self { record: Parser::new(max_depth), maker: RowMaker::new(max_depth) }
+        Self { max_depth, record: Parser::new(max_depth), maker: RowMaker::new(max_depth) }
     }
 
     /// Appends a record, which may have blanks around it, as a row.
@@ -60,20 +64,35 @@ impl RecordReader {
     /// The text is no record; the columns are as before.
     pub(crate) fn read(&mut self, json: &[u8], ordinal: i64, columns: &mut Columns) -> Result<(), Refusal> {
         let maker = &mut self.maker;
-        match self.record.parse(json, |nodes| maker.make(nodes, ordinal, columns)) {
+        let read = match self.record.parse(json, |nodes| maker.make(nodes, ordinal, columns)) {
             Ok(made) => made.map_err(Refusal::Record),
             Err(fault) => Err(Refusal::Json(fault)),
-        }
+        };
+        self.give_back_after(json);
+        read
     }
 
     /// The fault of a JSON text, `None` where it is fine.
     pub(crate) fn fault(&mut self, json: &[u8]) -> Option<Fault> {
-        self.record.fault(json)
+        let fault = self.record.fault(json);
+        self.give_back_after(json);
+        fault
     }
 
     /// What kind of value a JSON text is.
+    ///
+    /// # Errors
+    /// It is not JSON.
     pub(crate) fn kind(&mut self, json: &[u8]) -> Result<&'static str, Fault> {
-        self.record.parse(json, |nodes| nodes.get(0).kind())
+        let kind = self.record.parse(json, |nodes| nodes.get(0).kind());
+        self.give_back_after(json);
+        kind
+    }
+
+    fn give_back_after(&mut self, json: &[u8]) {
+        if json.len() > KEPT_BYTES {
+            *self = Self::new(self.max_depth);
+        }
     }
 }
 

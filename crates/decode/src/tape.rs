@@ -1,14 +1,18 @@
 //! One JSON text as a row of nodes in document order, whichever parser read it.
 //!
 //! The fast parser (simd-json) reads every text first. The exact one ([`crate::exact`]) takes over where the fast one refuses the text,
-//! because it may be wrong to (integers beyond 64 bits) and does not say where the fault is, and where the text holds a number that is not an
-//! integer, because the fast one turns those into doubles and loses their digits. Both give the same nodes for the same text.
+//! because it may be wrong to (integers beyond 64 bits) and does not say where the fault is; where the text holds a number that is not an
+//! integer, because the fast one turns those into doubles and loses their digits; and where the text is long, because the fast one may need
+//! 28 bytes of memory for each of the text. Both give the same nodes for the same text.
 //!
 //! All buffers are reused from text to text: no allocation per record once they have grown.
 
 use simd_json::{Buffers, INPUT_PADDING, StaticNode, Tape};
 
 use crate::exact::{ExactNode, ExactTape, Fault};
+
+/// Longest text that the fast parser gets. A hundred times a usual record.
+const FAST_BYTES: usize = 64 * 1024;
 
 /// A value as it stands at one place of a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,8 +75,8 @@ impl<'a> Nodes<'a> {
             },
             Self::Exact(tape) => match tape.nodes.get(at) {
                 Some(&ExactNode::Text { start, end }) => Node::Text(tape.text(start, end)),
-                Some(&ExactNode::Object { len, .. }) => Node::Object { len },
-                Some(&ExactNode::List { len, .. }) => Node::List { len },
+                Some(&ExactNode::Object { len, .. }) => Node::Object { len: len as usize },
+                Some(&ExactNode::List { len, .. }) => Node::List { len: len as usize },
                 Some(&ExactNode::Number { start, end }) => Node::Number(Number::Written(tape.text(start, end))),
                 Some(&ExactNode::Bool(value)) => Node::Bool(value),
                 Some(ExactNode::Null) | None => Node::Null,
@@ -96,7 +100,7 @@ impl<'a> Nodes<'a> {
                 _ => 0,
             },
             Self::Exact(tape) => match tape.nodes.get(at) {
-                Some(ExactNode::Object { count, .. } | ExactNode::List { count, .. }) => *count,
+                Some(ExactNode::Object { count, .. } | ExactNode::List { count, .. }) => *count as usize,
                 _ => 0,
             },
         };
@@ -165,6 +169,10 @@ impl Parser {
     /// # Errors
     /// The text is not JSON by the strict grammar, or nested too deeply; nothing was shown.
     pub(crate) fn parse<T>(&mut self, json: &[u8], show: impl FnOnce(Nodes<'_>) -> T) -> Result<T, Fault> {
+        if json.len() > FAST_BYTES {
+            self.exact.parse(json, self.max_depth)?;
+            return Ok(show(Nodes::Exact(&self.exact)));
+        }
         self.padded.clear();
         self.padded.extend_from_slice(json);
         self.padded.resize(json.len() + INPUT_PADDING, b' ');

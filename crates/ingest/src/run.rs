@@ -99,9 +99,8 @@ impl Run<'_> {
 
     /// Decodes, removes duplicates, writes, balances and commits.
     fn convert(&mut self, archives: Vec<Archive>, writer: &mut Writer) -> Result<(), IngestError> {
-        let made =
-            tempfile::tempdir_in(writer.staging_dir()).map_err(IngestError::io("staging in", writer.staging_dir()))?;
-        let staging = made.path();
+        let staging = StagingFolder::create(writer.staging_dir())?;
+        let staging = staging.0.as_path();
         // Drawn anew for each run: see `Identifier`. It decides nothing that is stored.
         let seed = RandomState::new().hash_one(self.now);
         let (archives, decoded) = decode_all(archives, staging, seed, self.options)?;
@@ -217,6 +216,25 @@ impl Run<'_> {
         if let (Some(reject), true) = (&decoded.first_reject, decoded.faults.is_empty()) {
             notice("rejects", reject);
         }
+    }
+}
+
+/// The folder in which a run stages its work; goes with the run, however that ends.
+struct StagingFolder(PathBuf);
+
+impl StagingFolder {
+    fn create(parent: &Path) -> Result<Self, IngestError> {
+        // The parent is empty whenever a writer is opened, so the name is free.
+        let folder = parent.join("run");
+        std::fs::create_dir(&folder).map_err(IngestError::io("creating", &folder))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for StagingFolder {
+    fn drop(&mut self) {
+        // What cannot be removed now is swept by the next run.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

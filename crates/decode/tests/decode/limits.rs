@@ -5,7 +5,7 @@ use keytrail_decode::reference::{Collected, collect};
 use keytrail_decode::{DecodeError, DecodeOptions, Decoder, Reject, Sink, SinkError};
 use keytrail_model::schema;
 
-use super::{assert_conserved, expand, outline, record};
+use super::{TIME, assert_conserved, expand, outline, record};
 
 const LIMIT: usize = 200;
 
@@ -71,6 +71,28 @@ fn a_longer_element_is_one_reject() {
     // Commas and blanks without end.
     assert_eq!(decode(&expand(&format!("[$a{}$b]", ",".repeat(1000))), options()).rejects[0].raw.len(), LIMIT);
     assert_eq!(decode(&expand(&format!("[$a{},{}$b]", " ".repeat(9000), "\n".repeat(9000))), options()).rows.len(), 2);
+}
+
+#[test]
+fn long_records_are_decoded_as_short_ones_are() {
+    let list = vec!["{\"b\":\"x\\ny\",\"a\":[1,2.50,null]}"; 20_000].join(", ");
+    let kept = vec!["{\"a\":[1,2.5,null],\"b\":\"x\\ny\"}"; 20_000].join(",");
+    for meta in [format!("{{\"l\":[{list}]}}"), serde_json::to_string(&format!("{{\"l\":[{list}]}}")).unwrap()] {
+        let long = format!("{{\"time\":\"{TIME}\",\"action\":\"l\",\"meta\":{meta}}}");
+        let (collected, _) = collect(
+            &mut Decoder::new(DecodeOptions::default()),
+            expand(&format!("[$a,{long},$b]")).as_bytes().chunks(9999),
+        )
+        .unwrap();
+        assert_eq!(outline(&collected), "a l b");
+        assert_eq!(collected.rows[1].1.text("extra"), Some(format!("{{\"meta\":{{\"l\":[{kept}]}}}}").as_str()));
+    }
+}
+
+#[test]
+fn a_decoder_can_be_given_to_another_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<Decoder>();
 }
 
 /// Counts what it gets and how large the batches are.
