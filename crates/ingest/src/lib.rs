@@ -25,3 +25,6 @@ pub use error::IngestError;
 pub use options::{IngestOptions, Limits};
 pub use run::ingest;
 pub use summary::{ArchiveCounts, ByteCounts, Notice, Summary};
+
+#[cfg(test)]
+mod tests;

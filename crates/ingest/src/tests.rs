@@ -1,0 +1,84 @@
+//! Whole runs against a plain model of the rule of duplicates, on random archives.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use keytrail_model::record::RecordColumns;
+use keytrail_store::{Store, StoreError};
+use proptest::prelude::*;
+
+use crate::{IngestOptions, ingest};
+
+/// An archive as the seconds of its records: equal seconds are equal records.
+type Seconds = Vec<u8>;
+
+fn content(seconds: &[u8], layout: usize) -> String {
+    let records = seconds.iter().map(|second| {
+        let time = format!("2026-01-{:02} 00:00:{:02} UTC", 1 + second % 3, second);
+        match layout % 3 {
+            0 => format!(r#"{{"time":"{time}","meta":"{{\"role\":\"CU\"}}"}}"#),
+            1 => format!(r#"{{"meta": {{"role": "CU"}}, "time": "{time}"}}"#),
+            _ => format!(r#"{{"actorID":null,"meta":"{{ \"role\" : \"CU\" }}","time":"{time}"}}"#),
+        }
+    });
+    records.collect::<Vec<_>>().join("\n")
+}
+
+/// Times in the store, with how often each stands there.
+fn stored(store: &Path) -> BTreeMap<i64, u64> {
+    let mut found = BTreeMap::new();
+    let snapshot = Store::open(store).unwrap().snapshot().unwrap();
+    let mut each = |batch: &RecordBatch| -> Result<(), StoreError> {
+        for time in RecordColumns::of(batch).unwrap().times() {
+            *found.entry(*time).or_default() += 1;
+        }
+        Ok(())
+    };
+    keytrail_store::read_events(&snapshot, i64::MIN, i64::MAX, &mut each).unwrap();
+    found
+}
+
+fn time_of(second: u8) -> i64 {
+    keytrail_model::time::parse(&format!("2026-01-{:02} 00:00:{:02} UTC", 1 + second % 3, second)).unwrap().micros
+}
+
+/// Most often in any one archive.
+fn model<'a>(archives: impl Iterator<Item = &'a Seconds>) -> BTreeMap<i64, u64> {
+    let mut most = BTreeMap::new();
+    for archive in archives {
+        let mut counts: BTreeMap<u8, u64> = BTreeMap::new();
+        archive.iter().for_each(|second| *counts.entry(*second).or_default() += 1);
+        for (second, count) in counts {
+            let most = most.entry(time_of(second)).or_insert(0);
+            *most = count.max(*most);
+        }
+    }
+    most
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn the_store_holds_what_the_rule_says(
+        runs in prop::collection::vec(prop::collection::vec(prop::collection::vec(0..12_u8, 1..9), 1..5), 1..4),
+        jobs in 1..4_usize,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
+        let options = IngestOptions { jobs: jobs.try_into().ok(), memory_bytes: 1, ..IngestOptions::default() };
+        let mut seen = Vec::new();
+        for (number, run) in runs.iter().enumerate() {
+            let archives = folder.path().join(number.to_string());
+            std::fs::create_dir(&archives).unwrap();
+            for (index, seconds) in run.iter().enumerate() {
+                std::fs::write(archives.join(index.to_string()), content(seconds, number + index)).unwrap();
+            }
+            let summary = ingest(&[archives], &store, &options, &mut || ()).unwrap();
+            prop_assert!(summary.records.conserved());
+            seen.extend(run);
+            prop_assert_eq!(stored(&store), model(seen.iter().copied()));
+        }
+    }
+}
