@@ -10,7 +10,7 @@
 //! enough for memory, and the parts are worked on side by side. No part looks at another's identities, and within a part archives
 //! come in their order, so the outcome does not depend on threads or on the number of parts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +25,9 @@ use crate::staging::{Identity, StagedBatch, StagingReader, StagingWriter, Stored
 
 /// Bytes of memory per identity in the table of a part: entry, control byte and room to grow.
 const TABLE_BYTES_PER_IDENTITY: u64 = 96;
+
+/// Reads of the store in a run. Each opens files, so thousands of small spans are read together with what lies between them.
+const STORE_READS_MAX: usize = 32;
 
 /// Which rows of the archives of a run are duplicates.
 pub(crate) struct Duplicates {
@@ -104,6 +107,22 @@ impl Spans {
         self.0.get(next).is_some_and(|&(from, _)| from <= last)
     }
 
+    /// At most so many spans that cover these: only the widest gaps stay open.
+    fn coarse(&self, most: usize) -> Vec<(i64, i64)> {
+        let gaps = self.0.iter().zip(self.0.iter().skip(1)).map(|((_, to), (from, _))| from - to);
+        let mut gaps: Vec<(i64, usize)> = gaps.zip(1..).collect();
+        gaps.sort_unstable_by(|a, b| b.cmp(a));
+        let open: BTreeSet<usize> = gaps.into_iter().map(|(_, next)| next).take(most.saturating_sub(1)).collect();
+        let mut coarse: Vec<(i64, i64)> = Vec::new();
+        for (index, &(from, to)) in self.0.iter().enumerate() {
+            match coarse.last_mut() {
+                Some((_, last)) if !open.contains(&index) => *last = to,
+                _ => coarse.push((from, to)),
+            }
+        }
+        coarse
+    }
+
     fn contain(&self, time: i64) -> bool {
         self.touch(time, time)
     }
@@ -175,11 +194,11 @@ fn stage_stored(
     let number = u32::try_from(rayon::current_num_threads()).unwrap_or(u32::MAX);
     let mut writer = StagingWriter::create(staging, number, seed)?;
     let mut stored = Vec::new();
-    for &(from, to) in &spans.0 {
-        let mut each = |batch: &RecordBatch| -> Result<(), IngestError> {
-            stored.push(writer.append_stored(batch)?);
-            Ok(())
-        };
+    let mut each = |batch: &RecordBatch| -> Result<(), IngestError> {
+        stored.push(writer.append_stored(batch, |time| spans.contain(time))?);
+        Ok(())
+    };
+    for (from, to) in spans.coarse(STORE_READS_MAX) {
         keytrail_store::read_events(snapshot, from.max(first), to.min(last), &mut each)?;
     }
     Ok(stored)
@@ -298,6 +317,22 @@ mod tests {
             assert_eq!(spans.contain(time), inside, "{time}");
         }
         assert!(spans.touch(0, 5) && spans.touch(20, 90) && spans.touch(11, 16) && !spans.touch(11, 14));
+    }
+
+    #[test]
+    fn coarse_spans_keep_the_widest_gaps() {
+        let spans = Spans(vec![(0, 1), (3, 4), (10, 11), (12, 13), (20, 30)]);
+        let cases: [(usize, &[(i64, i64)]); 5] = [
+            (9, &[(0, 1), (3, 4), (10, 11), (12, 13), (20, 30)]),
+            (4, &[(0, 1), (3, 4), (10, 13), (20, 30)]),
+            (3, &[(0, 4), (10, 13), (20, 30)]),
+            (2, &[(0, 13), (20, 30)]),
+            (1, &[(0, 30)]),
+        ];
+        for (most, expected) in cases {
+            assert_eq!(spans.coarse(most), expected, "{most}");
+        }
+        assert_eq!(Spans::default().coarse(3), []);
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl StagingWriter {
     ) -> Result<StagedBatch, IngestError> {
         let block = self.append(batch)?;
         let columns = RecordColumns::of(batch)?;
-        let identities = self.append_identities(&columns)?;
+        let identities = self.append_identities(&columns, |_| true)?;
         let times = columns.times();
         let earliest = times.iter().copied().min().unwrap_or_default();
         let latest = times.iter().copied().max().unwrap_or_default();
@@ -139,9 +139,14 @@ impl StagingWriter {
         })
     }
 
-    fn append_identities(&mut self, columns: &RecordColumns<'_>) -> Result<Block, IngestError> {
+    fn append_identities(
+        &mut self,
+        columns: &RecordColumns<'_>,
+        wanted: impl Fn(i64) -> bool,
+    ) -> Result<Block, IngestError> {
         self.scratch.clear();
-        for index in 0..columns.times().len() {
+        let indices = columns.times().iter().enumerate().filter(|(_, time)| wanted(**time));
+        for (index, _) in indices {
             if let Some(row) = columns.row(index) {
                 let id = self.identifier.identity(&row);
                 self.scratch.extend_from_slice(&row.time.to_le_bytes());
@@ -152,9 +157,13 @@ impl StagingWriter {
         Ok(Block { file: self.number, offset, bytes: self.scratch.len() as u64 })
     }
 
-    /// Stages identities alone: of rows that the store holds already.
-    pub(crate) fn append_stored(&mut self, batch: &RecordBatch) -> Result<StoredIdentities, IngestError> {
-        let block = self.append_identities(&RecordColumns::of(batch)?)?;
+    /// Stages identities alone: of rows that the store holds already, those at the times wanted.
+    pub(crate) fn append_stored(
+        &mut self,
+        batch: &RecordBatch,
+        wanted: impl Fn(i64) -> bool,
+    ) -> Result<StoredIdentities, IngestError> {
+        let block = self.append_identities(&RecordColumns::of(batch)?, wanted)?;
         Ok(StoredIdentities { block })
     }
 }
