@@ -231,6 +231,21 @@ def bad():
     two = as_zip([("good.json", as_list(signs(21, range(3)))), ("bad.json", as_list(signs(21, range(3, 6))))])
     second = two.find(b"PK\1\2", two.find(b"PK\1\2") + 1)
     yield "one-bad-member.zip", two[: second + 16] + crc + two[second + 20:]
+    first, second = as_zip([("a.json", as_list(signs(16, range(3))))]), as_zip([("b.json", as_list(signs(16, range(3, 5))))])
+    yield "two-zips-joined.zip", first + second
+    both = as_zip([("a.json", as_list(signs(17, range(3)))), ("b.json", as_list(signs(17, range(3, 5))))])
+    end, start = both.rfind(b"PK\5\6"), both.find(b"PK\1\2")
+    second_entry = both.find(b"PK\1\2", start + 1)
+    yield "count-too-low.zip", both[: end + 8] + b"\1\0\1\0" + both[end + 12:]
+    size, offset = struct.pack("<I", end - second_entry), both[end + 16: end + 20]
+    yield "member-not-in-directory.zip", (
+        both[:start] + both[second_entry:end] + both[end:end + 8] + b"\1\0\1\0" + size + offset + both[end + 20:])
+    one = as_zip([("a.json", as_list(signs(19, range(3))))])
+    end, start = one.rfind(b"PK\5\6"), one.find(b"PK\1\2")
+    entries = one[start:end] * 2
+    size = struct.pack("<I", len(entries))
+    yield "member-named-twice.zip", one[:start] + entries + one[end:end + 8] + b"\2\0\2\0" + size + one[end + 16:]
+    yield "bytes-after-end.zip", as_zip([("a.json", as_list(signs(18, range(3))))]) + b"x" * 100
     other_method = io.BytesIO()
     with zipfile.ZipFile(other_method, "w") as file:
         file.writestr(zipfile.ZipInfo("a.json", DATE), listed, compress_type=zipfile.ZIP_BZIP2)

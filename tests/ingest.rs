@@ -92,18 +92,27 @@ fn a_record_counts_as_often_as_the_archive_that_holds_it_most_often_has_it() {
 }
 
 #[test]
-fn a_failed_archive_is_tried_again_and_its_good_members_are_not_stored_twice() {
+fn a_failed_archive_is_known_until_the_outcome_could_be_another_and_its_good_members_are_not_stored_twice() {
     let bench = Bench::new();
     let path = sample("bad/one-bad-member.zip");
     let (_, first, _) = bench.ingest(&[&path], &[]);
     assert_eq!(counts(&first), [0, 0, 1, 3, 3, 0, 0]);
     let before = contents(&bench.store());
     let (code, again, stderr) = bench.ingest(&[&path], &[]);
-    assert_eq!((code, counts(&again)), (3, [0, 0, 1, 3, 0, 3, 0]), "{stderr}");
+    assert_eq!((code, counts(&again)), (0, [0, 1, 0, 0, 0, 0, 0]), "{stderr}");
+    assert!(stderr.contains("one-bad-member.zip: known: failed in run 00000001-"), "{stderr}");
+    assert_eq!(contents(&bench.store()), before, "what failed is known to fail");
+
+    let (code, other, stderr) = bench.ingest(&[&path], &["--max-ratio", "401"]);
+    assert_eq!((code, counts(&other)), (3, [0, 0, 1, 3, 0, 3, 0]), "tried again with other limits: {stderr}");
     assert_eq!(contents(&bench.store()), before);
 
+    let (code, narrow, stderr) = bench.ingest(&[&path], &["--max-member-size", "1K"]);
+    assert_eq!((code, counts(&narrow)), (3, [0, 0, 1, 0, 0, 0, 0]), "narrower limits lose no rows: {stderr}");
+    assert_eq!(bench.rows("SELECT status, read, stored, duplicates FROM archives"), ["failed,3,3,0"]);
+
     let (code, salvaged, stderr) = bench.ingest(&[&path], &["--salvage"]);
-    assert_eq!((code, counts(&salvaged)), (0, [1, 0, 0, 6, 3, 3, 0]), "{stderr}");
+    assert_eq!((code, counts(&salvaged)), (3, [1, 0, 0, 6, 3, 3, 0]), "{stderr}");
     assert!(stderr.contains("salvaged"), "{stderr}");
     let ledger = bench.rows("SELECT status, read, stored, duplicates FROM archives");
     assert_eq!(ledger, ["salvaged,6,6,0"], "the row counts what both runs stored");
@@ -119,7 +128,7 @@ fn salvage_keeps_what_a_cut_archive_holds() {
         let [new, _, failed, read, stored, _, rejected] = counts(&summary);
         assert_eq!((new, failed, read), (1, 0, stored + rejected), "{name}: {stderr}");
         assert!(stored >= at_least, "{name}: {stored}");
-        assert_eq!(code, if rejected > 0 { 3 } else { 0 }, "{name}");
+        assert_eq!(code, 3, "{name}: what is damaged stays refused input");
         assert_eq!(bench.rows("SELECT status FROM archives"), ["salvaged"]);
     }
 }
@@ -251,6 +260,36 @@ fn words_go_to_stderr_and_a_pipe_may_close() {
     drop(child.stdout.take());
     let ran = Ran::of(child.wait_with_output().unwrap());
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn what_cannot_be_said_stops_nothing() {
+    let bench = Bench::new();
+    let archive = sample("bad/cut-list.json");
+    let mut command = bench.command();
+    command.args(["ingest", "--format", "json"]).arg(&archive).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    let code = child.wait().unwrap().code();
+    assert!(code == Some(0) || code == Some(3), "{code:?}");
+    assert_eq!(bench.rows("SELECT count(*) FROM events"), ["2"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_pipes_and_folders_that_are_no_archives_are_named_and_stop_nothing() {
+    let bench = Bench::new();
+    let good = bench.write("in/a.json", record("2026-01-01 00:00:00 UTC", "LUNA_LOGIN"));
+    std::os::unix::fs::symlink("nowhere", bench.path("in/link")).unwrap();
+    std::os::unix::fs::symlink(bench.path("in"), bench.path("in/loop")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(bench.path("in/pipe")).status().unwrap().success());
+    let (code, summary, stderr) = bench.ingest(&[&bench.path("in"), &bench.path("in/pipe")], &[]);
+    assert_eq!((code, counts(&summary)), (3, [1, 0, 3, 1, 1, 0, 0]), "{stderr}");
+    for name in ["in/link: failed", "in/loop: failed", "in/pipe: failed: cannot be read: expected a regular file"] {
+        assert!(stderr.contains(name), "{name}: {stderr}");
+    }
+    let (code, summary, _) = bench.ingest(&[&good], &[]);
+    assert_eq!((code, counts(&summary)), (0, [0, 1, 0, 0, 0, 0, 0]));
 }
 
 #[test]

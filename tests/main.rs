@@ -19,3 +19,4 @@ mod report;
 mod samples;
 mod sql;
 mod support;
+mod verify;

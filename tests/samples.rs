@@ -36,6 +36,11 @@ const BAD: &[Case] = &[
     ),
     ("encrypted.zip", 3, [0, 0, 1, 0, 0, 0, 0], &["encrypted.zip: failed: member \"a.json\": encrypted"]),
     ("one-bad-member.zip", 3, [0, 0, 1, 3, 3, 0, 0], &["failed: member \"bad.json\"", "CRC-32", "stored 3"]),
+    ("two-zips-joined.zip", 3, [0, 0, 1, 2, 2, 0, 0], &["the directory names no member at byte 0"]),
+    ("count-too-low.zip", 3, [0, 0, 1, 3, 3, 0, 0], &["the directory has more entries than its end record says"]),
+    ("member-not-in-directory.zip", 3, [0, 0, 1, 2, 2, 0, 0], &["the directory names no member at byte 0"]),
+    ("member-named-twice.zip", 3, [0, 0, 1, 3, 3, 0, 0], &["shares its bytes with another member"]),
+    ("bytes-after-end.zip", 0, [1, 0, 0, 3, 3, 0, 0], &["note: 100 bytes follow the end of the ZIP"]),
     (
         "bzip2-member.zip",
         3,

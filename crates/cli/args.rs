@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "keytrail", version, max_term_width = 110)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some input was refused; 4 report done, with findings at or above --fail-on."
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some input was refused; 4 report done, with findings at or above --fail-on; 5 verification found damage; 6 verification could not be done."
 )]
 pub(crate) struct Keytrail {
     #[command(subcommand)]
@@ -30,6 +30,7 @@ pub(crate) enum Command {
     Rejects(ListingArgs),
     Views(ViewsArgs),
     Files(FilesArgs),
+    Verify(VerifyArgs),
     Export(ExportArgs),
     Generate(GenerateArgs),
     Completions(CompletionsArgs),
@@ -44,7 +45,8 @@ pub(crate) struct StoreArgs {
 
 /// Read archives into the store.
 ///
-/// Takes files, folders (with everything below them) and patterns. What a file is gets decided by its content. An archive that
+/// Takes files, folders and patterns. Below a folder everything is read but hidden files, `__MACOSX`, the store itself and the side file
+/// `X.request.json` of an archive X; a file that is named is always read. What a file is gets decided by its content. An archive that
 /// the store knows (by SHA-256) changes nothing; a record that several archives hold is stored as often as the archive that holds it
 /// most often has it. Every archive that was refused or had rejected records is named on stderr.
 #[derive(Debug, Args)]
@@ -225,7 +227,21 @@ pub(crate) struct FilesArgs {
     pub(crate) store: StoreArgs,
 }
 
-/// Write the records of the store out again as JSON, one a line, as the service wrote them.
+/// Check the store against what was committed.
+///
+/// Reads the log commit by commit (chain of hashes, digests of file actions), ledgers and rejects, and every data file: hash, row count,
+/// times. Names all damage on stderr; exit code 5. The head printed stands for the whole history: kept elsewhere, it shows later whether
+/// commits were cut off the end.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Of the data files look only at presence and length.
+    #[arg(long)]
+    pub(crate) quick: bool,
+}
+
+/// Write the records of the store out again as JSON, one a line, with equal fields (times as equal moments).
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! Exit codes: part of the command line contract, because batch jobs act on them.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// How a command ended.
@@ -16,6 +16,10 @@ pub(crate) enum Outcome {
     RefusedInput,
     /// The report was made, and has findings that the caller wants to fail on.
     Findings,
+    /// Verification found damage.
+    Damaged,
+    /// Verification could not be done.
+    NotVerified,
 }
 
 /// What was asked makes no sense, found out only after the arguments were parsed.
@@ -38,8 +42,15 @@ impl From<Outcome> for ExitCode {
             Outcome::WrongUsage => 2,
             Outcome::RefusedInput => 3,
             Outcome::Findings => 4,
+            Outcome::Damaged => 5,
+            Outcome::NotVerified => 6,
         })
     }
+}
+
+/// Says something on stderr. Where nobody can hear it, that is no reason to stop.
+pub(crate) fn say(words: &str) {
+    let _ = writeln!(io::stderr(), "{words}");
 }
 
 /// Whether an error only says that the reader of our output went away (`keytrail sql ... | head`).

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Rejects(arguments) => commands::listing::rejects(&arguments),
         Command::Views(arguments) => commands::listing::views(&arguments),
         Command::Files(arguments) => commands::listing::files(&arguments),
+        Command::Verify(arguments) => commands::verify::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Completions(arguments) => commands::completions::run(&arguments),
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(error) if exit::is_closed_pipe(&error) => Outcome::Done.into(),
         Err(error) => {
-            eprintln!("keytrail: {}", exit::message(&error));
+            exit::say(&format!("keytrail: {}", exit::message(&error)));
             Outcome::of_error(&error).into()
         }
     }

@@ -3,21 +3,21 @@
 use keytrail_generate::{Fault, GenerateOptions, generate};
 
 use crate::args::GenerateArgs;
-use crate::exit::{Outcome, UsageError};
+use crate::exit::{Outcome, UsageError, say};
 
 /// Makes archives and their answers.
 pub(crate) fn run(arguments: &GenerateArgs) -> anyhow::Result<Outcome> {
     let options = options(arguments).map_err(UsageError)?;
     options.validate().map_err(|error| UsageError(error.to_string()))?;
     let expected = generate(&options, &arguments.dir)?;
-    eprintln!(
+    say(&format!(
         "{} archives with {} records ({:.1} MB of JSON) in {}; the answers are in {}",
         expected.archives.new + expected.archives.known + expected.archives.failed,
         expected.records.read,
         expected.bytes.json as f64 / 1e6,
         arguments.dir.join("archives").display(),
         arguments.dir.join("expected.json").display(),
-    );
+    ));
     Ok(Outcome::Done)
 }
 

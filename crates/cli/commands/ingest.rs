@@ -6,7 +6,7 @@ use keytrail_ingest::{IngestOptions, Limits, Summary};
 use serde_json::json;
 
 use crate::args::{IngestArgs, SummaryFormat};
-use crate::exit::Outcome;
+use crate::exit::{Outcome, say};
 
 /// Reads the archives and tells the outcome.
 pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
@@ -21,19 +21,25 @@ pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
         },
     };
     let store = &arguments.store.store;
-    let mut on_wait = || eprintln!("keytrail: another run holds {}; waiting for it to end", store.display());
+    let mut on_wait = || say(&format!("keytrail: another run holds {}; waiting for it to end", store.display()));
     let started = Instant::now();
     let summary = keytrail_ingest::ingest(&arguments.paths, store, &options, &mut on_wait)?;
     let elapsed = started.elapsed();
     for path in &summary.swept {
-        eprintln!("keytrail: swept {path}, left by a run that was stopped");
+        say(&format!("keytrail: swept {path}, left by a run that was stopped"));
     }
     for notice in &summary.notices {
-        eprintln!("{notice}");
+        say(&notice.to_string());
+    }
+    for warning in &summary.warnings {
+        say(&format!("keytrail: {warning}"));
     }
     match arguments.format {
-        SummaryFormat::Json => println!("{}", as_json(&summary, elapsed)?),
-        SummaryFormat::Human => eprintln!("{}", in_words(&summary, elapsed, store)),
+        SummaryFormat::Json => {
+            let summary = as_json(&summary, elapsed)?;
+            super::write_to(None, |out| Ok(writeln!(out, "{summary}")?))?;
+        }
+        SummaryFormat::Human => say(&in_words(&summary, elapsed, store)),
     }
     Ok(if summary.refused_input() { Outcome::RefusedInput } else { Outcome::Done })
 }

@@ -8,6 +8,7 @@ pub(crate) mod listing;
 pub(crate) mod report;
 mod shell;
 pub(crate) mod sql;
+pub(crate) mod verify;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -50,22 +51,30 @@ fn statuses(overrides: Option<&Path>) -> anyhow::Result<StatusCatalogue> {
     builtin.with_overrides(file).with_context(|| path.display().to_string())
 }
 
-/// Writes data to a file, or to stdout where none is given.
+/// Writes data to a file, or to stdout where none is given. A file that was there is replaced only when all is written; pipes and devices
+/// are written to as they are.
 fn write_to(
     output: Option<&Path>,
     write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    match output {
-        None => {
-            let mut stdout = BufWriter::new(io::stdout());
-            write(&mut stdout)?;
-            Ok(stdout.flush()?)
-        }
-        Some(path) => {
-            let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
-            let mut file = BufWriter::new(file);
-            write(&mut file)?;
-            file.flush().with_context(|| format!("writing {}", path.display()))
-        }
+    let Some(path) = output else {
+        let mut stdout = BufWriter::new(io::stdout());
+        write(&mut stdout)?;
+        return Ok(stdout.flush()?);
+    };
+    let writing = || format!("writing {}", path.display());
+    if path.exists() && !path.is_file() {
+        let mut file = BufWriter::new(File::create(path).with_context(writing)?);
+        write(&mut file)?;
+        return file.flush().with_context(writing);
     }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut draft = tempfile::Builder::new();
+    #[cfg(unix)]
+    draft.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut draft = BufWriter::new(draft.tempfile_in(folder).with_context(writing)?);
+    write(&mut draft)?;
+    let draft = draft.into_inner().map_err(io::IntoInnerError::into_error).with_context(writing)?;
+    draft.persist(path).with_context(writing)?;
+    Ok(())
 }

@@ -10,6 +10,7 @@ use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
 use super::sql::run_script;
+use crate::exit::say;
 
 const HELP: &str = "\
 Statements end with a semicolon. Beside them:
@@ -39,7 +40,8 @@ pub(crate) fn run(runtime: &tokio::runtime::Runtime, session: &Session, format: 
         // No history yet is no error.
         let _ = editor.load_history(path);
     }
-    eprintln!("keytrail {}: {} rows of events; \\? for help", env!("CARGO_PKG_VERSION"), session.snapshot().rows());
+    let rows = session.snapshot().rows();
+    say(&format!("keytrail {}: {rows} rows of events; \\? for help", env!("CARGO_PKG_VERSION")));
     let mut pending = String::new();
     loop {
         let line = match editor.readline(if pending.is_empty() { "keytrail> " } else { "     ...> " }) {
@@ -54,7 +56,7 @@ pub(crate) fn run(runtime: &tokio::runtime::Runtime, session: &Session, format: 
         match take(&mut pending, &line) {
             Input::More => {}
             Input::Quit => break,
-            Input::Help => eprintln!("{HELP}"),
+            Input::Help => say(HELP),
             Input::Sql(script) => {
                 let _ = editor.add_history_entry(script.trim());
                 answer(runtime, session, &script, format);
@@ -71,7 +73,7 @@ fn answer(runtime: &tokio::runtime::Runtime, session: &Session, script: &str, fo
     let mut stdout = std::io::stdout();
     let done = runtime.block_on(run_script(session, script, format, &mut stdout));
     if let Err(error) = done.and_then(|()| Ok(stdout.flush()?)) {
-        eprintln!("{}", crate::exit::message(&error));
+        say(&crate::exit::message(&error));
     }
 }
 

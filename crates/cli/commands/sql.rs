@@ -12,7 +12,7 @@ use keytrail_query::{Session, statements};
 use keytrail_store::{Snapshot, Store, Writer};
 
 use crate::args::{EngineArgs, RowsFormat, SqlArgs};
-use crate::exit::Outcome;
+use crate::exit::{Outcome, UsageError, say};
 
 impl From<RowsFormat> for Format {
     fn from(format: RowsFormat) -> Self {
@@ -67,7 +67,9 @@ struct LooseArchives {
 
 impl LooseArchives {
     fn new(arguments: &EngineArgs) -> Self {
-        let options = IngestOptions { jobs: arguments.jobs, ..IngestOptions::default() };
+        let defaults = IngestOptions::default();
+        let memory_bytes = arguments.memory.unwrap_or(defaults.memory_bytes);
+        let options = IngestOptions { jobs: arguments.jobs, memory_bytes, ..defaults };
         Self { options, folders: Mutex::new(Vec::new()), refused: AtomicBool::new(false) }
     }
 
@@ -75,7 +77,7 @@ impl LooseArchives {
         let store = self.folder()?;
         let summary = keytrail_ingest::ingest(&[PathBuf::from(pattern)], &store, &self.options, &mut || ())?;
         for notice in &summary.notices {
-            eprintln!("{notice}");
+            say(&notice.to_string());
         }
         self.refused.fetch_or(summary.refused_input(), Ordering::Relaxed);
         Ok(Store::open(&store)?.snapshot()?)
@@ -107,8 +109,19 @@ pub(crate) async fn run_script(
     format: Format,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
-    for statement in statements(script)? {
+    let statements = statements(script)?;
+    let answers = statements.iter().filter(|statement| !statement.to_string().starts_with("SET ")).count();
+    if answers > 1 && matches!(format, Format::Json | Format::Parquet) {
+        let message =
+            "several answers do not fit into one JSON list or one Parquet file; ask one by one, or use ndjson or csv";
+        return Err(UsageError(message.into()).into());
+    }
+    for statement in statements {
         let frame = session.statement(statement).await?;
+        if frame.schema().fields().is_empty() {
+            // A setting took effect; there is nothing to show.
+            continue;
+        }
         let rows = frame.execute_stream().await.map_err(keytrail_query::QueryError::from)?;
         output::write(rows, format, out).await?;
     }

@@ -34,10 +34,12 @@ pub(crate) struct DecodedArchive {
     pub(crate) members: Vec<String>,
     /// Records, in order of member and ordinal.
     pub(crate) batches: Vec<StagedBatch>,
-    /// Rejects, in the same order, in the schema of `rejects`.
-    pub(crate) rejects: Vec<Block>,
+    /// Rejects, in the same order, in the schema of `rejects`: blocks, each with its rows.
+    pub(crate) rejects: Vec<(Block, u64)>,
+    /// Records and rejects, as the decoder counted them when it met them.
+    pub(crate) read: u64,
+    /// Records staged.
     pub(crate) accepted: u64,
-    pub(crate) rejected: u64,
     pub(crate) json_bytes: u64,
     /// Earliest and latest time of a record.
     pub(crate) times: Option<(i64, i64)>,
@@ -47,6 +49,21 @@ pub(crate) struct DecodedArchive {
     pub(crate) notes: Vec<String>,
     /// Where and why its first record was rejected.
     pub(crate) first_reject: Option<String>,
+    /// Whether the faults are those of the moment (a disk error, a file that changed) and not of the archive's bytes: then nothing of
+    /// it is kept, and the ledger is not told.
+    pub(crate) is_unsettled: bool,
+}
+
+impl DecodedArchive {
+    /// Rejects, as they were staged.
+    pub(crate) fn rejected(&self) -> u64 {
+        self.rejects.iter().map(|(_, rows)| rows).sum()
+    }
+
+    /// An archive that could not be read now.
+    fn unsettled(container: Option<Container>, fault: String) -> Self {
+        Self { container, faults: vec![fault], is_unsettled: true, ..Self::default() }
+    }
 }
 
 /// Decodes archives, one after the other, with buffers that are used again.
@@ -72,24 +89,23 @@ impl Worker {
         caught.unwrap_or_else(|_| {
             // Nothing that the decoder held can be trusted now. What was staged is not referred to.
             self.decoder.reset();
-            let fault = "internal error while it was read; please report it".to_owned();
-            Ok(DecodedArchive { faults: vec![fault], ..DecodedArchive::default() })
+            Ok(DecodedArchive::unsettled(None, "internal error while it was read; please report it".into()))
         })
     }
 
     fn decode(&mut self, archive: &Archive) -> Result<DecodedArchive, IngestError> {
         let salvage = self.salvage;
-        let mut visit = ArchiveVisit { worker: self, archive, decoded: DecodedArchive::default() };
+        let decoded = DecodedArchive::default();
+        let mut visit = ArchiveVisit { worker: self, archive, decoded, system_error: None };
         let container = container::visit(&archive.path, salvage, &mut visit)?;
-        let mut decoded = visit.decoded;
+        let ArchiveVisit { mut decoded, system_error, .. } = visit;
         decoded.container = container;
+        if let Some(error) = system_error {
+            decoded = DecodedArchive::unsettled(container, error);
+        }
         if !archive.digest.is_current(&archive.path) {
             // Nothing of it can be filed under its hash.
-            decoded = DecodedArchive {
-                container,
-                faults: vec!["the file changed while it was read".into()],
-                ..DecodedArchive::default()
-            };
+            decoded = DecodedArchive::unsettled(container, "the file changed while it was read".into());
         }
         Ok(decoded)
     }
@@ -100,6 +116,8 @@ struct ArchiveVisit<'a> {
     worker: &'a mut Worker,
     archive: &'a Archive,
     decoded: DecodedArchive,
+    /// An error of the system while the file was read.
+    system_error: Option<String>,
 }
 
 impl Members for ArchiveVisit<'_> {
@@ -112,6 +130,10 @@ impl Members for ArchiveVisit<'_> {
         let (summary, fault) = match outcome {
             Ok(summary) => (summary, None),
             Err(MemberEnd::Stop(error)) => return Err(*error),
+            Err(MemberEnd::System(error)) => {
+                self.system_error = Some(error);
+                return Ok(());
+            }
             Err(MemberEnd::Damaged { summary, fault }) => (summary, Some(fault)),
         };
         let MemberSink { out: StagingSink { batches, rejects, first_reject, .. }, bytes, .. } = sink;
@@ -151,7 +173,7 @@ impl ArchiveVisit<'_> {
         &mut self,
         summary: &MemberSummary,
         batches: Vec<StagedBatch>,
-        rejects: Vec<Block>,
+        rejects: Vec<(Block, u64)>,
         first_reject: Option<String>,
     ) {
         let decoded = &mut self.decoded;
@@ -159,11 +181,11 @@ impl ArchiveVisit<'_> {
             let (first, last) = decoded.times.unwrap_or((earliest, latest));
             decoded.times = Some((first.min(earliest), last.max(latest)));
         }
-        decoded.accepted += summary.accepted;
-        decoded.rejected += summary.rejected;
+        decoded.read += summary.read;
+        decoded.accepted += batches.iter().map(|batch| u64::from(batch.rows)).sum::<u64>();
         decoded.batches.extend(batches);
         decoded.rejects.extend(rejects);
-        if summary.accepted == 0 && summary.rejected > 0 {
+        if summary.accepted == 0 && summary.read > 0 {
             let member = decoded.members.last().cloned().unwrap_or_default();
             let first = first_reject.clone().unwrap_or_default();
             decoded.faults.push(format!("member {member:?}: holds no usable record; first reject: {first}"));
@@ -176,6 +198,8 @@ impl ArchiveVisit<'_> {
 enum MemberEnd {
     /// This machine failed.
     Stop(Box<IngestError>),
+    /// The system could not read the file.
+    System(String),
     /// The member is damaged; the summary counts what came before.
     Damaged { summary: MemberSummary, fault: String },
 }
@@ -197,7 +221,7 @@ struct StagingSink<'a> {
     member: u32,
     next_row: u64,
     batches: Vec<StagedBatch>,
-    rejects: Vec<Block>,
+    rejects: Vec<(Block, u64)>,
     pending: PendingRejects,
     first_reject: Option<String>,
     error: Option<IngestError>,
@@ -252,6 +276,10 @@ impl<'a> MemberSink<'a> {
                 Ok(0) => return Ok(None),
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) if error.raw_os_error().is_some() => {
+                    self.decoder.reset();
+                    return Err(MemberEnd::System(format!("cannot be read: {error}")));
+                }
                 Err(error) => return Ok(Some(format!("after {} bytes of JSON: {}", self.bytes, describe(&error)))),
             };
             self.bytes += count as u64;
@@ -330,7 +358,7 @@ impl StagingSink<'_> {
     fn flush_rejects(&mut self) -> Result<(), IngestError> {
         if self.pending.bytes > 0 {
             let batch = self.pending.finish()?;
-            self.rejects.push(self.staging.append(&batch)?);
+            self.rejects.push((self.staging.append(&batch)?, batch.num_rows() as u64));
         }
         Ok(())
     }

@@ -35,11 +35,12 @@ impl Stamp {
 impl FileDigest {
     /// Hashes a regular file.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
+        // Asked before opening: to open a pipe is to wait for its writer.
+        if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file"));
         }
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
         let mut hasher = Sha256::new();
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut bytes = 0;

@@ -14,34 +14,46 @@ use crate::error::IngestError;
 /// Ending of the side file that holds the request an archive was exported with.
 const REQUEST_SUFFIX: &str = ".request.json";
 
-/// Lists the files under the given paths, each once, sorted by path.
+/// What was found under the paths of a run.
+#[derive(Debug, Default)]
+pub struct Discovered {
+    /// Files, each once, sorted by path.
+    pub files: Vec<PathBuf>,
+    /// Entries of folders that could not be looked at (dangling links, loops, forbidden folders), with the reason.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+/// Lists the files under the given paths.
 ///
 /// # Errors
-/// A path is missing, a pattern cannot be read or matches nothing, or a folder cannot be listed.
-pub fn discover(paths: &[PathBuf], store: &Path) -> Result<Vec<PathBuf>, IngestError> {
+/// A path is missing, or a pattern cannot be read or matches nothing, or there is no file at all.
+pub fn discover(paths: &[PathBuf], store: &Path) -> Result<Discovered, IngestError> {
     let store = store.canonicalize().ok();
     // The same file under two spellings counts once; the first spelling in order is kept.
     let mut found = BTreeMap::new();
+    let mut unreadable = Vec::new();
     let mut add = |path: PathBuf| {
         let place = path.canonicalize().unwrap_or_else(|_| path.clone());
-        found.entry(place).or_insert(path);
+        if !store.as_ref().is_some_and(|store| place.starts_with(store)) {
+            found.entry(place).or_insert(path);
+        }
     };
     for path in paths {
         for root in expand(path)? {
             if root.is_dir() {
-                walk(&root, store.as_deref(), &mut add)?;
+                walk(&root, store.as_deref(), &mut add, &mut unreadable);
             } else {
                 add(root);
             }
         }
     }
-    if found.is_empty() {
+    if found.is_empty() && unreadable.is_empty() {
         let paths = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         return Err(IngestError::NothingFound { paths });
     }
     let mut files: Vec<PathBuf> = found.into_values().collect();
     files.sort();
-    Ok(files)
+    Ok(Discovered { files, unreadable })
 }
 
 fn expand(path: &Path) -> Result<Vec<PathBuf>, IngestError> {
@@ -56,19 +68,17 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, IngestError> {
     if matches.is_empty() { Err(not_found()) } else { Ok(matches) }
 }
 
-fn walk(root: &Path, store: Option<&Path>, add: &mut impl FnMut(PathBuf)) -> Result<(), IngestError> {
+fn walk(root: &Path, store: Option<&Path>, add: &mut impl FnMut(PathBuf), unreadable: &mut Vec<(PathBuf, String)>) {
     let entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
     for entry in entries.filter_entry(|entry| is_wanted(entry, store)) {
-        let entry = entry.map_err(|error| IngestError::Io {
-            action: "listing",
-            path: error.path().unwrap_or(root).to_path_buf(),
-            source: error.into(),
-        })?;
-        if entry.file_type().is_file() && !is_request_of_an_archive(entry.path()) {
-            add(entry.into_path());
+        match entry {
+            Ok(entry) if entry.file_type().is_file() && !is_request_of_an_archive(entry.path()) => {
+                add(entry.into_path());
+            }
+            Ok(_) => {}
+            Err(error) => unreadable.push((error.path().unwrap_or(root).to_path_buf(), error.to_string())),
         }
     }
-    Ok(())
 }
 
 fn is_wanted(entry: &DirEntry, store: Option<&Path>) -> bool {
@@ -103,7 +113,7 @@ mod tests {
 
     fn names(root: &Path, paths: &[&str]) -> Vec<String> {
         let paths: Vec<PathBuf> = paths.iter().map(|path| root.join(path)).collect();
-        let found = discover(&paths, &root.join("store")).unwrap();
+        let found = discover(&paths, &root.join("store")).unwrap().files;
         found.iter().map(|path| path.strip_prefix(root).unwrap().to_string_lossy().into_owned()).collect()
     }
 
@@ -126,6 +136,20 @@ mod tests {
         assert_eq!(names(root, &["a/.hidden"]), ["a/.hidden"]);
         assert_eq!(names(root, &["."]).len(), 5, "the store inside the folder is passed over");
         assert_eq!(names(root, &["*"]).len(), 5, "also where a pattern names it");
+        assert_eq!(names(root, &["store/**/*", "c*"]), ["c d.json"], "or a file of it");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_stops_nothing() {
+        let root = tree(&["a/1.zip", "store/events/month=2026-01/f.parquet"]);
+        std::os::unix::fs::symlink("nowhere", root.path().join("a/0.zip")).unwrap();
+        let found = discover(&[root.path().join("a")], &root.path().join("store")).unwrap();
+        assert_eq!(found.files, [root.path().join("a/1.zip")]);
+        assert_eq!(found.unreadable.len(), 1);
+        assert_eq!(found.unreadable[0].0, root.path().join("a/0.zip"));
+        let inside = discover(&[root.path().join("store/events")], &root.path().join("store"));
+        assert!(inside.is_err(), "files of the store are no archives");
     }
 
     #[test]

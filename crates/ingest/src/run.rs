@@ -1,12 +1,12 @@
 //! One ingest run from its paths to its commit, and the books of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use keytrail_model::ledger::{ArchiveStatus, LedgerRow, RecordCounts};
-use keytrail_store::{RunCommit, Writer};
+use keytrail_store::{RunCommit, RunInfo, Snapshot, Writer};
 use rayon::prelude::*;
 
 use crate::archive::{Archive, DecodedArchive, Worker, display};
@@ -23,7 +23,7 @@ use crate::write::{self, RowsWritten, Source};
 /// Ingests the archives under the given paths into the store, which is made if it is not there.
 ///
 /// All or nothing: either one commit holds everything new, or the store is as before. Calls `on_wait` once if another run holds the
-/// store. Archives that the store has as stored or salvaged are skipped after hashing; those that failed before are tried again.
+/// store. Archives that the store knows are skipped after hashing.
 ///
 /// # Errors
 /// A path is missing, or this machine or the store fails. A damaged archive is no error: see [`Summary::notices`].
@@ -35,16 +35,18 @@ pub fn ingest(
 ) -> Result<Summary, IngestError> {
     let threads = options.jobs.map_or(0, std::num::NonZero::get);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let files = discover(paths, store)?;
+    let found = discover(paths, store)?;
     let mut writer = Writer::open(store, on_wait)?;
     let mut run = Run { options, summary: Summary::default(), known: HashMap::new(), now: now() };
     run.summary.swept = writer.swept().to_vec();
     run.known = writer.snapshot().ledger()?.into_iter().map(|row| (row.archive.clone(), row)).collect();
-    let archives = run.select(pool.install(|| digest_all(files)));
+    let archives = run.select(pool.install(|| digest_all(found.files)), writer.snapshot());
+    run.refuse_unreadable(found.unreadable);
     if !archives.is_empty() {
         pool.install(|| run.convert(archives, &mut writer))?;
     }
     run.summary.store_version = writer.snapshot().version();
+    run.summary.warnings = writer.warnings().to_vec();
     run.summary.notices.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(run.summary)
 }
@@ -68,33 +70,51 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The archives to decode: each content once, none that the store has.
-    fn select(&mut self, digests: Vec<(PathBuf, std::io::Result<FileDigest>)>) -> Vec<Archive> {
+    /// The archives to decode: each content once, none that the store knows.
+    fn select(&mut self, digests: Vec<(PathBuf, std::io::Result<FileDigest>)>, snapshot: &Snapshot) -> Vec<Archive> {
         let mut selected: Vec<Archive> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for (path, digest) in digests {
             match digest {
-                Err(error) => {
-                    let reason = format!("cannot be read: {error}");
-                    self.summary.archives.failed += 1;
-                    self.summary.notices.push(Notice {
-                        path,
-                        kind: "failed",
-                        reason,
-                        records: RecordCounts::default(),
-                    });
+                Err(error) => self.refuse_unreadable(vec![(path, error.to_string())]),
+                Ok(digest) if self.is_known(&digest, &path, snapshot) || !seen.insert(digest.sha256.clone()) => {
+                    self.summary.archives.known += 1;
                 }
-                Ok(digest) => {
-                    let known = self.known.get(&digest.sha256).is_some_and(|row| row.status != ArchiveStatus::Failed);
-                    if known || !seen.insert(digest.sha256.clone()) {
-                        self.summary.archives.known += 1;
-                    } else {
-                        selected.push(Archive { path, digest });
-                    }
-                }
+                Ok(digest) => selected.push(Archive { path, digest }),
             }
         }
         selected
+    }
+
+    fn refuse_unreadable(&mut self, unreadable: Vec<(PathBuf, String)>) {
+        for (path, error) in unreadable {
+            let reason = format!("cannot be read: {error}");
+            self.summary.archives.failed += 1;
+            self.summary.notices.push(Notice { path, kind: "failed", reason, records: RecordCounts::default() });
+        }
+    }
+
+    /// Whether the store knows an archive. One that failed before is known, too, unless this run could come to another end: with
+    /// `--salvage`, other limits or another version of keytrail.
+    fn is_known(&mut self, digest: &FileDigest, path: &Path, snapshot: &Snapshot) -> bool {
+        let Some(row) = self.known.get(&digest.sha256) else {
+            return false;
+        };
+        if row.status != ArchiveStatus::Failed {
+            return true;
+        }
+        let limits = serde_json::to_value(&self.options.limits).ok();
+        let same_end = |run: &RunInfo| {
+            run.keytrail_version == env!("CARGO_PKG_VERSION") && run.options.get("limits") == limits.as_ref()
+        };
+        let failed_in = snapshot.runs().iter().find(|run| run.run == row.run);
+        let is_known = !self.options.salvage && failed_in.is_some_and(same_end);
+        if is_known {
+            let reason = format!("failed in run {}: {}", row.run, row.reason.as_deref().unwrap_or("no reason given"));
+            let notice = Notice { path: path.to_path_buf(), kind: "known", reason, records: RecordCounts::default() };
+            self.summary.notices.push(notice);
+        }
+        is_known
     }
 
     /// Decodes, removes duplicates, writes, balances and commits.
@@ -121,7 +141,10 @@ impl Run<'_> {
         let mut records = RecordCounts::default();
         outcomes.iter().filter(|outcome| outcome.is_news).for_each(|outcome| records += outcome.counts);
         let rejects = outcomes.iter().zip(&decoded).filter(|(outcome, _)| outcome.is_news);
-        let rejects = write::write_rejects(staging, rejects.flat_map(|(_, decoded)| decoded.rejects.iter().copied()))?;
+        let rejects = write::write_rejects(
+            staging,
+            rejects.flat_map(|(_, decoded)| decoded.rejects.iter().map(|(block, _)| *block)),
+        )?;
         let ledger: Vec<LedgerRow> = outcomes.into_iter().filter(|o| o.is_news).map(|outcome| outcome.row).collect();
         if ledger.is_empty() {
             return Ok(());
@@ -141,12 +164,12 @@ impl Run<'_> {
         written: &RowsWritten,
         run: &str,
     ) -> Result<Outcome, IngestError> {
-        // Three independent counts: what the decoder read, what the duplicate check marked, what the writers wrote.
+        // Counts of four places: the decoder's own, the rows that writers wrote, the marks of the duplicate check, the rejects staged.
         let counts = RecordCounts {
-            read: decoded.accepted + decoded.rejected,
+            read: decoded.read,
             stored: written.of(index),
             duplicates: source.duplicates.count(index, 0..decoded.accepted),
-            rejected: decoded.rejected,
+            rejected: decoded.rejected(),
         };
         if !counts.conserved() {
             let RecordCounts { read, stored, duplicates, rejected } = counts;
@@ -155,7 +178,7 @@ impl Run<'_> {
         }
         let before = self.known.get(&archive.digest.sha256);
         let row = self.ledger_row(archive, decoded, counts, before, run);
-        let is_news = before.is_none_or(|before| !same_outcome(before, &row));
+        let is_news = !decoded.is_unsettled && before.is_none_or(|before| !same_outcome(before, &row));
         Ok(Outcome { row, counts, is_news, path: archive.path.clone() })
     }
 
@@ -167,12 +190,15 @@ impl Run<'_> {
         before: Option<&LedgerRow>,
         run: &str,
     ) -> LedgerRow {
-        // An archive that is tried again finds the rows it gave before as duplicates; they are still its rows.
+        // An archive that failed and is tried again finds the rows it gave before as duplicates; they are still its rows.
+        // What this try, under narrower limits, did not read again, the earlier one did.
         let own_rows = before.map_or(0, |row| row.records.stored);
+        let found_again = own_rows.min(counts.duplicates);
         let records = RecordCounts {
+            read: counts.read + own_rows - found_again,
             stored: counts.stored + own_rows,
-            duplicates: counts.duplicates.saturating_sub(own_rows),
-            ..counts
+            duplicates: counts.duplicates - found_again,
+            rejected: counts.rejected,
         };
         let status = match (decoded.faults.is_empty(), self.options.salvage && decoded.accepted > 0) {
             (true, _) => ArchiveStatus::Stored,
@@ -200,7 +226,11 @@ impl Run<'_> {
         let summary = &mut self.summary;
         match outcome.row.status {
             ArchiveStatus::Failed => summary.archives.failed += 1,
-            ArchiveStatus::Stored | ArchiveStatus::Salvaged => summary.archives.new += 1,
+            ArchiveStatus::Stored => summary.archives.new += 1,
+            ArchiveStatus::Salvaged => {
+                summary.archives.new += 1;
+                summary.salvaged += 1;
+            }
         }
         summary.records += outcome.counts;
         summary.bytes.archives += outcome.row.bytes;

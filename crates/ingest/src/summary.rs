@@ -14,22 +14,28 @@ pub struct Summary {
     pub records: RecordCounts,
     /// Bytes that were decoded.
     pub bytes: ByteCounts,
+    /// Damaged archives among the new ones, of which a part is stored.
+    #[serde(skip)]
+    pub salvaged: u64,
     /// Version of the store after the run.
     #[serde(skip)]
     pub store_version: u64,
     /// Left-overs of an earlier run that was stopped, removed before this one began.
     #[serde(skip)]
     pub swept: Vec<String>,
+    /// Troubles that did not stop the run.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
     /// What the user should know about single archives, by path.
     #[serde(skip)]
     pub notices: Vec<Notice>,
 }
 
 impl Summary {
-    /// Whether any input was refused: a failed archive or a rejected record.
+    /// Whether any input was refused: a failed archive, a rejected record, or what could not be salvaged of an archive.
     #[must_use]
     pub fn refused_input(&self) -> bool {
-        self.archives.failed > 0 || self.records.rejected > 0
+        self.archives.failed > 0 || self.records.rejected > 0 || self.salvaged > 0
     }
 }
 
@@ -38,7 +44,7 @@ impl Summary {
 pub struct ArchiveCounts {
     /// Stored (or salvaged) by this run.
     pub new: u64,
-    /// In the store before, or the same bytes as another file of this run.
+    /// Dealt with by an earlier run (also if it failed there), or the same bytes as another file of this run.
     pub known: u64,
     /// Refused.
     pub failed: u64,
@@ -58,7 +64,7 @@ pub struct ByteCounts {
 pub struct Notice {
     /// Path of the archive.
     pub path: PathBuf,
-    /// `failed`, `salvaged`, `rejects` or `note`.
+    /// `failed`, `salvaged`, `rejects`, `note`, or `known` for one that failed in an earlier run.
     pub kind: &'static str,
     /// First reason, with member, record and position where there are such.
     pub reason: String,
@@ -69,7 +75,14 @@ pub struct Notice {
 impl std::fmt::Display for Notice {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let RecordCounts { read, stored, duplicates, rejected } = self.records;
-        write!(formatter, "{}: {}: {}", self.path.display(), self.kind, self.reason)?;
+        // A path can hold line breaks; one notice stays one line.
+        let path: String = self.path.to_string_lossy().chars().flat_map(escape_control).collect();
+        write!(formatter, "{path}: {}: {}", self.kind, self.reason)?;
         write!(formatter, " (read {read}, stored {stored}, duplicates {duplicates}, rejected {rejected})")
     }
+}
+
+fn escape_control(letter: char) -> impl Iterator<Item = char> {
+    let escaped = letter.is_control().then(|| letter.escape_default());
+    escaped.into_iter().flatten().chain((!letter.is_control()).then_some(letter))
 }

@@ -58,6 +58,8 @@ impl Classes<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusCatalogue {
     rows: Vec<Status>,
+    /// How many rows, from the first, are a user's.
+    overrides: usize,
     exact: HashMap<String, usize>,
 }
 
@@ -67,7 +69,7 @@ impl StatusCatalogue {
     /// # Errors
     /// The embedded table is not valid: a defect of the build, caught by a test.
     pub fn builtin() -> Result<Self, StatusesError> {
-        Ok(Self::of(read(include_bytes!("../data/statuses.csv").as_slice())?))
+        Ok(Self::of(read(include_bytes!("../data/statuses.csv").as_slice())?, 0))
     }
 
     /// This catalogue with the rows of a user's CSV before its own: an exact name replaces ours, a pattern goes before our patterns.
@@ -78,13 +80,14 @@ impl StatusCatalogue {
         let overrides = read(csv)?;
         let kept = self.rows.into_iter().filter(|row| overrides.iter().all(|newer| newer.status != row.status));
         let kept: Vec<Status> = kept.collect();
-        Ok(Self::of(overrides.into_iter().chain(kept).collect()))
+        let count = overrides.len();
+        Ok(Self::of(overrides.into_iter().chain(kept).collect(), count))
     }
 
-    fn of(rows: Vec<Status>) -> Self {
+    fn of(rows: Vec<Status>, overrides: usize) -> Self {
         let names = rows.iter().enumerate().rev().filter(|(_, row)| !row.status.contains('*'));
         let exact = names.map(|(index, row)| (row.status.clone(), index)).collect();
-        Self { rows, exact }
+        Self { rows, overrides, exact }
     }
 
     /// All rows, overrides first, patterns included.
@@ -95,15 +98,20 @@ impl StatusCatalogue {
 
     /// The classes of a status as it stands in a record.
     #[must_use]
-    pub fn classify(&self, status: &str) -> Classes<'_> {
+    pub fn classify<'a>(&'a self, status: &str) -> Classes<'a> {
         if let Some(row) = self.exact.get(status).and_then(|&index| self.rows.get(index)) {
             return Classes { class: &row.class, also: row.also.as_deref() };
         }
-        let mut matching = self.rows.iter().filter(|row| row.status.contains('*') && matches(&row.status, status));
-        let Some(first) = matching.next() else {
+        // A user's patterns are not added to by ours: what they do not say, they take away.
+        let (users, ours) = self.rows.split_at_checked(self.overrides).unwrap_or((&[], &self.rows));
+        let matching = |rows: &'a [Status]| {
+            rows.iter().filter(move |row| row.status.contains('*') && matches(&row.status, status))
+        };
+        let layer = if matching(users).next().is_some() { users } else { ours };
+        let Some(first) = matching(layer).next() else {
             return Classes { class: OTHER_FAILURE, also: None };
         };
-        let second = matching.map(|row| row.class.as_str()).find(|class| *class != first.class);
+        let second = matching(layer).map(|row| row.class.as_str()).find(|class| *class != first.class);
         Classes { class: &first.class, also: first.also.as_deref().or(second) }
     }
 }
@@ -167,6 +175,9 @@ mod tests {
         assert_eq!(catalogue.classify("LUNA_RET_CONTAINER_LOCKED").class, "benign");
         let never = catalogue.classify("LUNA_RET_NEVER_HEARD_OF");
         assert!(never.has("capacity") && never.has("device") && !never.has("lockout"));
+        let csv = "status,class\nLUNA_RET_ROLE_LOCKED*,benign\n";
+        let layered = StatusCatalogue::builtin().unwrap().with_overrides(csv.as_bytes()).unwrap();
+        assert_eq!(layered.classify("LUNA_RET_ROLE_LOCKED_X"), Classes { class: "benign", also: None });
         assert_eq!(catalogue.rows().iter().filter(|row| row.status == "LUNA_RET_CONTAINER_LOCKED").count(), 1);
         assert!(StatusCatalogue::builtin().unwrap().with_overrides("name\nx\n".as_bytes()).is_err());
     }

@@ -6,14 +6,16 @@
 //! previous commit file and a digest of the file actions that follow. A change to any commit but the last breaks the
 //! hash in the next one; a cut in the last one shows in its digest.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
 use keytrail_model::ledger::RecordCounts;
-use keytrail_model::schema::SCHEMA_VERSION;
+use keytrail_model::schema::{MONTH, SCHEMA_VERSION};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
+use crate::delta::Live;
 use crate::layout::{self, Layout};
 use crate::sealed_file::sha256;
 
@@ -34,6 +36,16 @@ pub(crate) struct Commit {
     pub(crate) version: u64,
     /// What keytrail wrote into it; `None` where another program made the commit.
     pub(crate) record: Option<CommitRecord>,
+    /// File actions of another program's commit. Those of ours are in its record.
+    pub(crate) foreign: Vec<Action>,
+}
+
+/// A file action of a commit.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Action {
+    Add(Live),
+    /// The path, as it stands in the log.
+    Remove(String),
 }
 
 /// What a commit of ours says about itself: `commitInfo.keytrail`.
@@ -103,9 +115,14 @@ struct CommitInfo {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct FileAction {
     path: String,
     size: Option<u64>,
+    #[serde(default)]
+    partition_values: HashMap<String, Option<String>>,
+    stats: Option<String>,
+    deletion_vector: Option<serde::de::IgnoredAny>,
 }
 
 /// Digest of the file actions of a commit, whatever their order: `(kind, path, size)` each, with `add` or `remove` as kind.
@@ -126,15 +143,15 @@ impl Chain {
         for &version in &listing.commits {
             let path = layout.commit(version);
             let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
-            let commit = Commit::parse(layout, version, &bytes)?;
+            let mut commit = Commit::parse(layout, version, &bytes)?;
             let last = version + 1 == listing.commits.len() as u64;
             commit.check_prev(&path, &head)?;
             // The next commit of ours vouches for this one; a foreign one, or none, does not.
-            if last || commit.record.is_none() {
-                commit.check_actions(&path, &bytes)?;
-            }
             if commit.record.is_none() {
+                commit.foreign = actions(&path, &bytes)?;
                 check_previous_actions(layout, commits.last())?;
+            } else if last {
+                commit.check_actions(&path, &bytes)?;
             }
             head = sha256(&bytes);
             commits.push(commit);
@@ -156,26 +173,36 @@ pub(crate) fn run_of(layout: &Layout, version: u64) -> Result<Option<RunRecord>,
 }
 
 /// The names in the log's folder.
-struct Listing {
+pub(crate) struct Listing {
     /// Versions, sorted.
-    commits: Vec<u64>,
-    checkpoint: Option<u64>,
+    pub(crate) commits: Vec<u64>,
+    pub(crate) checkpoint: Option<u64>,
 }
 
 impl Listing {
     /// Lists the log. `None` where there is none; an error where a commit is missing.
     fn of(layout: &Layout) -> Result<Option<Self>, StoreError> {
+        let listing = Self::with_gaps(layout)?;
+        match listing.first_missing() {
+            Some(missing) => Err(missing_commit(layout, missing, listing.end().unwrap_or(missing))),
+            None => Ok((!listing.commits.is_empty()).then_some(listing)),
+        }
+    }
+
+    /// Lists the log, whatever is missing from it.
+    pub(crate) fn with_gaps(layout: &Layout) -> Result<Self, StoreError> {
         loop {
             let listing = Self::once(layout)?;
-            let Some(missing) = listing.first_missing() else {
-                return Ok((!listing.commits.is_empty()).then_some(listing));
-            };
             // A folder that grows while it is listed may show a later name and not an earlier one. Then list again.
-            if !layout.commit(missing).exists() {
-                let end = listing.commits.last().copied().max(listing.checkpoint).unwrap_or(missing);
-                return Err(missing_commit(layout, missing, end));
+            if !listing.first_missing().is_some_and(|missing| layout.commit(missing).exists()) {
+                return Ok(listing);
             }
         }
+    }
+
+    /// The last version of which there is anything.
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.commits.last().copied().max(self.checkpoint)
     }
 
     fn once(layout: &Layout) -> Result<Self, StoreError> {
@@ -210,13 +237,13 @@ impl Listing {
     }
 }
 
-fn missing_commit(layout: &Layout, version: u64, end: u64) -> StoreError {
+pub(crate) fn missing_commit(layout: &Layout, version: u64, end: u64) -> StoreError {
     let found = format!("no such file, though the log goes on to version {end}");
     StoreError::damaged_commit(&layout.commit(version), "a commit: the log is never trimmed", found)
 }
 
 impl Commit {
-    fn parse(layout: &Layout, version: u64, bytes: &[u8]) -> Result<Self, StoreError> {
+    pub(crate) fn parse(layout: &Layout, version: u64, bytes: &[u8]) -> Result<Self, StoreError> {
         let path = layout.commit(version);
         let damaged = |expected: &str, found: String| StoreError::damaged_commit(&path, expected, found);
         if bytes.is_empty() {
@@ -229,12 +256,12 @@ impl Commit {
         let line: Line = serde_json::from_slice(first)
             .map_err(|error| damaged("a JSON object in line 1", format!("{error}, {} bytes", first.len())))?;
         let Some(value) = line.commit_info.and_then(|info| info.keytrail) else {
-            return Ok(Self { version, record: None });
+            return Ok(Self { version, record: None, foreign: Vec::new() });
         };
         check_schema_version(layout, &value)?;
         let record = CommitRecord::deserialize(value)
             .map_err(|error| damaged("what keytrail writes in commitInfo.keytrail", error.to_string()))?;
-        Ok(Self { version, record: Some(record) })
+        Ok(Self { version, record: Some(record), foreign: Vec::new() })
     }
 
     fn check_prev(&self, path: &Path, previous: &str) -> Result<(), StoreError> {
@@ -254,7 +281,7 @@ impl Commit {
     }
 
     /// Compares the file actions with what the commit says of itself.
-    fn check_actions(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn check_actions(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let lines = read_lines(path, bytes)?;
         let Some(record) = &self.record else {
             return Ok(());
@@ -274,6 +301,29 @@ impl Commit {
             return Err(StoreError::damaged_commit(path, "protocol and metaData of the table", "one or none of them"));
         }
         Ok(())
+    }
+}
+
+/// The file actions of a commit: removed files first, since a file may be removed and added again with other statistics.
+pub(crate) fn actions(path: &Path, bytes: &[u8]) -> Result<Vec<Action>, StoreError> {
+    let (mut removes, mut adds) = (Vec::new(), Vec::new());
+    for line in read_lines(path, bytes)? {
+        removes.extend(line.remove.map(|action| Action::Remove(action.path)));
+        adds.extend(line.add.map(|action| Action::Add(action.into())));
+    }
+    removes.append(&mut adds);
+    Ok(removes)
+}
+
+impl From<FileAction> for Live {
+    fn from(mut action: FileAction) -> Self {
+        Self {
+            month: action.partition_values.remove(MONTH).flatten(),
+            bytes: action.size.unwrap_or_default().cast_signed(),
+            path: action.path,
+            stats: action.stats,
+            deletion_vector: action.deletion_vector.is_some(),
+        }
     }
 }
 
@@ -308,7 +358,7 @@ fn check_previous_actions(layout: &Layout, previous: Option<&Commit>) -> Result<
     previous.check_actions(&path, &bytes)
 }
 
-fn not_ours(path: &Path) -> StoreError {
+pub(crate) fn not_ours(path: &Path) -> StoreError {
     StoreError::damaged_commit(path, "the first commit of a keytrail store", "a table that another program made")
 }
 

@@ -55,7 +55,7 @@ pub(crate) struct Add {
 }
 
 /// A live file as the log tells it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Live {
     /// As it stands in the log: relative and percent-encoded.
     pub(crate) path: String,

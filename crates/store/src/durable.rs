@@ -45,17 +45,30 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
         return Ok(());
     }
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => Path::new("/"),
-    };
+    let parent = parent(path);
     create_folder(parent)?;
     match fs::create_dir(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
         made => made.map_err(StoreError::io("make the folder", path))?,
     }
     sync_folder(parent)
+}
+
+/// Makes the name of a store's root durable in the folder above it, as far as that is ours to do: we may not be allowed
+/// to read the folder above, and then whoever made the root for us answers for its name.
+pub(crate) fn sync_name_of_root(root: &Path) -> Result<(), StoreError> {
+    match sync_folder(parent(root)) {
+        Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => Path::new("/"),
+    }
 }
 
 /// Writes a file whole and durably, or not at all. With `create` an existing file is left alone and
@@ -223,6 +236,16 @@ mod tests {
             fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn every_root_has_a_folder_above() {
+        for (root, above) in [("store", "."), ("a/store", "a"), ("/store", "/"), ("/", "/"), ("./store", ".")] {
+            assert_eq!(parent(Path::new(root)), Path::new(above), "{root}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        sync_name_of_root(&folder.path().join("store")).unwrap();
+        assert!(sync_name_of_root(&folder.path().join("no/store")).is_err());
     }
 
     #[test]

@@ -16,6 +16,11 @@ use crate::sealed_file::SealedWriter;
 
 /// Rows of a row group: few enough that one fits in memory while it is encoded, many enough that dictionaries pay.
 const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Encoded bytes that end a row group before it has its rows: it is held in memory until then. Usual rows take 10 to 40
+/// bytes, so that only a store of rows with long texts meets this limit.
+const ROW_GROUP_BYTES: usize = 64 << 20;
+/// Bytes of text that are encoded at once. The limit above is looked at between such pieces only.
+const PIECE_BYTES: usize = 16 << 20;
 /// Dictionary of `ouid`, in bytes: room for some 140 000 keys of 24 digits in a row group before plain text takes over.
 const OUID_DICTIONARY_BYTES: usize = 4 << 20;
 /// Part of the lookups of an absent `ouid` that read a row group in vain.
@@ -67,27 +72,25 @@ impl EventsWriter {
             self.check_month(first)?;
             self.check_month(last)?;
         }
-        self.file.write(batch)?;
+        self.write_pieces(batch)?;
         self.span = join(self.span, span);
         Ok(())
+    }
+
+    fn write_pieces(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+        let rows = batch.num_rows();
+        if rows < 2 || text_bytes(batch) <= PIECE_BYTES {
+            return self.file.write(batch);
+        }
+        let half = rows / 2;
+        self.write_pieces(&batch.slice(0, half))?;
+        self.write_pieces(&batch.slice(half, rows - half))
     }
 
     /// Rows so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.file.rows()
-    }
-
-    /// Bytes so far, roughly: written to the file, or encoded and waiting in memory.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.file.bytes()
-    }
-
-    /// Bytes of memory held for rows that are not yet in the file.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        self.file.memory_bytes()
     }
 
     /// Ends the file and makes its contents durable. A file without rows is an error.
@@ -128,6 +131,7 @@ fn properties() -> Result<WriterProperties, ParquetError> {
         .set_created_by("keytrail".into())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_dictionary_enabled(true)
         .set_column_dictionary_page_size_limit(column("ouid"), OUID_DICTIONARY_BYTES)
@@ -155,6 +159,15 @@ fn time_span(batch: &RecordBatch) -> Option<(i64, i64)> {
     }
     let times = times.values();
     Some((times.iter().copied().min()?, times.iter().copied().max()?))
+}
+
+/// Bytes of the texts that are not in dictionaries: all that makes a row long.
+fn text_bytes(batch: &RecordBatch) -> usize {
+    let texts = batch.columns().iter().filter_map(|column| column.as_string_opt::<i32>());
+    texts
+        .filter_map(|text| Some((text.value_offsets().first()?, text.value_offsets().last()?)))
+        .map(|(first, last)| usize::try_from(last - first).unwrap_or_default())
+        .sum()
 }
 
 fn join(left: Option<(i64, i64)>, right: Option<(i64, i64)>) -> Option<(i64, i64)> {

@@ -20,6 +20,7 @@ mod scan;
 mod sealed_file;
 mod snapshot;
 mod sweep;
+mod verify;
 mod writer;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use events_file::{EventsWriter, StagedFile};
 pub use rejects_file::{RejectsWriter, StagedRejects};
 pub use scan::read_events;
 pub use snapshot::{DataFile, RunFile, RunInfo, Sidecar, Snapshot};
+pub use verify::{Damage, Depth, Verification, verify};
 pub use writer::{RunCommit, Writer};
 
 use layout::Layout;
@@ -56,12 +58,6 @@ impl Store {
             true => Ok(Self { root: root.to_owned() }),
             false => Err(StoreError::NotFound { path: root.to_owned() }),
         }
-    }
-
-    /// Root of the store.
-    #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.root
     }
 
     /// The last commit, after checking that it is whole and that every commit is chained to the one before it.

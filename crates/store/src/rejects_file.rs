@@ -59,12 +59,6 @@ impl RejectsWriter {
         self.file.write(batch)
     }
 
-    /// Rows so far.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.file.rows()
-    }
-
     /// Ends the file and makes its contents durable. A file without rows is fine.
     ///
     /// # Errors

@@ -62,15 +62,6 @@ impl SealedWriter {
         self.rows
     }
 
-    /// Bytes in the file and bytes encoded and still in memory.
-    pub(crate) fn bytes(&self) -> u64 {
-        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
-    }
-
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.writer.memory_size()
-    }
-
     /// Writes the footer and syncs the contents. The file's *name* is made durable by the commit that moves it.
     pub(crate) fn finish(self) -> Result<(PathBuf, Seal), StoreError> {
         let Self { path, writer, rows, .. } = self;

@@ -11,7 +11,7 @@ use keytrail_model::ledger::{LedgerRow, RecordCounts};
 use keytrail_model::time::Month;
 use serde::Deserialize;
 
-use crate::chain::{Chain, Commit, CommitRecord, SidecarRecord};
+use crate::chain::{Action, Chain, Commit, CommitRecord, SidecarRecord};
 use crate::delta::{self, Live, Source};
 use crate::layout::Layout;
 use crate::sealed_file::sha256;
@@ -180,13 +180,6 @@ impl Snapshot {
         }
         ledger_file::read(&path, bytes.into())
     }
-
-    /// The file of rejects of each run ([`keytrail_model::schema::rejects_schema`]), oldest run first. Files of runs without
-    /// rejects hold no rows; [`RunInfo::rejects`] tells.
-    #[must_use]
-    pub fn rejects_files(&self) -> Vec<(String, PathBuf)> {
-        self.runs.iter().map(|run| (run.run.clone(), self.root.join(&run.rejects.path))).collect()
-    }
 }
 
 impl Snapshot {
@@ -215,45 +208,25 @@ impl Snapshot {
                 .collect(),
             checkpoint_ignored: false,
         };
-        match snapshot.list_files(layout, Source::Checkpoint) {
+        match snapshot.list_files(layout, &chain, Source::Checkpoint) {
             Ok(files) => snapshot.files = files,
             // A checkpoint, or the hint at it, may be what is damaged. The commits hold all of it, too.
             Err(error) => {
-                snapshot.files = snapshot.list_files(layout, Source::CommitsOnly).map_err(|_| error)?;
+                snapshot.files = snapshot.list_files(layout, &chain, Source::CommitsOnly).map_err(|_| error)?;
                 snapshot.checkpoint_ignored = true;
             }
         }
         Ok(Some((snapshot, chain)))
     }
 
-    /// Lists the live files and compares them with the runs.
-    fn list_files(&self, layout: &Layout, source: Source) -> Result<Vec<DataFile>, StoreError> {
+    /// Lists the live files and compares them with the commits.
+    fn list_files(&self, layout: &Layout, chain: &Chain, source: Source) -> Result<Vec<DataFile>, StoreError> {
         let live = delta::live_files(&layout.events(), self.version, source)?;
         let mut files = live.iter().map(|file| data_file(layout, file)).collect::<Result<Vec<_>, _>>()?;
         files.sort_unstable_by(|left, right| left.path.cmp(&right.path));
-        self.compare_with_runs(layout, &files)?;
+        compare_with_commits(layout, chain, &files)?;
         self.allow_for_cut_maxima(&mut files);
         Ok(files)
-    }
-
-    /// What the library lists must be what the runs added, unless another program had its hands in the table.
-    fn compare_with_runs(&self, layout: &Layout, files: &[DataFile]) -> Result<(), StoreError> {
-        if !self.foreign.is_empty() {
-            return Ok(());
-        }
-        let listed: BTreeMap<_, _> = files.iter().map(|file| (file.path.as_str(), file.rows)).collect();
-        let added: BTreeMap<_, _> =
-            self.runs.iter().flat_map(|run| &run.files).map(|file| (file.path.as_str(), file.rows)).collect();
-        if listed == added {
-            return Ok(());
-        }
-        let odd = |one: &BTreeMap<&str, u64>, other: &BTreeMap<&str, u64>| {
-            let first = one.iter().find(|(path, rows)| other.get(**path) != Some(rows));
-            first.map_or("nothing else".to_owned(), |(path, rows)| format!("{path} with {rows} rows"))
-        };
-        let expected = format!("the {} files of the commits, among them {}", added.len(), odd(&added, &listed));
-        let found = format!("{} files, among them {}", listed.len(), odd(&listed, &added));
-        Err(StoreError::damaged_file(&layout.log(), expected, found))
     }
 
     /// Another program may have cut the maximum of a time to milliseconds; we round ours up.
@@ -263,6 +236,41 @@ impl Snapshot {
             file.max_time = file.max_time.saturating_add(999);
         }
     }
+}
+
+/// What the library lists must be what the commits added and did not remove: ours and those of other programs.
+fn compare_with_commits(layout: &Layout, chain: &Chain, files: &[DataFile]) -> Result<(), StoreError> {
+    let mut committed = BTreeMap::new();
+    for commit in &chain.commits {
+        let run = commit.record.iter().filter_map(|record| record.run.as_ref());
+        committed.extend(run.flat_map(|run| &run.files).map(|file| (file.path.clone(), Some(file.rows))));
+        for action in &commit.foreign {
+            match action {
+                // What another program says of its rows is in the listing only.
+                Action::Add(live) => committed.insert(decode_path(&live.path).unwrap_or_default(), None),
+                Action::Remove(path) => committed.remove(&decode_path(path).unwrap_or_default()),
+            };
+        }
+    }
+    let listed: BTreeMap<_, _> = files.iter().map(|file| (file.path.as_str(), file.rows)).collect();
+    let missing = committed
+        .iter()
+        .find(|(path, rows)| listed.get(path.as_str()).is_none_or(|listed| rows.is_some_and(|rows| rows != *listed)));
+    let extra = listed.iter().find(|(path, rows)| {
+        committed.get(**path).is_none_or(|committed| committed.is_some_and(|committed| committed != **rows))
+    });
+    if missing.is_none() && extra.is_none() {
+        return Ok(());
+    }
+    let describe = |file: Option<(&str, Option<u64>)>| match file {
+        Some((path, Some(rows))) => format!("{path} with {rows} rows"),
+        Some((path, None)) => path.to_owned(),
+        None => "nothing else".to_owned(),
+    };
+    let missing = describe(missing.map(|(path, rows)| (path.as_str(), *rows)));
+    let extra = describe(extra.map(|(path, rows)| (*path, Some(*rows))));
+    let expected = format!("the {} files of the commits, among them {missing}", committed.len());
+    Err(StoreError::damaged_file(&layout.log(), expected, format!("{} files, among them {extra}", listed.len())))
 }
 
 fn run_info(layout: &Layout, commit: &Commit) -> Result<Option<RunInfo>, StoreError> {
@@ -316,7 +324,7 @@ impl TimeBound {
     }
 }
 
-fn data_file(layout: &Layout, live: &Live) -> Result<DataFile, StoreError> {
+pub(crate) fn data_file(layout: &Layout, live: &Live) -> Result<DataFile, StoreError> {
     let path = decode_path(&live.path);
     let damaged = |expected: &str, found: String| {
         StoreError::damaged_file(&layout.events().join(path.as_deref().unwrap_or(&live.path)), expected, found)
@@ -339,7 +347,7 @@ fn data_file(layout: &Layout, live: &Live) -> Result<DataFile, StoreError> {
 }
 
 /// The path of a file relative to the table, from the URL reference in the log. `None` outside of the table.
-fn decode_path(reference: &str) -> Option<String> {
+pub(crate) fn decode_path(reference: &str) -> Option<String> {
     let base = url::Url::parse("file:///table/").ok()?;
     let path = base.join(reference).ok()?.to_file_path().ok()?;
     path.strip_prefix("/table").ok()?.to_str().map(str::to_owned)

@@ -22,28 +22,11 @@ pub(crate) fn sweep_checkpoints(layout: &Layout, swept: &mut Vec<String>) -> Res
 
 /// Removes the files of runs that were not committed. What is removed is named in `swept`, relative to the root.
 pub(crate) fn sweep_runs(layout: &Layout, snapshot: &Snapshot, swept: &mut Vec<String>) -> Result<(), StoreError> {
-    let live: HashSet<&str> = snapshot.files().iter().map(|file| file.path.as_str()).collect();
-    let sidecars: HashSet<&str> =
-        snapshot.runs().iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]).collect();
-    let mut orphans = Vec::new();
-    for month in entries(&layout.events())?.into_iter().filter(|entry| is_folder(entry, "month=")) {
-        let folder = month.file_name().to_string_lossy().into_owned();
-        for name in parquet_names(&month.path())? {
-            if !live.contains(format!("{folder}/{name}").as_str()) {
-                orphans.push((format!("events/{folder}/{name}"), name));
-            }
-        }
-    }
-    for folder in ["archives", "rejects"] {
-        for name in parquet_names(&layout.root().join(folder))? {
-            let path = format!("{folder}/{name}");
-            if !sidecars.contains(path.as_str()) {
-                orphans.push((path, name));
-            }
-        }
-    }
+    let sidecars = snapshot.runs().iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]);
+    let live = snapshot.files().iter().map(|file| file.path.as_str());
+    let orphans = orphans(layout, &live.collect(), &sidecars.collect())?;
     refuse_lost_commits(layout, snapshot.version(), &orphans)?;
-    for (path, _) in orphans {
+    for path in orphans {
         let full = layout.root().join(&path);
         fs::remove_file(&full).map_err(StoreError::io("remove the left-over", &full))?;
         swept.push(path);
@@ -56,12 +39,32 @@ pub(crate) fn sweep_staging(layout: &Layout, swept: &mut Vec<String>) -> Result<
     remove(layout, &layout.staging(), &mut |_| true, swept)
 }
 
+/// Parquet files that are neither among the `data` files (paths relative to the table) nor among the `sidecars` (relative
+/// to the root). Paths relative to the root.
+pub(crate) fn orphans(
+    layout: &Layout,
+    data: &HashSet<&str>,
+    sidecars: &HashSet<&str>,
+) -> Result<Vec<String>, StoreError> {
+    let mut orphans = Vec::new();
+    for month in entries(&layout.events())?.into_iter().filter(|entry| is_folder(entry, "month=")) {
+        let folder = month.file_name().to_string_lossy().into_owned();
+        let paths = parquet_names(&month.path())?.into_iter().map(|name| format!("{folder}/{name}"));
+        orphans.extend(paths.filter(|path| !data.contains(path.as_str())).map(|path| format!("events/{path}")));
+    }
+    for folder in ["archives", "rejects"] {
+        let paths = parquet_names(&layout.root().join(folder))?.into_iter().map(|name| format!("{folder}/{name}"));
+        orphans.extend(paths.filter(|path| !sidecars.contains(path.as_str())));
+    }
+    Ok(orphans)
+}
+
 /// A killed run leaves files of the next version only, because each writer sweeps before it works. Files of later versions tell of
 /// commits that were removed from the log: then nothing is touched.
-fn refuse_lost_commits(layout: &Layout, version: u64, orphans: &[(String, String)]) -> Result<(), StoreError> {
-    let next = version + 1;
-    let Some((path, _)) = orphans.iter().find(|(_, name)| layout::version_of_run(name).is_some_and(|of| of > next))
-    else {
+pub(crate) fn refuse_lost_commits(layout: &Layout, version: u64, orphans: &[String]) -> Result<(), StoreError> {
+    let next = version.saturating_add(1);
+    let version_of = |path: &str| layout::version_of_run(path.rsplit('/').next()?);
+    let Some(path) = orphans.iter().find(|path| version_of(path).is_some_and(|of| of > next)) else {
         return Ok(());
     };
     Err(StoreError::damaged_commit(

@@ -165,9 +165,12 @@ impl Writer {
         let mut months: Vec<_> = run.files.iter().map(|file| events.join(layout::month_folder(file.month))).collect();
         months.sort_unstable();
         months.dedup();
-        for folder in months.into_iter().chain([self.layout.archives(), self.layout.rejects()]) {
+        // Also the folders above: a run that was killed may have made one and not have come to sync its name.
+        let above = [self.layout.archives(), self.layout.rejects(), events, root.to_owned()];
+        for folder in months.into_iter().chain(above) {
             durable::sync_folder(&folder)?;
         }
+        durable::sync_name_of_root(root)?;
         let actions: Vec<_> = adds.iter().map(|add| ("add", add.path.as_str(), add.bytes)).collect();
         let record = CommitRecord {
             version: KEYTRAIL_VERSION.into(),

@@ -6,6 +6,7 @@
 mod gzip;
 mod salvage;
 mod zip;
+mod zip_layout;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};

@@ -2,6 +2,8 @@
 //!
 //! Folders and the `__MACOSX` resource forks of a Mac are passed over: they hold no records by construction.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -12,7 +14,13 @@ use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
 use zip::{CompressionMethod, ZipReadOptions};
 
+use super::zip_layout::{self, Entry, Layout};
 use super::{Members, READ_AHEAD_BYTES, salvage};
+
+/// Members that an archive can have. The service puts one into each.
+const MEMBERS_MAX: usize = 1 << 20;
+/// Flag of a member whose sizes and CRC stand behind its data.
+const FLAG_DESCRIPTOR: u16 = 1 << 3;
 
 /// Visits the members of a ZIP file.
 pub(super) fn visit<M: Members>(
@@ -33,6 +41,16 @@ pub(super) fn visit<M: Members>(
             return if salvage { salvage::visit_zip_without_directory(path, members) } else { Ok(()) };
         }
     };
+    if directory.len() > MEMBERS_MAX {
+        let found = directory.len();
+        members.damaged(None, format!("ZIP directory: expected at most {MEMBERS_MAX} members, found {found}"));
+        return Ok(());
+    }
+    // What cannot be read here cannot be read below either, and is told there.
+    let layout = layout(&mut directory, &mut body).unwrap_or_default();
+    layout.faults.iter().for_each(|fault| members.damaged(None, format!("ZIP: {fault}")));
+    layout.notes.iter().for_each(|note| members.note(note.clone()));
+    let overlapping: HashSet<usize> = layout.overlapping.into_iter().collect();
     let entries = match directory.files() {
         Ok(entries) => entries,
         Err(error) => {
@@ -42,6 +60,10 @@ pub(super) fn visit<M: Members>(
     };
     for (position, entry) in entries.enumerate() {
         match entry {
+            Ok(entry) if overlapping.contains(&position) => {
+                let name = name_of(&entry);
+                members.damaged(Some(&name), "shares its bytes with another member: expected bytes of its own".into());
+            }
             Ok(entry) => visit_entry(entry, &mut body, members)?,
             Err(error) => {
                 members.damaged(None, format!("ZIP directory, entry {position}: {}", describe(&error)));
@@ -51,6 +73,30 @@ pub(super) fn visit<M: Members>(
     Ok(())
 }
 
+/// Holds the directory against the file.
+fn layout(directory: &mut ZipIterable<BufReader<File>>, body: &mut BufReader<File>) -> Result<Layout, ZipError> {
+    let entries = directory.files()?.map(|entry| {
+        let entry = entry?;
+        Ok(Entry {
+            header_start: entry.header_start(),
+            compressed_bytes: entry.compressed_size(),
+            has_descriptor: entry.flags().as_u16() & FLAG_DESCRIPTOR != 0,
+            entry_start: entry.central_header_start(),
+        })
+    });
+    let entries = entries.collect::<Result<Vec<Entry>, ZipError>>()?;
+    Ok(zip_layout::check(body, &entries)?)
+}
+
+fn name_of(entry: &ZipFileEntry<'_>) -> String {
+    entry.name().map_or_else(|_| String::from_utf8_lossy(entry.name_raw()).into_owned(), Cow::into_owned)
+}
+
+/// A folder has a name that ends in a slash, and nothing in it.
+fn is_folder(entry: &ZipFileEntry<'_>) -> bool {
+    entry.name_raw().ends_with(b"/") && entry.size() == 0
+}
+
 fn visit_entry<M: Members>(
     entry: ZipFileEntry<'static>,
     body: &mut BufReader<File>,
@@ -58,7 +104,7 @@ fn visit_entry<M: Members>(
 ) -> Result<(), M::Stop> {
     let name =
         entry.name().map_or_else(|_| String::from_utf8_lossy(entry.name_raw()).into_owned(), |name| name.into_owned());
-    if entry.is_dir() || is_resource_fork(&name) {
+    if is_folder(&entry) || is_resource_fork(&name) {
         return Ok(());
     }
     if !matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated) {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn store_of_two_runs() -> Room {
+pub(super) fn store_of_two_runs() -> Room {
     let room = Room::new();
     let mut writer = room.writer();
     commit(&mut writer, "aa", &[&[MORNING], &[FEBRUARY]]);
@@ -11,7 +11,7 @@ fn store_of_two_runs() -> Room {
     room
 }
 
-fn damage(room: &Room, version: u64, change: impl Fn(&str) -> String) {
+pub(super) fn damage(room: &Room, version: u64, change: impl Fn(&str) -> String) {
     let path = room.commit_file(version);
     let text = fs::read_to_string(&path).unwrap();
     fs::write(path, change(&text)).unwrap();
@@ -133,6 +133,12 @@ fn a_commit_of_another_program_is_named() {
     commit(&mut writer, "cc", &[&[MORNING]]);
     assert_eq!(room.snapshot().rows(), 8, "the chain goes on");
 
+    let ours = room.snapshot().files().first().map(|file| file.path.clone()).unwrap();
+    let remove = format!("{{\"remove\":{{\"path\":\"{ours}\",\"deletionTimestamp\":0,\"dataChange\":true}}}}");
+    fs::write(room.commit_file(5), format!("{{\"commitInfo\":{{}}}}\n{remove}\n")).unwrap();
+    assert_eq!(room.snapshot().rows(), 7, "what it removes is gone");
+    fs::remove_file(room.commit_file(5)).unwrap();
+
     damage(&room, 3, |text| text.replace("\"size\":9", "\"size\":8"));
     assert!(Store::open(&room.root).unwrap().snapshot().is_err(), "and covers it");
 }
@@ -144,6 +150,23 @@ fn a_commit_between_ours_and_a_foreign_one_is_checked() {
     fs::write(room.commit_file(3), "{\"commitInfo\":{\"operation\":\"WRITE\"}}\n").unwrap();
     let error = Store::open(&room.root).unwrap().snapshot().unwrap_err().to_string();
     assert!(error.contains("expected 2 added and 0 removed files"), "{error}");
+}
+
+#[test]
+fn after_a_commit_of_another_program_checkpoints_are_still_compared() {
+    let room = store_of_two_runs();
+    let foreign = "{\"commitInfo\":{\"operation\":\"WRITE\"}}\n";
+    fs::write(room.commit_file(3), foreign).unwrap();
+    let whole = room.snapshot();
+    let other = Room::new();
+    let mut writer = other.writer();
+    ["aa", "bb", "cc"].into_iter().for_each(|archive| drop(commit(&mut writer, archive, &[&[MORNING]])));
+    crate::delta::checkpoint(&other.root.join("events"), 3).unwrap();
+    let name = "00000000000000000003.checkpoint.parquet";
+    fs::copy(other.log(name), room.log(name)).unwrap();
+    let snapshot = room.snapshot();
+    assert!(snapshot.checkpoint_ignored());
+    assert_eq!(snapshot.files(), whole.files());
 }
 
 #[test]

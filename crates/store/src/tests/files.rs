@@ -75,6 +75,47 @@ fn a_staged_file_knows_itself() {
     assert_eq!(staged.month.to_string(), "2026-01");
 }
 
+/// Rows with an `extra` of so many bytes, which no compression makes much shorter.
+fn long_rows(rows: usize, extra_bytes: usize) -> RecordBatch {
+    let plain = batch(&(0..rows as i64).map(|row| MORNING + row).collect::<Vec<_>>());
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut letter = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b' ' + (state % 94) as u8)
+    };
+    let texts: Vec<String> = (0..rows).map(|_| (0..extra_bytes).map(|_| letter()).collect()).collect();
+    let mut columns = plain.columns().to_vec();
+    columns[plain.schema().index_of(schema::EXTRA).unwrap()] = Arc::new(StringArray::from(texts));
+    RecordBatch::try_new(plain.schema(), columns).unwrap()
+}
+
+fn rows_of_groups(path: &Path, batches: &[RecordBatch]) -> Vec<i64> {
+    let mut file = EventsWriter::create(path, Month::parse("2026-01").unwrap()).unwrap();
+    batches.iter().for_each(|batch| file.write(batch).unwrap());
+    file.finish().unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap()).unwrap();
+    reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect()
+}
+
+#[test]
+fn row_groups_are_bounded_in_rows_and_in_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f");
+    let usual = batch(&(0..32_768).map(|row| MORNING + row * 977).collect::<Vec<_>>());
+    assert_eq!(rows_of_groups(&path, &vec![usual; 33]), [1 << 20, 32_768], "usual rows: a million to a group");
+
+    let long = long_rows(8192, 24 << 10);
+    let groups = rows_of_groups(&path, &[long]);
+    assert_eq!(groups.iter().sum::<i64>(), 8192);
+    let megabytes: Vec<_> = groups.iter().map(|rows| rows * 24 / 1024).collect();
+    assert!(
+        groups.len() > 1 && megabytes.iter().all(|&megabytes| megabytes < 90),
+        "{megabytes:?} MB of `extra` a group"
+    );
+}
+
 #[test]
 fn equal_rows_give_equal_files() {
     let times: Vec<_> = (0..10_000).map(|n| MORNING + n % 77).collect();

@@ -5,6 +5,7 @@ mod damage;
 mod files;
 mod runs;
 mod speed;
+mod verification;
 
 use std::fs;
 use std::path::{Path, PathBuf};

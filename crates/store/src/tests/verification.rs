@@ -1,0 +1,298 @@
+//! What verification finds, and where it says it is.
+
+use std::collections::BTreeSet;
+
+use super::damage::{damage, store_of_two_runs};
+use super::*;
+use crate::{Damage, Depth, Verification, verify};
+
+fn check(room: &Room, depth: Depth) -> Verification {
+    verify(&room.root, depth).unwrap()
+}
+
+/// The damages as text, with `R1` and `R2` for the names of the runs.
+fn damages(room: &Room, depth: Depth) -> Vec<String> {
+    let texts = check(room, depth).damages.iter().map(Damage::to_string).collect();
+    short(room, texts)
+}
+
+fn short(room: &Room, texts: Vec<String>) -> Vec<String> {
+    let runs: BTreeSet<_> = room
+        .files()
+        .iter()
+        .filter_map(|file| Some(file.rsplit('/').next()?.get(..21)?.to_owned()))
+        .filter(|name| name.starts_with("0000000"))
+        .collect();
+    let shorten = |text: String| runs.iter().fold(text, |text, run| text.replace(run, &format!("R{}", &run[7..8])));
+    texts.into_iter().map(shorten).collect()
+}
+
+fn path_of(room: &Room, name: &str) -> PathBuf {
+    let matches = |file: &String| short(room, vec![file.clone()])[0] == name;
+    room.root.join(room.files().into_iter().find(matches).unwrap())
+}
+
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_whole_store_has_no_damage() {
+    let room = store_of_two_runs();
+    let before = room.files();
+    for depth in [Depth::Quick, Depth::Full] {
+        let found = check(&room, depth);
+        let snapshot = room.snapshot();
+        assert_eq!(found.damages, []);
+        assert_eq!(found.notes, [] as [&str; 0]);
+        assert_eq!((found.version, found.head.as_str(), found.commits), (2, snapshot.head(), 3));
+        assert_eq!((found.files, found.rows), (4, 4));
+        assert_eq!(found.bytes, snapshot.files().iter().map(|file| file.bytes).sum::<u64>());
+    }
+    assert_eq!(room.files(), before, "nothing is changed");
+}
+
+#[test]
+fn an_archive_that_was_tried_again_counts_once() {
+    let room = Room::new();
+    let mut writer = room.writer();
+    commit(&mut writer, "aa", &[]);
+    commit(&mut writer, "bb", &[]);
+    commit(&mut writer, "aa", &[&[MORNING]]);
+    assert_eq!(check(&room, Depth::Full).damages, []);
+}
+
+#[test]
+fn without_a_store_there_is_nothing_to_verify() {
+    let room = Room::new();
+    assert!(matches!(verify(&room.root, Depth::Full), Err(StoreError::NotFound { .. })));
+    drop(room.writer());
+    let found = check(&room, Depth::Full);
+    assert_eq!((found.damages.len(), found.version, found.commits, found.rows), (0, 0, 1, 0));
+    damage(&room, 0, |text| text.replace("\"schema_version\":1", "\"schema_version\":7"));
+    assert!(matches!(verify(&room.root, Depth::Quick), Err(StoreError::SchemaTooNew { .. })));
+}
+
+#[test]
+fn damage_of_commits_is_named() {
+    type Change = fn(&str) -> String;
+    let name = |version: u64| format!("events/_delta_log/{version:020}.json");
+    let cut: Change = |text| text.lines().next().unwrap().to_owned() + "\n";
+    let cases: [(u64, Change, u64, &str); 11] = [
+        (2, |_| String::new(), 2, "expected lines of JSON, found an empty file"),
+        (1, |_| String::new(), 1, "expected lines of JSON, found an empty file"),
+        (2, |text| text.trim_end().to_owned(), 2, "expected a newline at its end"),
+        (2, cut, 2, "expected 2 added and 0 removed files"),
+        (1, cut, 1, "expected 2 added and 0 removed files"),
+        (0, cut, 0, "expected protocol and metaData"),
+        (1, |text| text.replace("\"rejected\":1", "\"rejected\":2"), 1, ", which version 2 recorded, found"),
+        (2, |text| text.replace("\"prev\":\"", "\"prev\":\"0"), 1, "expected SHA-256 0"),
+        (2, |text| text.replace("numRecords\\\":1", "numRecords\\\":2"), 9, "expected 1 rows, found 2 rows in the log"),
+        (0, |text| text.replace("\"keytrail\":", "\"other\":"), 0, "expected the first commit of a keytrail store"),
+        (2, |text| text.replace("\"keytrail\":", "\"other\":"), 2, "expected a commit of keytrail, found version 2"),
+    ];
+    for (version, change, named, message) in cases {
+        let room = store_of_two_runs();
+        let before = fs::read_to_string(room.commit_file(version)).unwrap();
+        damage(&room, version, change);
+        assert_ne!(before, fs::read_to_string(room.commit_file(version)).unwrap(), "{message}");
+        let found = damages(&room, Depth::Quick);
+        let hit = |text: &String| text.contains(message) && (named == 9 || text.starts_with(&name(named)));
+        assert!(found.iter().any(hit), "{message}: {found:#?}");
+    }
+}
+
+#[test]
+fn missing_commits_are_named() {
+    let room = store_of_two_runs();
+    fs::remove_file(room.commit_file(1)).unwrap();
+    let found = damages(&room, Depth::Quick);
+    assert!(found[0].contains("00000000000000000001.json: expected a commit: the log is never trimmed"), "{found:?}");
+
+    let room = store_of_two_runs();
+    fs::remove_file(room.commit_file(2)).unwrap();
+    let found = check(&room, Depth::Quick);
+    assert_eq!((found.damages.len(), found.notes.len(), found.version), (0, 4, 1), "as a killed run leaves it");
+
+    fs::remove_file(room.commit_file(1)).unwrap();
+    let found = damages(&room, Depth::Quick);
+    assert!(found[0].contains("is of a later one, found no such file"), "{found:?}");
+
+    fs::remove_file(room.commit_file(0)).unwrap();
+    let found = damages(&room, Depth::Quick);
+    assert!(found[0].contains("00000000000000000000.json: expected the first commit, found no such file"), "{found:?}");
+}
+
+#[test]
+fn damage_of_files_is_named_all_of_it() {
+    let room = store_of_two_runs();
+    let january = "events/month=2026-01/R1-0000.parquet";
+    let february = "events/month=2026-02/R1-0000.parquet";
+    flip(&path_of(&room, january));
+    let february_path = path_of(&room, february);
+    let bytes = fs::read(&february_path).unwrap();
+    fs::write(&february_path, &bytes[1..]).unwrap();
+    fs::remove_file(path_of(&room, "events/month=2026-02/R2-0000.parquet")).unwrap();
+    flip(&path_of(&room, "rejects/R2.parquet"));
+    let cut = format!("{february}: expected {} bytes, found {} bytes", bytes.len(), bytes.len() - 1);
+
+    let quick = damages(&room, Depth::Quick);
+    let full = damages(&room, Depth::Full);
+    assert!(quick[0].starts_with("rejects/R2.parquet: expected SHA-256 "), "{quick:?}");
+    assert_eq!(quick[1], cut);
+    assert!(quick[2].starts_with("events/month=2026-02/R2-0000.parquet: expected "), "{quick:?}");
+    assert!(quick[2].ends_with("found no such file"), "{quick:?}");
+    assert_eq!(quick.len(), 3);
+    assert!(full[1].starts_with(&format!("{january}: expected SHA-256 ")), "{full:?}");
+    assert_eq!(full.len(), 4, "{full:?}");
+}
+
+#[test]
+fn a_ledger_that_cannot_be_trusted_is_named_and_not_added_up() {
+    let room = store_of_two_runs();
+    flip(&path_of(&room, "archives/R1.parquet"));
+    let found = damages(&room, Depth::Quick);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("archives/R1.parquet: expected SHA-256 "), "{found:?}");
+}
+
+/// Replaces the ledger or the rejects of run 2 and forges the commit that names it: its SHA-256, length and rows.
+fn forge(room: &Room, folder: &str, write: impl FnOnce(&Path, &str)) {
+    let snapshot = room.snapshot();
+    let run = &snapshot.runs()[1];
+    let sidecar = if folder == "archives" { &run.archives } else { &run.rejects };
+    let path = room.root.join(&sidecar.path);
+    write(&path, &run.run);
+    let bytes = fs::read(&path).unwrap();
+    let length = |bytes: u64| format!("\"bytes\":{bytes}");
+    damage(room, 2, |text| {
+        text.replace(&sidecar.sha256, &crate::sealed_file::sha256(&bytes))
+            .replace(&length(sidecar.bytes), &length(bytes.len() as u64))
+    });
+}
+
+#[test]
+fn figures_that_disagree_are_named() {
+    let forged = |records: RecordCounts| {
+        let room = store_of_two_runs();
+        forge(&room, "archives", |path, run| {
+            crate::ledger_file::write(path, &[ledger_row(run, "bb", records)]).unwrap();
+        });
+        damages(&room, Depth::Quick)
+    };
+    let sound = RecordCounts { read: 5, stored: 2, duplicates: 2, rejected: 1 };
+    assert_eq!(forged(sound), [] as [&str; 0], "forged so well that only the head kept elsewhere tells");
+    let found = forged(RecordCounts { read: 6, stored: 3, ..sound });
+    assert_eq!(found, ["events: expected 5 rows, the sum of `stored` in the ledger, found 4 rows in the live files"]);
+    let found = forged(RecordCounts { duplicates: 9, ..sound });
+    assert!(found[0].contains("archives/R2.parquet: expected read = stored + duplicates + rejected of archive bb"));
+    let found = forged(RecordCounts { read: 6, rejected: 2, ..sound });
+    assert_eq!(
+        found,
+        ["rejects/R2.parquet: expected 2 rows, the sum of `rejected` in the run's ledger, found 1 rows in the commit"]
+    );
+
+    let room = store_of_two_runs();
+    forge(&room, "rejects", |path, _| drop(RejectsWriter::create(path).unwrap().finish().unwrap()));
+    assert_eq!(damages(&room, Depth::Quick), ["rejects/R2.parquet: expected 1 rows, found 0 rows"]);
+
+    let room = store_of_two_runs();
+    damage(&room, 2, |text| text.replace("\"path\":\"archives/", "\"path\":\"../archives/"));
+    assert!(
+        damages(&room, Depth::Quick)[0].starts_with("events/_delta_log: expected file archives/R2.parquet of run R2")
+    );
+}
+
+#[test]
+fn contents_of_data_files_are_compared_with_the_log() {
+    let room = store_of_two_runs();
+    let january = "events/month=2026-01/R2-0000.parquet";
+    let forge = |times: &[i64], month: &str| {
+        let path = path_of(&room, january);
+        let old = fs::read(&path).unwrap();
+        let mut file = EventsWriter::create(&path, Month::parse(month).unwrap()).unwrap();
+        file.write(&batch(times)).unwrap();
+        let staged = file.finish().unwrap();
+        let digest = |bytes| ("add", short_of(&room, january), bytes);
+        let [before, after] = [old.len() as u64, staged.bytes].map(|bytes| {
+            let (kind, path, size) = digest(bytes);
+            let other = path.replace("2026-01", "2026-02");
+            let february = fs::metadata(room.root.join("events").join(&other)).unwrap().len();
+            crate::chain::actions_digest(&[(kind, &path, size), ("add", &other, february)])
+        });
+        damage(&room, 2, |text| {
+            let text = text.replace(&crate::sealed_file::sha256(&old), &staged.sha256).replace(&before, &after);
+            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            for line in lines.iter_mut().filter(|line| line.contains("\"add\"") && line.contains("2026-01")) {
+                *line = line.replace(&format!("\"size\":{}", old.len()), &format!("\"size\":{}", staged.bytes));
+            }
+            lines.join("\n") + "\n"
+        });
+        (damages(&room, Depth::Quick), damages(&room, Depth::Full))
+    };
+    let whole: (Vec<String>, Vec<String>) = (vec![], vec![]);
+    assert_eq!(forge(&[MORNING + 1], "2026-01"), whole);
+    let (quick, full) = forge(&[MORNING + 2, MORNING + 3], "2026-01");
+    assert_eq!((quick, full), (vec![], vec![format!("{january}: expected 1 rows, found 2 rows")]));
+    let (quick, full) = forge(&[MORNING + 5_000_000], "2026-01");
+    let found = "found 2026-01-05 08:00:05 UTC to 2026-01-05 08:00:05 UTC";
+    let bounds = "2026-01-05 08:00:00 UTC and 2026-01-05 08:00:00.001000 UTC, its bounds in the log";
+    assert_eq!((quick, full), (vec![], vec![format!("{january}: expected times within {bounds}, {found}")]));
+    let (quick, full) = forge(&[FEBRUARY], "2026-02");
+    assert_eq!((quick.len(), full.len()), (0, 2), "{full:?}");
+    let found = "found 2026-02-01 00:00:00 UTC to 2026-02-01 00:00:00 UTC";
+    assert_eq!(full[1], format!("{january}: expected times in 2026-01, {found}"));
+}
+
+/// Path relative to the table of a file given by its short name.
+fn short_of(room: &Room, name: &str) -> String {
+    let path = path_of(room, name);
+    path.strip_prefix(room.root.join("events")).unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_commit_of_another_program_is_damage() {
+    let room = store_of_two_runs();
+    let foreign = concat!(
+        r#"{"commitInfo":{"operation":"WRITE"}}"#,
+        "\n",
+        r#"{"add":{"path":"month=2026-01/x.parquet","partitionValues":{"month":"2026-01"},"size":9,"#,
+        r#""modificationTime":0,"dataChange":true,"stats":"{\"numRecords\":3}"}}"#,
+        "\n"
+    );
+    fs::write(room.commit_file(3), foreign).unwrap();
+    assert_eq!(
+        damages(&room, Depth::Full),
+        [
+            "events/_delta_log/00000000000000000003.json: expected a commit of keytrail, found version 3 of another program",
+            "events: expected 4 rows, the sum of `stored` in the ledger, found 7 rows in the live files",
+            "events/month=2026-01/x.parquet: expected 9 bytes, found no such file",
+        ]
+    );
+}
+
+#[test]
+fn left_overs_and_odd_checkpoints_are_notes() {
+    let room = store_of_two_runs();
+    let other = store_of_two_runs();
+    commit(&mut other.writer(), "cc", &[&[MORNING]]);
+    crate::delta::checkpoint(&other.root.join("events"), 3).unwrap();
+    let of_another = other.log("00000000000000000003.checkpoint.parquet");
+    fs::copy(of_another, room.log("00000000000000000002.checkpoint.parquet")).unwrap();
+    for path in ["events/month=2026-01/part-0.parquet", "rejects/x.parquet"] {
+        fs::write(room.root.join(path), "x").unwrap();
+    }
+    let found = check(&room, Depth::Full);
+    assert_eq!(found.damages, []);
+    assert_eq!(
+        found.notes,
+        [
+            "events/month=2026-01/part-0.parquet: left over, no commit names it",
+            "rejects/x.parquet: left over, no commit names it",
+            "events/_delta_log: a checkpoint is damaged or says other than the commits; it is left aside",
+        ]
+    );
+}

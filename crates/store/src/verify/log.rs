@@ -1,0 +1,198 @@
+//! The log: every commit whole, ours, and chained to the one before it; and what lives by its commits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use super::{Findings, sum};
+use crate::chain::{self, Action, Commit, CommitRecord, FileRecord, Listing, RunRecord};
+use crate::delta::Live;
+use crate::layout::{self, Layout};
+use crate::sealed_file::sha256;
+use crate::snapshot::{data_file, decode_path};
+use crate::{DataFile, StoreError, sweep};
+
+/// What the readable commits say.
+#[derive(Default)]
+pub(super) struct Log {
+    pub(super) version: u64,
+    /// SHA-256 of the last commit file.
+    pub(super) head: String,
+    /// Commit files.
+    pub(super) commits: u64,
+    /// Runs, oldest first.
+    pub(super) runs: Vec<RunRecord>,
+    /// Live data files by path.
+    pub(super) live: BTreeMap<String, LiveFile>,
+    /// Paths of all data files that a commit ever named.
+    pub(super) named: BTreeSet<String>,
+}
+
+/// A live data file.
+pub(super) struct LiveFile {
+    pub(super) file: DataFile,
+    /// `None` where another program added it.
+    pub(super) sha256: Option<String>,
+}
+
+/// Reads all commits.
+pub(super) fn read(layout: &Layout, findings: &mut Findings<'_>) -> Result<Log, StoreError> {
+    let listing = Listing::with_gaps(layout)?;
+    let mut log = Log::default();
+    let Some(end) = listing.end() else {
+        let Some(found) = sweep::any_run_file(layout)? else {
+            return Err(StoreError::NotFound { path: layout.root().to_owned() });
+        };
+        findings.damage(&layout.commit(0), "the first commit", format!("no such file, though {found} is there"));
+        return Ok(log);
+    };
+    let mut next = 0;
+    // SHA-256 of the commit before; nothing where that is missing or unreadable, which is damage enough.
+    let mut previous = None;
+    for &version in &listing.commits {
+        if version > next {
+            findings.take::<()>(Err(chain::missing_commit(layout, next, end)))?;
+            previous = None;
+        }
+        previous = log.read_commit(layout, version, previous.as_deref(), findings)?;
+        next = version.saturating_add(1);
+    }
+    if end >= next {
+        findings.take::<()>(Err(chain::missing_commit(layout, next, end)))?;
+    }
+    Ok(log)
+}
+
+impl Log {
+    /// Reads one commit and returns its SHA-256 where it is readable.
+    fn read_commit(
+        &mut self,
+        layout: &Layout,
+        version: u64,
+        previous: Option<&str>,
+        findings: &mut Findings<'_>,
+    ) -> Result<Option<String>, StoreError> {
+        let path = layout.commit(version);
+        let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
+        (self.version, self.head, self.commits) = (version, sha256(&bytes), self.commits + 1);
+        let Some(commit) = findings.take(Commit::parse(layout, version, &bytes))? else {
+            return Ok(None);
+        };
+        match &commit.record {
+            Some(record) => check_prev(layout, version, record, previous, findings),
+            None if version == 0 => findings.take(Err(chain::not_ours(&path))).map(Option::unwrap_or_default)?,
+            None => findings.damage(&path, "a commit of keytrail", format!("version {version} of another program")),
+        }
+        if let Some(actions) = findings.take(chain::actions(&path, &bytes))? {
+            findings.take(commit.check_actions(&path, &bytes))?;
+            self.apply(layout, &path, &commit, actions, findings)?;
+        }
+        self.runs.extend(commit.record.and_then(|record| record.run));
+        Ok(Some(self.head.clone()))
+    }
+
+    fn apply(
+        &mut self,
+        layout: &Layout,
+        path: &Path,
+        commit: &Commit,
+        actions: Vec<Action>,
+        findings: &mut Findings<'_>,
+    ) -> Result<(), StoreError> {
+        let run = commit.record.as_ref().and_then(|record| record.run.as_ref());
+        let files = run.map(|run| run.files.as_slice()).unwrap_or_default();
+        let mut recorded: BTreeMap<_, _> = files.iter().map(|file| (file.path.as_str(), file)).collect();
+        for action in actions {
+            match action {
+                Action::Remove(reference) => drop(self.live.remove(&decode_path(&reference).unwrap_or_default())),
+                Action::Add(live) => {
+                    let record = decode_path(&live.path).and_then(|path| recorded.remove(path.as_str()));
+                    self.add(layout, &live, record, commit.record.is_some(), findings)?;
+                }
+            }
+        }
+        for file in recorded.into_values() {
+            let expected = format!("data file {} to be added, as the record of the run says", file.path);
+            findings.damage(path, expected, "no such addition");
+        }
+        if let Some(run) = run {
+            let rows = sum(files.iter().map(|file| file.rows));
+            let (stored, conserved) = (run.records.stored, run.records.conserved());
+            findings.require(rows == stored, path, format!("data files of {stored} rows"), format!("{rows} rows"));
+            let found = format!("{:?}", run.records);
+            findings.require(conserved, path, "records with read = stored + duplicates + rejected", found);
+        }
+        Ok(())
+    }
+
+    /// Adds a data file, and compares what its commit says of it in two places.
+    fn add(
+        &mut self,
+        layout: &Layout,
+        live: &Live,
+        record: Option<&FileRecord>,
+        ours: bool,
+        findings: &mut Findings<'_>,
+    ) -> Result<(), StoreError> {
+        self.named.extend(decode_path(&live.path));
+        let Some(mut file) = findings.take(data_file(layout, live))? else {
+            return Ok(());
+        };
+        let path = layout.events().join(&file.path);
+        match record {
+            Some(record) => {
+                let (expected, found) = (format!("{} rows", record.rows), format!("{} rows in the log", file.rows));
+                findings.require(record.rows == file.rows, &path, expected, found);
+                let folder = format!("month={}/", file.month);
+                let placed = file.path.starts_with(&folder);
+                findings.require(placed, &path, format!("a place in {folder}"), "another folder");
+            }
+            None if ours => findings.damage(&path, "a record with its SHA-256 in the commit that added it", "none"),
+            // Another program may have cut the maximum to milliseconds; we round ours up.
+            None => file.max_time = file.max_time.saturating_add(999),
+        }
+        let sha256 = record.map(|record| record.sha256.clone());
+        self.live.insert(file.path.clone(), LiveFile { file, sha256 });
+        Ok(())
+    }
+}
+
+/// The link to the commit before. The commit that differs from what the next one recorded is the one to be named.
+fn check_prev(
+    layout: &Layout,
+    version: u64,
+    record: &CommitRecord,
+    previous: Option<&str>,
+    findings: &mut Findings<'_>,
+) {
+    let Some(before) = version.checked_sub(1) else {
+        let prev = record.prev.as_deref();
+        let found = prev.unwrap_or_default();
+        return findings.require(prev.is_none(), &layout.commit(0), "no commit before the first", found);
+    };
+    match (&record.prev, previous) {
+        (None, _) => findings.damage(&layout.commit(version), "the SHA-256 of the commit before it", "none"),
+        (Some(recorded), Some(previous)) if recorded != previous => {
+            let expected = format!("SHA-256 {recorded}, which version {version} recorded");
+            findings.damage(&layout.commit(before), expected, format!("{previous}: one of the two was changed"));
+        }
+        _ => {}
+    }
+}
+
+/// Place of a run's ledger or rejects file; nothing where its commit names another place, which is damage.
+pub(super) fn check_place(
+    layout: &Layout,
+    folder: &str,
+    run: &RunRecord,
+    named: &str,
+    findings: &mut Findings<'_>,
+) -> Option<std::path::PathBuf> {
+    let place = layout::sidecar(folder, &run.name);
+    let plain = layout::version_of_run(&run.name).is_some() && !run.name.contains(['/', '\\']);
+    if named == place && plain {
+        return Some(layout.root().join(place));
+    }
+    findings.damage(&layout.log(), format!("file {place} of run {}", run.name), format!("{named} in its commit"));
+    None
+}
