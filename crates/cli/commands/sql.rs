@@ -99,7 +99,7 @@ fn read_file(path: &Path) -> anyhow::Result<String> {
     let mut script = String::new();
     let mut file = std::fs::File::open(path).with_context(|| format!("opening {}", path.display()))?;
     file.read_to_string(&mut script).with_context(|| format!("reading {}", path.display()))?;
-    Ok(script)
+    Ok(script.trim_start_matches('\u{feff}').to_owned())
 }
 
 /// Runs the statements of a script in order, each one's rows before the next one starts.
