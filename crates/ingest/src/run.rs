@@ -20,6 +20,9 @@ use crate::staging::StagingWriter;
 use crate::summary::{Notice, Summary};
 use crate::write::{self, RowsWritten, Source};
 
+/// Threads that a run uses at most: each holds buffers, and more have never been of use.
+const JOBS_MAX: usize = 256;
+
 /// Ingests the archives under the given paths into the store, which is made if it is not there.
 ///
 /// All or nothing: either one commit holds everything new, or the store is as before. Calls `on_wait` once if another run holds the
@@ -33,7 +36,7 @@ pub fn ingest(
     options: &IngestOptions,
     on_wait: &mut dyn FnMut(),
 ) -> Result<Summary, IngestError> {
-    let threads = options.jobs.map_or(0, std::num::NonZero::get);
+    let threads = options.jobs.map_or(0, |jobs| jobs.get().min(JOBS_MAX));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let found = discover(paths, store)?;
     let mut writer = Writer::open(store, on_wait)?;
