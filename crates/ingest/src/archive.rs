@@ -131,7 +131,7 @@ impl Members for ArchiveVisit<'_> {
             Ok(summary) => (summary, None),
             Err(MemberEnd::Stop(error)) => return Err(*error),
             Err(MemberEnd::System(error)) => {
-                self.system_error = Some(error);
+                self.unreadable(&error);
                 return Ok(());
             }
             Err(MemberEnd::Damaged { summary, fault }) => (summary, Some(fault)),
@@ -156,6 +156,10 @@ impl Members for ArchiveVisit<'_> {
             }
             None => self.decoded.faults.push(reason),
         }
+    }
+
+    fn unreadable(&mut self, error: &std::io::Error) {
+        self.system_error = Some(format!("cannot be read: {error}"));
     }
 
     fn note(&mut self, note: String) {
@@ -199,7 +203,7 @@ enum MemberEnd {
     /// This machine failed.
     Stop(Box<IngestError>),
     /// The system could not read the file.
-    System(String),
+    System(std::io::Error),
     /// The member is damaged; the summary counts what came before.
     Damaged { summary: MemberSummary, fault: String },
 }
@@ -278,7 +282,7 @@ impl<'a> MemberSink<'a> {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) if error.raw_os_error().is_some() => {
                     self.decoder.reset();
-                    return Err(MemberEnd::System(format!("cannot be read: {error}")));
+                    return Err(MemberEnd::System(error));
                 }
                 Err(error) => return Ok(Some(format!("after {} bytes of JSON: {}", self.bytes, describe(&error)))),
             };

@@ -56,18 +56,21 @@ pub(crate) trait Members {
     /// A member whose content cannot be opened at all (`None`: the container itself is damaged).
     fn damaged(&mut self, name: Option<&str>, reason: String);
 
+    /// The system could not read the file, which says nothing about the archive.
+    fn unreadable(&mut self, error: &io::Error);
+
     /// Something odd that loses nothing.
     fn note(&mut self, note: String);
 }
 
 /// Opens the file and visits its members.
 ///
-/// Damage goes to the visitor; an error of the system while opening the file is damage of the container.
+/// Damage goes to the visitor, and so does an error of the system while the file is opened.
 pub(crate) fn visit<M: Members>(path: &Path, salvage: bool, members: &mut M) -> Result<Option<Container>, M::Stop> {
     let (container, file) = match open(path) {
         Ok(opened) => opened,
         Err(error) => {
-            members.damaged(None, format!("cannot be read: {error}"));
+            members.unreadable(&error);
             return Ok(None);
         }
     };

@@ -36,6 +36,10 @@ pub(super) fn visit<M: Members>(
     });
     let (mut directory, mut body) = match opened {
         Ok(opened) => opened,
+        Err(ZipError::Io(error)) if error.raw_os_error().is_some() => {
+            members.unreadable(&error);
+            return Ok(());
+        }
         Err(error) => {
             members.damaged(None, format!("no readable ZIP directory: {}", describe(&error)));
             return if salvage { salvage::visit_zip_without_directory(path, members) } else { Ok(()) };
