@@ -54,6 +54,10 @@ impl SealedWriter {
         Ok(())
     }
 
+    pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
+        self.writer.flush().map_err(StoreError::parquet(&self.path))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -1,6 +1,12 @@
 //! Data files of `events`: Parquet settings, and writing one with its hash and its time span.
 
+mod column;
+mod text_page;
+
 use std::path::{Path, PathBuf};
+
+pub use column::{ColumnEncoder, EncodedColumn};
+pub use text_page::{TextPage, TextPageEncoder};
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
@@ -75,6 +81,25 @@ impl EventsWriter {
         self.write_pieces(batch)?;
         self.span = join(self.span, span);
         Ok(())
+    }
+
+    /// Appends a row group: all columns of [`keytrail_model::schema::events_file_schema`] in its order, of equal length. Rows of
+    /// [`Self::write`] that still wait become a row group of their own before it.
+    ///
+    /// # Errors
+    /// A time lies outside the month, a column is missing or has another number of rows, or the disk refuses.
+    pub fn append_row_group(&mut self, columns: Vec<EncodedColumn>) -> Result<(), StoreError> {
+        self.file.flush()?;
+        let columns = columns.into_iter().map(EncodedColumn::into_array).collect::<Result<Vec<_>, _>>()?;
+        let batch =
+            RecordBatch::try_new(schema::events_file_schema(), columns).map_err(|error| StoreError::BadRow {
+                path: self.file.path().to_owned(),
+                what: "columns",
+                expected: "all columns, of equal length".into(),
+                found: error.to_string(),
+            })?;
+        self.write(&batch)?;
+        self.file.flush()
     }
 
     fn write_pieces(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
