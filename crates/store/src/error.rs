@@ -115,6 +115,14 @@ pub enum StoreError {
         /// What they are.
         found: String,
     },
+    /// Values fit their column, yet not a Parquet file.
+    #[error("column `{column}` not encoded: {source}")]
+    Encoding {
+        /// The column of `events`.
+        column: String,
+        /// Why.
+        source: ParquetError,
+    },
     /// Bytes of a staged page are not what was written.
     #[error("damaged page: expected {expected}, found {found}")]
     DamagedPage {

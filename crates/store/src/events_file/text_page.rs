@@ -1,106 +1,163 @@
 //! Rows of a plain text column, encoded once and put into a file as they are.
 
-use arrow::array::{Array as _, StringArray};
+use std::sync::Arc;
 
+use arrow::array::{Array as _, AsArray as _, StringArray, new_empty_array};
+use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Encoding;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+
+use super::chunk::{Chunk, DataPage};
+use super::compress::{Zstd, zstd};
+use super::text_rows::{PageBody, TextRows};
 use crate::StoreError;
 
 /// Rows of a plain text column (`trace_id`, `extra`), encoded and compressed as one Parquet data page: made once, put into
-/// a file as it is.
-#[derive(Debug, Clone)]
+/// a file as it is. A clone shares the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextPage {
-    texts: StringArray,
+    rows: u32,
+    nulls: u32,
+    plain_bytes: u32,
+    body: Bytes,
 }
 
 impl TextPage {
     /// Rows, nulls among them.
     #[must_use]
     pub fn rows(&self) -> u32 {
-        u32::try_from(self.texts.len()).unwrap_or(u32::MAX)
+        self.rows
     }
 
     /// Rows without a text.
     #[must_use]
     pub fn nulls(&self) -> u32 {
-        u32::try_from(self.texts.null_count()).unwrap_or(u32::MAX)
+        self.nulls
     }
 
     /// Bytes held: the compressed body.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.texts.value_data().len()
+        self.body.len()
     }
 
     /// Appends the page in the form that [`Self::read_from`] reads. It is meant for the staging area of one run: no promise is
     /// made across versions.
     pub fn write_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.rows().to_le_bytes());
-        for text in &self.texts {
-            let length = text.map_or(-1, |text| i64::try_from(text.len()).unwrap_or(i64::MAX));
-            out.extend_from_slice(&length.to_le_bytes());
-            out.extend_from_slice(text.unwrap_or_default().as_bytes());
+        let body_bytes = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
+        for number in [self.rows, self.nulls, self.plain_bytes, body_bytes] {
+            out.extend_from_slice(&number.to_le_bytes());
         }
+        out.extend_from_slice(&self.body);
     }
 
     /// Reads a page from the start of `bytes`; returns it and how many bytes it took.
     ///
     /// # Errors
-    /// The bytes were not made by [`Self::write_to`].
-    pub fn read_from(bytes: &[u8]) -> Result<(Self, usize), StoreError> {
+    /// The bytes were not made by [`Self::write_to`], as far as their lengths tell.
+    pub fn read_from(bytes: &[u8]) -> std::result::Result<(Self, usize), StoreError> {
         let mut rest = bytes;
-        let rows = u32::from_le_bytes(take(&mut rest)?);
-        let mut texts = Vec::new();
-        for _ in 0..rows {
-            let length = i64::from_le_bytes(take(&mut rest)?);
-            texts.push(match usize::try_from(length) {
-                Err(_) => None,
-                Ok(length) => {
-                    let (text, more) = rest.split_at_checked(length).ok_or_else(damaged)?;
-                    rest = more;
-                    Some(std::str::from_utf8(text).map_err(|_| damaged())?)
-                }
-            });
+        let mut number = || -> Option<u32> {
+            let (head, more) = rest.split_first_chunk()?;
+            rest = more;
+            Some(u32::from_le_bytes(*head))
+        };
+        let numbers = (|| Some((number()?, number()?, number()?, number()?)))();
+        let Some((rows, nulls, plain_bytes, body_bytes)) = numbers else {
+            return Err(damaged("16 bytes of lengths", format!("{} bytes", bytes.len())));
+        };
+        if nulls > rows {
+            return Err(damaged("at most as many nulls as rows", format!("{nulls} nulls in {rows} rows")));
         }
-        let texts = texts.into_iter().collect();
-        Ok((Self { texts }, bytes.len() - rest.len()))
+        let Some(body) = rest.get(..body_bytes as usize) else {
+            return Err(damaged(format!("a body of {body_bytes} bytes"), format!("{} bytes", rest.len())));
+        };
+        let page = Self { rows, nulls, plain_bytes, body: Bytes::copy_from_slice(body) };
+        Ok((page, bytes.len() - rest.len() + body.len()))
     }
 
     /// The texts again.
     ///
     /// # Errors
     /// The page is damaged.
-    pub fn decode(&self) -> Result<StringArray, StoreError> {
-        Ok(self.texts.clone())
+    pub fn decode(&self) -> std::result::Result<StringArray, StoreError> {
+        self.read_as_file().map_err(|error| damaged(format!("{} texts", self.rows), error.to_string()))
+    }
+
+    /// Reads the page as the one page of a file: the reader of files checks all there is to check.
+    fn read_as_file(&self) -> Result<StringArray> {
+        if self.rows == 0 {
+            return Ok(new_empty_array(&DataType::Utf8).as_string::<i32>().clone());
+        }
+        let schema = Schema::new(vec![Field::new("text", DataType::Utf8, true)]);
+        let schema = ArrowSchemaConverter::new().convert(&schema)?;
+        let mut chunk = Chunk::new(schema.column(0), zstd(), false);
+        chunk.push(self.into());
+        let chunk = chunk.finish(None, None)?;
+        let properties = Arc::new(WriterProperties::builder().build());
+        let mut file = SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), properties)?;
+        let mut group = file.next_row_group()?;
+        group.append_column(&chunk.bytes, chunk.close)?;
+        group.close()?;
+        let file = Bytes::from(file.into_inner()?);
+        let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(self.rows as usize).build()?;
+        let batch = reader.next().transpose()?.ok_or_else(|| ParquetError::EOF("no rows".into()))?;
+        let texts = batch.columns().first().and_then(|texts| texts.as_string_opt::<i32>()).cloned();
+        texts
+            .filter(|texts| texts.len() == self.rows as usize)
+            .ok_or_else(|| ParquetError::General(format!("{} rows of another kind", batch.num_rows())))
     }
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], StoreError> {
-    let (head, more) = rest.split_first_chunk().ok_or_else(damaged)?;
-    *rest = more;
-    Ok(*head)
+impl From<&TextPage> for DataPage {
+    fn from(page: &TextPage) -> Self {
+        Self {
+            body: page.body.clone(),
+            plain_bytes: page.plain_bytes as usize,
+            encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY,
+            rows: page.rows,
+            nulls: page.nulls,
+            bounds: None,
+        }
+    }
 }
 
-fn damaged() -> StoreError {
-    StoreError::DamagedPage { expected: "a page of texts".into(), found: "other bytes".into() }
+fn damaged(expected: impl Into<String>, found: impl Into<String>) -> StoreError {
+    StoreError::DamagedPage { expected: expected.into(), found: found.into() }
 }
 
 /// Makes pages; holds its buffers and the compression context. One per thread.
-#[derive(Debug)]
-pub struct TextPageEncoder {}
+pub struct TextPageEncoder {
+    rows: TextRows,
+    zstd: Zstd,
+}
 
 impl TextPageEncoder {
     /// Makes an encoder.
     ///
     /// # Errors
     /// There is no memory for the compression context.
-    pub fn new() -> Result<Self, StoreError> {
-        Ok(Self {})
+    pub fn new() -> std::result::Result<Self, StoreError> {
+        let zstd = Zstd::new().map_err(|error| failed(error.into()))?;
+        Ok(Self { rows: TextRows::new(), zstd })
     }
 
-    /// Encodes texts as one page. At most 64 Ki rows and 16 MiB make a good page; more is taken too.
+    /// Encodes texts as one page. About 64 Ki rows make a good one; more are taken too.
     ///
     /// # Errors
-    /// The texts do not fit a page (2 GiB).
-    pub fn encode(&mut self, texts: &StringArray) -> Result<TextPage, StoreError> {
-        Ok(TextPage { texts: texts.clone() })
+    /// The texts with their lengths do not fit a page (2 GiB).
+    pub fn encode(&mut self, texts: &StringArray) -> std::result::Result<TextPage, StoreError> {
+        self.rows.append(texts);
+        let PageBody { body, plain_bytes, rows, nulls } = self.rows.take_page(true, &mut self.zstd).map_err(failed)?;
+        Ok(TextPage { rows, nulls, plain_bytes: plain_bytes as u32, body })
     }
+}
+
+fn failed(source: ParquetError) -> StoreError {
+    StoreError::Encoding { column: "texts".into(), source }
 }

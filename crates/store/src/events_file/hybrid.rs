@@ -1,0 +1,123 @@
+//! Parquet's hybrid of runs and bit-packed groups, for definition levels and for indices into a dictionary.
+//!
+//! Runs of a length that pays become runs; all between them is packed. Values that come in pages of the store are either random
+//! or equal over thousands of rows, so that short runs are not looked for: the compression behind sees them anyway.
+
+use super::bits::{pack_32, put_varint};
+
+/// Indices that are looked at together; a run begins and ends between such pieces. A multiple of 32.
+const PIECE: usize = 64;
+/// Words of 64 levels that make a run worth its header.
+const RUN_WORDS: usize = 4;
+
+/// Appends `rows` definition levels of 0 or 1, after their length as four bytes: how a data page holds them.
+///
+/// `valid` holds a bit a row, least significant bit first, and is absent where all rows are valid.
+pub(super) fn put_levels(out: &mut Vec<u8>, valid: Option<&[u8]>, rows: usize) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    match valid {
+        None => put_run(out, rows, 1, 1),
+        Some(valid) => put_bits(out, valid, rows),
+    }
+    let length = u32::try_from(out.len() - start - 4).unwrap_or_default();
+    if let Some(slot) = out.get_mut(start..start + 4) {
+        slot.copy_from_slice(&length.to_le_bytes());
+    }
+}
+
+fn put_bits(out: &mut Vec<u8>, valid: &[u8], rows: usize) {
+    let whole = rows / 64;
+    let (words, rest) = valid.split_at(valid.len().min(whole * 8));
+    let mut packed: &[u8] = words;
+    let mut plain = 0;
+    // `packed` starts at the first word that is not written; `plain` counts its words that no run took.
+    while let Some(word) = packed.get(plain * 8..plain * 8 + 8) {
+        let same = match word.first() {
+            Some(&first @ (0 | 0xff)) => {
+                packed.get(plain * 8..).unwrap_or_default().iter().take_while(|&&byte| byte == first).count() / 8
+            }
+            _ => 0,
+        };
+        if same < RUN_WORDS {
+            plain += same.max(1);
+            continue;
+        }
+        let (before, run) = packed.split_at(plain * 8);
+        put_packed_bits(out, before);
+        put_run(out, same * 64, u32::from(word.first() != Some(&0)), 1);
+        packed = run.get(same * 8..).unwrap_or_default();
+        plain = 0;
+    }
+    put_packed_bits(out, packed);
+    let left = rows - whole * 64;
+    if left > 0 {
+        put_packed_bits(out, rest.get(..left.div_ceil(8)).unwrap_or(rest));
+    }
+}
+
+fn put_packed_bits(out: &mut Vec<u8>, bits: &[u8]) {
+    if !bits.is_empty() {
+        put_varint(out, (bits.len() as u64) << 1 | 1);
+        out.extend_from_slice(bits);
+    }
+}
+
+/// Appends `count` times `value`, in values of `width` bits.
+fn put_run(out: &mut Vec<u8>, count: usize, value: u32, width: u32) {
+    put_varint(out, (count as u64) << 1);
+    let bytes = value.to_le_bytes();
+    out.extend_from_slice(bytes.get(..width.div_ceil(8) as usize).unwrap_or(&bytes));
+}
+
+/// Appends indices of `width` bits each (1 to 32), none larger, without a length before them.
+pub(super) fn put_indices(out: &mut Vec<u8>, indices: &[u32], width: u32) {
+    let mut rest = indices;
+    while let Some(&first) = rest.first() {
+        let run = run_length(rest);
+        if run > 0 {
+            put_run(out, run, first, width);
+            rest = rest.get(run..).unwrap_or_default();
+            continue;
+        }
+        let mut pieces = rest.chunks(PIECE);
+        let plain = pieces.position(|piece| piece.len() == PIECE && uniform(piece)).map_or(rest.len(), |n| n * PIECE);
+        let (packed, more) = rest.split_at(plain);
+        put_packed(out, packed, width);
+        rest = more;
+    }
+}
+
+/// How often the first index repeats, if that makes a run: at least a piece, or all there is.
+fn run_length(indices: &[u32]) -> usize {
+    let Some((first, rest)) = indices.split_first() else {
+        return 0;
+    };
+    if !uniform(indices.get(..PIECE).unwrap_or(indices)) {
+        return 0;
+    }
+    1 + rest.iter().take_while(|&index| index == first).count()
+}
+
+fn uniform(piece: &[u32]) -> bool {
+    piece.first().is_some_and(|first| piece.iter().all(|index| index == first))
+}
+
+fn put_packed(out: &mut Vec<u8>, indices: &[u32], width: u32) {
+    put_varint(out, (indices.len().div_ceil(8) as u64) << 1 | 1);
+    let end = out.len() + indices.len().div_ceil(8) * width as usize;
+    out.reserve(end - out.len());
+    match width {
+        8 => out.extend(indices.iter().map(|&index| index as u8)),
+        16 => out.extend(indices.iter().flat_map(|&index| (index as u16).to_le_bytes())),
+        _ => {
+            for piece in indices.chunks(32) {
+                let mut values = [0; 32];
+                values.iter_mut().zip(piece).for_each(|(value, &index)| *value = u64::from(index));
+                pack_32(&values, width, out);
+            }
+        }
+    }
+    // The last group of eight is full: with zeros where indices ended, without what was packed beyond it.
+    out.resize(end, 0);
+}
