@@ -9,6 +9,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::PAGE_ROWS;
+use super::bits::width_of;
 use super::chunk::{Bound, Chunk, DataPage, DictionaryPage, FinishedChunk};
 use super::compress::{Zstd, zstd};
 use super::entries::Entries;
@@ -240,12 +241,12 @@ impl Dictionary {
     }
 }
 
-/// Bits of an index. Whole bytes, where two are enough: compression sees the same index as the same byte then.
+/// Bits of an index. Up to eight they divide a byte: compression then sees equal indices as equal bytes, or as equal parts of them,
+/// which makes pages a quarter smaller than the tightest width does. Beyond that the tightest is the smallest.
 fn width(entries: usize) -> u32 {
-    match entries {
-        0..=0x100 => 8,
-        0x101..=0x1_0000 => 16,
-        _ => super::bits::width_of(entries as u64 - 1),
+    match width_of(entries.saturating_sub(1) as u64).max(1) {
+        tight @ 0..=8 => tight.next_power_of_two(),
+        tight => tight,
     }
 }
 

@@ -109,7 +109,6 @@ fn put_packed(out: &mut Vec<u8>, indices: &[u32], width: u32) {
     out.reserve(end - out.len());
     match width {
         8 => out.extend(indices.iter().map(|&index| index as u8)),
-        16 => out.extend(indices.iter().flat_map(|&index| (index as u16).to_le_bytes())),
         _ => {
             for piece in indices.chunks(32) {
                 let mut values = [0; 32];
