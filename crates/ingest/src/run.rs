@@ -16,7 +16,7 @@ use crate::discover::discover;
 use crate::error::IngestError;
 use crate::options::IngestOptions;
 use crate::plan;
-use crate::staging::StagingWriter;
+use crate::staging::{StagingReader, StagingWriter};
 use crate::summary::{Notice, Summary};
 use crate::write::{self, RowsWritten, Source};
 
@@ -124,12 +124,15 @@ impl Run<'_> {
     fn convert(&mut self, archives: Vec<Archive>, writer: &mut Writer) -> Result<(), IngestError> {
         let staging = StagingFolder::create(writer.staging_dir())?;
         let staging = staging.0.as_path();
+        let (archives, decoded) = decode_all(archives, staging, self.options)?;
+        let reader = StagingReader::open(staging)?;
         // Drawn anew for each run: see `Identifier`. It decides nothing that is stored.
         let seed = RandomState::new().hash_one(self.now);
-        let (archives, decoded) = decode_all(archives, staging, seed, self.options)?;
-        let duplicates = dedupe::resolve(&decoded, writer.snapshot(), staging, seed, self.options.memory_bytes)?;
+        let memory_bytes = self.options.memory_bytes;
+        let duplicates = dedupe::resolve(&decoded, writer.snapshot(), &reader, staging, seed, memory_bytes)?;
         let files = plan::plan(&decoded, &duplicates);
-        let source = Source { archives: &archives, decoded: &decoded, duplicates: &duplicates, staging };
+        let source =
+            Source { archives: &archives, decoded: &decoded, duplicates: &duplicates, reader: &reader, staging };
         let (files, written) = write::write_events(&source, &files)?;
         let run = writer.next_run(&mut archives.iter().map(|archive| archive.digest.sha256.as_str()));
         let outcomes = archives
@@ -145,8 +148,8 @@ impl Run<'_> {
         outcomes.iter().filter(|outcome| outcome.is_news).for_each(|outcome| records += outcome.counts);
         let rejects = outcomes.iter().zip(&decoded).filter(|(outcome, _)| outcome.is_news);
         let rejects = write::write_rejects(
-            staging,
-            rejects.flat_map(|(_, decoded)| decoded.rejects.iter().map(|(block, _)| *block)),
+            &source,
+            rejects.flat_map(|(_, decoded)| decoded.rejects.iter().map(|(place, _)| *place)),
         )?;
         let ledger: Vec<LedgerRow> = outcomes.into_iter().filter(|o| o.is_news).map(|outcome| outcome.row).collect();
         if ledger.is_empty() {
@@ -290,11 +293,10 @@ fn same_outcome(before: &LedgerRow, now: &LedgerRow) -> bool {
 fn decode_all(
     archives: Vec<Archive>,
     staging: &Path,
-    seed: u64,
     options: &IngestOptions,
 ) -> Result<(Vec<Archive>, Vec<DecodedArchive>), IngestError> {
     let workers = (0..u32::try_from(rayon::current_num_threads()).unwrap_or(1)).map(|number| {
-        let staging = StagingWriter::create(staging, number, seed)?;
+        let staging = StagingWriter::create(staging, number)?;
         Ok(Worker::new(staging, options.limits.clone(), options.salvage))
     });
     // A worker is taken for each archive and given back: as many as threads, so there always is one.
