@@ -1,5 +1,6 @@
 //! Rows of a plain text column, encoded once and put into a file as they are.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray as _, StringArray, new_empty_array};
@@ -16,6 +17,9 @@ use super::chunk::{Chunk, DataPage};
 use super::compress::{Zstd, zstd};
 use super::text_rows::{PageBody, TextRows};
 use crate::StoreError;
+
+/// Four lengths before the body of a staged page.
+const HEADER_BYTES: usize = 16;
 
 /// Rows of a plain text column (`trace_id`, `extra`), encoded and compressed as one Parquet data page: made once, put into
 /// a file as it is. A clone shares the bytes.
@@ -61,24 +65,35 @@ impl TextPage {
     /// # Errors
     /// The bytes were not made by [`Self::write_to`], as far as their lengths tell.
     pub fn read_from(bytes: &[u8]) -> std::result::Result<(Self, usize), StoreError> {
-        let mut rest = bytes;
-        let mut number = || -> Option<u32> {
-            let (head, more) = rest.split_first_chunk()?;
-            rest = more;
-            Some(u32::from_le_bytes(*head))
-        };
-        let numbers = (|| Some((number()?, number()?, number()?, number()?)))();
-        let Some((rows, nulls, plain_bytes, body_bytes)) = numbers else {
-            return Err(damaged("16 bytes of lengths", format!("{} bytes", bytes.len())));
+        Self::read_with(bytes, |body| Bytes::copy_from_slice(bytes.get(body).unwrap_or_default()))
+    }
+
+    /// As [`Self::read_from`], but the page shares the bytes, and keeps all of them alive.
+    ///
+    /// # Errors
+    /// As for [`Self::read_from`].
+    pub fn read_shared(bytes: &Bytes) -> std::result::Result<(Self, usize), StoreError> {
+        Self::read_with(bytes, |body| bytes.slice(body))
+    }
+
+    /// `take` gets the range of the body, which lies within `bytes`.
+    fn read_with(
+        bytes: &[u8],
+        take: impl FnOnce(Range<usize>) -> Bytes,
+    ) -> std::result::Result<(Self, usize), StoreError> {
+        let mut numbers = bytes.as_chunks().0.iter().map(|number| u32::from_le_bytes(*number));
+        let header = (|| Some((numbers.next()?, numbers.next()?, numbers.next()?, numbers.next()?)))();
+        let Some((rows, nulls, plain_bytes, body_bytes)) = header else {
+            return Err(damaged(format!("{HEADER_BYTES} bytes of lengths"), format!("{} bytes", bytes.len())));
         };
         if nulls > rows {
             return Err(damaged("at most as many nulls as rows", format!("{nulls} nulls in {rows} rows")));
         }
-        let Some(body) = rest.get(..body_bytes as usize) else {
-            return Err(damaged(format!("a body of {body_bytes} bytes"), format!("{} bytes", rest.len())));
-        };
-        let page = Self { rows, nulls, plain_bytes, body: Bytes::copy_from_slice(body) };
-        Ok((page, bytes.len() - rest.len() + body.len()))
+        let end = HEADER_BYTES + body_bytes as usize;
+        if end > bytes.len() {
+            return Err(damaged(format!("a page of {end} bytes"), format!("{} bytes", bytes.len())));
+        }
+        Ok((Self { rows, nulls, plain_bytes, body: take(HEADER_BYTES..end) }, end))
     }
 
     /// The texts again.
