@@ -109,7 +109,10 @@ fn put_packed(out: &mut Vec<u8>, indices: &[u32], width: u32) {
     let end = out.len() + indices.len().div_ceil(8) * width as usize;
     out.reserve(end - out.len());
     match width {
-        8 => out.extend(indices.iter().map(|&index| index as u8)),
+        1 => put_parts(out, indices, |part: [u32; 8]| part.iter().rev().fold(0, |byte, bit| byte << 1 | bit)),
+        2 => put_parts(out, indices, |[a, b, c, d]| a | b << 2 | c << 4 | d << 6),
+        4 => put_parts(out, indices, |[a, b]| a | b << 4),
+        8 => put_parts(out, indices, |[a]| a),
         _ => {
             for piece in indices.chunks(32) {
                 let mut values = [0; 32];
@@ -120,6 +123,17 @@ fn put_packed(out: &mut Vec<u8>, indices: &[u32], width: u32) {
     }
     // The last group of eight is full: with zeros where indices ended, without what was packed beyond it.
     out.resize(end, 0);
+}
+
+/// Appends bytes that hold `N` indices each.
+fn put_parts<const N: usize>(out: &mut Vec<u8>, indices: &[u32], byte: impl Fn([u32; N]) -> u32) {
+    let (whole, rest) = indices.as_chunks();
+    out.extend(whole.iter().map(|part| byte(*part) as u8));
+    if !rest.is_empty() {
+        let mut last = [0; N];
+        last.iter_mut().zip(rest).for_each(|(slot, &index)| *slot = index);
+        out.push(byte(last) as u8);
+    }
 }
 
 #[cfg(test)]
