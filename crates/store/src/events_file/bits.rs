@@ -43,3 +43,18 @@ pub(super) fn pack_32(values: &[u64; 32], width: u32, out: &mut Vec<u8>) {
     put(word);
     out.extend_from_slice(packed.get(..width as usize * 4).unwrap_or_default());
 }
+
+/// The least and the greatest of numbers. Four at a time: one after the other, each would wait for the one before.
+pub(super) fn least_and_greatest(values: &[i64]) -> Option<(i64, i64)> {
+    let first = *values.first()?;
+    let (mut least, mut greatest) = ([first; 4], [first; 4]);
+    let (fours, rest) = values.as_chunks::<4>();
+    for four in fours {
+        for ((least, greatest), &value) in least.iter_mut().zip(&mut greatest).zip(four) {
+            *least = value.min(*least);
+            *greatest = value.max(*greatest);
+        }
+    }
+    let least = least.iter().chain(rest).copied().min()?;
+    Some((least, greatest.iter().chain(rest).copied().max()?))
+}

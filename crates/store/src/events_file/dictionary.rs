@@ -242,7 +242,7 @@ impl Dictionary {
 }
 
 /// Bits of an index. Up to eight they divide a byte: compression then sees equal indices as equal bytes, or as equal parts of them,
-/// which makes pages a quarter smaller than the tightest width does. Beyond that the tightest is the smallest.
+/// which makes pages up to a fifth smaller than the tightest width does. Beyond eight bits the tightest width is the smallest.
 fn width(entries: usize) -> u32 {
     match width_of(entries.saturating_sub(1) as u64).max(1) {
         tight @ 0..=8 => tight.next_power_of_two(),

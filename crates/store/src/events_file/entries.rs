@@ -53,7 +53,7 @@ impl Entries {
             if found == hash && self.get(number) == text {
                 return Some(number);
             }
-            at = (at + 1) % self.slots.len();
+            at = self.slot_after(at);
         }
     }
 
@@ -79,7 +79,7 @@ impl Entries {
         for slot in old.into_iter().filter(|&(_, number)| number > 0) {
             let mut at = self.slot_of(slot.0);
             while self.slots.get(at).is_some_and(|&(_, number)| number > 0) {
-                at = (at + 1) % self.slots.len();
+                at = self.slot_after(at);
             }
             if let Some(free) = self.slots.get_mut(at) {
                 *free = slot;
@@ -97,9 +97,14 @@ impl Entries {
         xxh3_64_with_seed(text, self.seed) as u32
     }
 
+    // The count of slots is a power of two: a mask, no division.
+
     fn slot_of(&self, hash: u32) -> usize {
-        // The count of slots is a power of two: a mask, no division.
         hash as usize & (self.slots.len() - 1)
+    }
+
+    fn slot_after(&self, slot: usize) -> usize {
+        (slot + 1) & (self.slots.len() - 1)
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) fn put_levels(out: &mut Vec<u8>, valid: Option<&[u8]>, rows: usize) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     match valid {
+        None if rows == 0 => {}
         None => put_run(out, rows, 1, 1),
         Some(valid) => put_bits(out, valid, rows),
     }
@@ -108,7 +109,10 @@ fn put_packed(out: &mut Vec<u8>, indices: &[u32], width: u32) {
     let end = out.len() + indices.len().div_ceil(8) * width as usize;
     out.reserve(end - out.len());
     match width {
-        8 => out.extend(indices.iter().map(|&index| index as u8)),
+        1 => put_parts(out, indices, |part: [u32; 8]| part.iter().rev().fold(0, |byte, bit| byte << 1 | bit)),
+        2 => put_parts(out, indices, |[a, b, c, d]| a | b << 2 | c << 4 | d << 6),
+        4 => put_parts(out, indices, |[a, b]| a | b << 4),
+        8 => put_parts(out, indices, |[a]| a),
         _ => {
             for piece in indices.chunks(32) {
                 let mut values = [0; 32];
@@ -119,4 +123,95 @@ fn put_packed(out: &mut Vec<u8>, indices: &[u32], width: u32) {
     }
     // The last group of eight is full: with zeros where indices ended, without what was packed beyond it.
     out.resize(end, 0);
+}
+
+/// Appends bytes that hold `N` indices each.
+fn put_parts<const N: usize>(out: &mut Vec<u8>, indices: &[u32], byte: impl Fn([u32; N]) -> u32) {
+    let (whole, rest) = indices.as_chunks();
+    out.extend(whole.iter().map(|part| byte(*part) as u8));
+    if !rest.is_empty() {
+        let mut last = [0; N];
+        last.iter_mut().zip(rest).for_each(|(slot, &index)| *slot = index);
+        out.push(byte(last) as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A plain, slow reading of the format: bit by bit.
+    fn decode(bytes: &[u8], width: usize, count: usize) -> Vec<u32> {
+        let mut rest = bytes.iter().copied();
+        let mut values = Vec::new();
+        while values.len() < count {
+            let (mut header, mut shift) = (0_usize, 0);
+            loop {
+                let byte = rest.next().unwrap();
+                header |= usize::from(byte & 0x7f) << shift;
+                shift += 7;
+                if byte < 0x80 {
+                    break;
+                }
+            }
+            if header % 2 == 0 {
+                let value: u32 = (0..width.div_ceil(8)).map(|at| u32::from(rest.next().unwrap()) << (8 * at)).sum();
+                values.extend(std::iter::repeat_n(value, header / 2));
+            } else {
+                let packed: Vec<u8> = rest.by_ref().take(header / 2 * width).collect();
+                assert_eq!(packed.len(), header / 2 * width, "groups are whole");
+                let bit = |at: usize| u32::from(packed[at / 8] >> (at % 8) & 1);
+                values.extend((0..header / 2 * 8).map(|n| (0..width).map(|at| bit(n * width + at) << at).sum::<u32>()));
+            }
+        }
+        assert_eq!(rest.next(), None, "nothing follows the last value");
+        assert!(values.len() < count + 8);
+        values.truncate(count);
+        values
+    }
+
+    fn runs() -> impl Strategy<Value = Vec<u32>> {
+        let part = (any::<u32>(), any::<bool>(), 1..200_usize);
+        let part = part.prop_map(|(value, run, rows)| {
+            let step = if run { 0 } else { 2_654_435_769 };
+            (0..rows as u32).map(move |n| value.wrapping_add(n.wrapping_mul(step))).collect::<Vec<_>>()
+        });
+        prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn indices_of_any_width_come_back(values in runs(), width in 1_u32..=32) {
+            let values: Vec<_> = values.into_iter().map(|value| value >> (32 - width)).collect();
+            let mut bytes = Vec::new();
+            put_indices(&mut bytes, &values, width);
+            prop_assert_eq!(decode(&bytes, width as usize, values.len()), values);
+        }
+
+        #[test]
+        fn levels_come_back(values in runs(), none in any::<bool>()) {
+            let levels: Vec<_> = values.into_iter().map(|value| if none { 1 } else { value >> 31 }).collect();
+            let eight = |levels: &[u32]| levels.iter().rev().fold(0, |byte, level| byte << 1 | *level as u8);
+            let valid: Vec<u8> = levels.chunks(8).map(eight).collect();
+            let mut bytes = vec![1, 2, 3];
+            put_levels(&mut bytes, (!none).then_some(&valid), levels.len());
+            prop_assert_eq!(&bytes[..3], &[1, 2, 3]);
+            prop_assert_eq!(&bytes[3..7], &(bytes.len() as u32 - 7).to_le_bytes());
+            prop_assert_eq!(decode(&bytes[7..], 1, levels.len()), levels);
+        }
+    }
+
+    #[test]
+    fn equal_values_take_a_run() {
+        let mut bytes = Vec::new();
+        put_indices(&mut bytes, &[5; 60_000], 8);
+        assert_eq!(bytes, [0xc0, 0xa9, 0x07, 5]);
+        bytes.clear();
+        put_levels(&mut bytes, Some(&[0; 1000]), 8000);
+        assert_eq!(bytes, [3, 0, 0, 0, 0x80, 0x7d, 0]);
+    }
 }

@@ -6,6 +6,7 @@ use parquet::errors::Result;
 use parquet::schema::types::ColumnDescPtr;
 
 use super::PAGE_ROWS;
+use super::bits::least_and_greatest;
 use super::chunk::{Bound, Bounds, Chunk, DataPage, FinishedChunk};
 use super::compress::{Zstd, zstd};
 use super::packed_deltas::put_i64;
@@ -73,7 +74,6 @@ impl Numbers {
 }
 
 fn bounds(values: &[i64]) -> Option<Bounds> {
-    let least = values.iter().copied().min()?;
-    let greatest = values.iter().copied().max()?;
+    let (least, greatest) = least_and_greatest(values)?;
     Some((Bound::Number(least), Bound::Number(greatest)))
 }

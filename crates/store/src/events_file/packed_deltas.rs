@@ -1,6 +1,6 @@
 //! DELTA_BINARY_PACKED: integers as differences to the one before, in blocks of 128 with a bit width for each 32.
 
-use super::bits::{pack_32, put_varint, put_zigzag, width_of};
+use super::bits::{least_and_greatest, pack_32, put_varint, put_zigzag, width_of};
 
 const BLOCK: usize = 128;
 const MINIBLOCKS: usize = 4;
@@ -46,10 +46,13 @@ fn put<T: Copy + Into<i64>>(
 }
 
 fn put_block(out: &mut Vec<u8>, deltas: &[i64], above: impl Fn(i64, i64) -> u64) {
-    let least = deltas.iter().copied().min().unwrap_or_default();
+    let (least, greatest) = least_and_greatest(deltas).unwrap_or_default();
     put_zigzag(out, least);
     let widths = out.len();
     out.extend_from_slice(&[0; MINIBLOCKS]);
+    if least == greatest {
+        return;
+    }
     for (number, part) in deltas.chunks(MINIBLOCK).enumerate() {
         let mut offsets = [0_u64; MINIBLOCK];
         offsets.iter_mut().zip(part).for_each(|(offset, &delta)| *offset = above(delta, least));

@@ -1,5 +1,6 @@
 //! Rows of a plain text column, encoded once and put into a file as they are.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray as _, StringArray, new_empty_array};
@@ -11,11 +12,16 @@ use parquet::basic::Encoding;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::chunk::{Chunk, DataPage};
 use super::compress::{Zstd, zstd};
 use super::text_rows::{PageBody, TextRows};
 use crate::StoreError;
+
+/// Four lengths, and with a checksum behind them all that stands before the body of a staged page.
+const LENGTHS_BYTES: usize = 16;
+const HEADER_BYTES: usize = LENGTHS_BYTES + 8;
 
 /// Rows of a plain text column (`trace_id`, `extra`), encoded and compressed as one Parquet data page: made once, put into
 /// a file as it is. A clone shares the bytes.
@@ -50,35 +56,55 @@ impl TextPage {
     /// made across versions.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         let body_bytes = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
+        let start = out.len();
         for number in [self.rows, self.nulls, self.plain_bytes, body_bytes] {
             out.extend_from_slice(&number.to_le_bytes());
         }
+        let checksum = checksum(out.get(start..).unwrap_or_default(), &self.body);
+        out.extend_from_slice(&checksum.to_le_bytes());
         out.extend_from_slice(&self.body);
     }
 
     /// Reads a page from the start of `bytes`; returns it and how many bytes it took.
     ///
     /// # Errors
-    /// The bytes were not made by [`Self::write_to`], as far as their lengths tell.
+    /// The bytes are not what [`Self::write_to`] made: a checksum tells.
     pub fn read_from(bytes: &[u8]) -> std::result::Result<(Self, usize), StoreError> {
-        let mut rest = bytes;
-        let mut number = || -> Option<u32> {
-            let (head, more) = rest.split_first_chunk()?;
-            rest = more;
-            Some(u32::from_le_bytes(*head))
+        Self::read_with(bytes, |body| Bytes::copy_from_slice(bytes.get(body).unwrap_or_default()))
+    }
+
+    /// As [`Self::read_from`], but the page shares the bytes, and keeps all of them alive.
+    ///
+    /// # Errors
+    /// As for [`Self::read_from`].
+    pub fn read_shared(bytes: &Bytes) -> std::result::Result<(Self, usize), StoreError> {
+        Self::read_with(bytes, |body| bytes.slice(body))
+    }
+
+    /// `take` gets the range of the body, which lies within `bytes`.
+    fn read_with(
+        bytes: &[u8],
+        take: impl FnOnce(Range<usize>) -> Bytes,
+    ) -> std::result::Result<(Self, usize), StoreError> {
+        let header = bytes.split_first_chunk::<LENGTHS_BYTES>().and_then(|(lengths, rest)| {
+            let (sum, body) = rest.split_first_chunk()?;
+            Some((lengths, u64::from_le_bytes(*sum), body))
+        });
+        let Some((lengths, sum, body)) = header else {
+            return Err(damaged(format!("{HEADER_BYTES} bytes before a page"), format!("{} bytes", bytes.len())));
         };
-        let numbers = (|| Some((number()?, number()?, number()?, number()?)))();
-        let Some((rows, nulls, plain_bytes, body_bytes)) = numbers else {
-            return Err(damaged("16 bytes of lengths", format!("{} bytes", bytes.len())));
+        let mut numbers = lengths.as_chunks().0.iter().map(|number| u32::from_le_bytes(*number));
+        let mut number = || numbers.next().unwrap_or_default();
+        let (rows, nulls, plain_bytes, body_bytes) = (number(), number(), number(), number() as usize);
+        let Some(body) = body.get(..body_bytes) else {
+            return Err(damaged(format!("a page of {body_bytes} bytes"), format!("{} bytes", body.len())));
         };
-        if nulls > rows {
-            return Err(damaged("at most as many nulls as rows", format!("{nulls} nulls in {rows} rows")));
+        let found = checksum(lengths, body);
+        if found != sum {
+            return Err(damaged(format!("checksum {sum:016x}"), format!("{found:016x}")));
         }
-        let Some(body) = rest.get(..body_bytes as usize) else {
-            return Err(damaged(format!("a body of {body_bytes} bytes"), format!("{} bytes", rest.len())));
-        };
-        let page = Self { rows, nulls, plain_bytes, body: Bytes::copy_from_slice(body) };
-        Ok((page, bytes.len() - rest.len() + body.len()))
+        let end = HEADER_BYTES + body_bytes;
+        Ok((Self { rows, nulls, plain_bytes, body: take(HEADER_BYTES..end) }, end))
     }
 
     /// The texts again.
@@ -125,6 +151,11 @@ impl From<&TextPage> for DataPage {
             bounds: None,
         }
     }
+}
+
+/// Damage is noticed when a page is read: later it would go into the store as it is, and the `parquet` crate's reader panics over some of it.
+fn checksum(lengths: &[u8], body: &[u8]) -> u64 {
+    xxh3_64_with_seed(body, xxh3_64(lengths))
 }
 
 fn damaged(expected: impl Into<String>, found: impl Into<String>) -> StoreError {

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod damage;
+mod encoding;
 mod encoding_speed;
 mod files;
 mod runs;
