@@ -60,6 +60,14 @@ impl DecodedArchive {
         self.rejects.iter().map(|(_, rows)| rows).sum()
     }
 
+    /// Moves what stays for the rest of the run to memory of its own, now that the buffers of reading are free again. Where it was made,
+    /// among those buffers, each archive would keep some 10 KiB of heap from being used for anything else.
+    fn settle(&mut self) {
+        self.members = self.members.iter().map(|name| name.as_str().to_owned()).collect();
+        self.blocks = self.blocks.as_slice().to_vec();
+        self.rejects = self.rejects.as_slice().to_vec();
+    }
+
     /// An archive that could not be read now.
     fn unsettled(container: Option<Container>, fault: String) -> Self {
         Self { container, faults: vec![fault], is_unsettled: true, ..Self::default() }
@@ -107,6 +115,7 @@ impl Worker {
             // Nothing of it can be filed under its hash.
             decoded = DecodedArchive::unsettled(container, "the file changed while it was read".into());
         }
+        decoded.settle();
         Ok(decoded)
     }
 }
