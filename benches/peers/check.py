@@ -1,0 +1,54 @@
+"""Counts what a converted folder holds, with DuckDB, and prints it as JSON.
+
+    check.py FOLDER      FOLDER holds month=YYYY-MM/*.parquet
+
+`digest` adds up a hash over all values of every row, so that folders with equal digests hold equal rows in whatever order.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import duckdb
+
+VALUES = (
+    "epoch_us(time)",
+    *(
+        f"{name}::VARCHAR"
+        for name in (
+            "source", "resource_id", "actor_id", "tenant_id", "action", "status", "trace_id",
+            "client_ip", "hsm_id", "partition_id", "role", "ouid",
+        )
+    ),
+)
+
+
+def main(folder: str) -> None:
+    connection = duckdb.connect()
+    connection.execute(
+        "CREATE VIEW events AS SELECT * FROM read_parquet($files, hive_partitioning = true, union_by_name = true)".replace(
+            "$files", "'" + f"{folder}/month=*/*.parquet".replace("'", "''") + "'"
+        )
+    )
+
+    def rows(query: str) -> list[tuple[object, ...]]:
+        return connection.execute(query).fetchall()
+
+    total, ouids, digest = rows(
+        f"SELECT count(*), count(DISTINCT lower(ouid::VARCHAR)), sum(hash({', '.join(VALUES)})::HUGEINT) FROM events"
+    )[0]
+    json.dump(
+        {
+            "rows": total,
+            "ouids": ouids,
+            "months": dict(rows("SELECT month::VARCHAR, count(*) FROM events GROUP BY 1 ORDER BY 1")),
+            "codes": dict(rows("SELECT action || ' ' || status, count(*) FROM events GROUP BY 1 ORDER BY 1")),
+            "digest": str(digest),
+        },
+        sys.stdout,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
