@@ -1,7 +1,7 @@
 """The rounds: who runs, in which order, what is written down, what is checked.
 
-A contestant turns the archives into `month=YYYY-MM/*.parquet`. In each round every contestant runs once, into a fresh folder, with
-the archives in the page cache.
+A contestant turns the archives into `month=YYYY-MM/*.parquet`. In each round every contestant runs once, into a fresh
+folder, with the archives in the page cache.
 """
 
 from __future__ import annotations
@@ -66,13 +66,10 @@ class Contestant:
 
 def contestants(data: Data, program: Path, floor: Path, python: Path, threads: int, only: set[str]) -> list[Contestant]:
     """All of them, or those whose name or engine was asked for; keytrail first, the floor last."""
-    archives = data.archives
-    found = [
-        Contestant(KEYTRAIL, lambda out, work: [program, "ingest", archives, "--store", out, "--jobs", str(threads)], "events"),
-    ]
-    for form in FORMS:
-        found.append(Contestant(form, _peer(python, form, archives, threads)))
-    found.append(Contestant(FLOOR, lambda out, work: [floor, archives, "--jobs", str(threads)], None))
+    archives, jobs = data.archives, ["--jobs", str(threads)]
+    found = [Contestant(KEYTRAIL, lambda out, work: [program, "ingest", archives, "--store", out, *jobs], "events")]
+    found += [Contestant(form, _peer(python, form, archives, threads)) for form in FORMS]
+    found.append(Contestant(FLOOR, lambda out, work: [floor, archives, *jobs], None))
     return [each for each in found if not only or {each.name, each.engine} & only]
 
 
@@ -142,9 +139,8 @@ def differences(counts: dict[str, Any], expected: dict[str, Any]) -> list[str]:
         "codes": codes,
         "ouids": len(expected["key_usage"]),
     }
-    return [
-        f"{what}: {_short(counts[what])} instead of {_short(value)}" for what, value in wanted.items() if counts[what] != value
-    ]
+    differing = [(what, counts[what], value) for what, value in wanted.items() if counts[what] != value]
+    return [f"{what}: {_short(found)} instead of {_short(value)}" for what, found, value in differing]
 
 
 def _short(value: object) -> str:

@@ -1,7 +1,7 @@
 """One command as a child process: time, processor time, memory, what it said.
 
-Knows nothing of engines. The parent must stay small: Linux counts the memory of the parent at the moment of the fork towards the
-child's peak.
+Knows nothing of engines. The parent must stay small: Linux counts the memory of the parent at the moment of the fork
+towards the child's peak.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def run(command: Sequence[str | Path], timeout: float) -> Run:
     """Runs a command to its end, or to its timeout; a command that fails is a Run with a fault."""
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         start = time.perf_counter()
-        child = subprocess.Popen([str(part) for part in command], stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL)
+        words = [str(part) for part in command]
+        child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
         killer = threading.Timer(timeout, child.kill)
         killer.start()
         try:

@@ -10,7 +10,8 @@ from contest import FLOOR, KEYTRAIL, Contestant, Data
 
 MB = 1e6
 _HEADINGS = (
-    "", "wall s", "of which best", "CPU s", "peak MB", "JSON MB/s", "thousand records/s", "output MB", "of the ZIPs", "time of keytrail",
+    "", "wall s", "best wall s", "CPU s", "peak MB", "JSON MB/s", "thousand records/s", "output MB", "of the ZIPs",
+    "times keytrail",
 )
 
 
@@ -18,9 +19,9 @@ def markdown(entered: list[Contestant], data: Data, facts: dict[str, str]) -> st
     """Facts, a table with a row each, and what follows from it."""
     lines = [f"{name}: {fact}  " for name, fact in facts.items()]
     lines += [
-        f"Archives: {data.expected['archives']['total']} ZIPs with {data.records:,} records, {data.archive_bytes / MB:.1f} MB of ZIP, "
-        f"{data.json_bytes / MB:.1f} MB of JSON ({data.archive_bytes / data.records:.1f} and {data.json_bytes / data.records:.1f} "
-        "bytes a record)",
+        f"Archives: {data.expected['archives']['total']} ZIPs, {data.records:,} records; "
+        f"{data.archive_bytes / MB:.1f} MB of ZIP ({data.archive_bytes / data.records:.1f} bytes a record), "
+        f"{data.json_bytes / MB:.1f} MB of JSON ({data.json_bytes / data.records:.1f} bytes a record)",
         "",
         _row(_HEADINGS),
         _row(["---"] + ["---:"] * (len(_HEADINGS) - 1)),
@@ -55,7 +56,8 @@ def _conclusions(entered: list[Contestant], ours: Contestant | None) -> Iterable
     if not peers:
         return
     best = min(peers, key=_wall)
-    yield f"Best peer: {best.name}; smallest output of a peer: {min(each.output_bytes for each in peers) / MB:.1f} MB.  "
+    smallest = min(peers, key=lambda each: each.output_bytes)
+    yield f"Best peer: {best.name}. Smallest output of a peer: {smallest.output_bytes / MB:.1f} MB ({smallest.name}).  "
     if ours and ours.good:
         yield f"The best peer takes {ratio(best, ours):.2f} times as long as keytrail (median over rounds).  "
         floor = _named(entered, FLOOR)
@@ -64,7 +66,7 @@ def _conclusions(entered: list[Contestant], ours: Contestant | None) -> Iterable
 
 
 def ratio(each: Contestant, ours: Contestant) -> float:
-    """How many times as long as keytrail, round by round, so that what slows a round down slows down both; the median."""
+    """How many times as long as keytrail within a round, where both had the same machine; the median over rounds."""
     return median(theirs.wall / mine.wall for theirs, mine in zip(each.runs, ours.runs))
 
 
