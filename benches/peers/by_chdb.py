@@ -19,9 +19,9 @@ _META = ", ".join(f"{name} Nullable(String)" for name in ("clientip", "hsmid", "
 
 _INSERT = """
 INSERT INTO FUNCTION file('{out}/month={{_partition_id}}/events.parquet', 'Parquet') PARTITION BY month
-SELECT time, source, resourceID AS resource_id, actorID AS actor_id, tenantID AS tenant_id, action, status, traceID AS trace_id,
-    m.clientip AS client_ip, m.hsmid AS hsm_id, m.partid AS partition_id, m.role AS role, nullIf(m.ouid, '') AS ouid,
-    _file AS archive, formatDateTime(time, '%Y-%m') AS month
+SELECT time, source, resourceID AS resource_id, actorID AS actor_id, tenantID AS tenant_id, action, status,
+    traceID AS trace_id, m.clientip AS client_ip, m.hsmid AS hsm_id, m.partid AS partition_id, m.role AS role,
+    nullIf(m.ouid, '') AS ouid, _file AS archive, formatDateTime(time, '%Y-%m') AS month
 FROM (
     SELECT *, _file, JSONExtract(meta, 'Tuple({meta})') AS m
     FROM file('{files}', 'JSONEachRow', '{columns}')
@@ -32,7 +32,8 @@ SETTINGS max_threads = {threads}, max_insert_threads = {threads}, date_time_inpu
 
 
 def version() -> str:
-    return f"{chdb.__version__} (ClickHouse {chdb.query('SELECT version()').bytes().decode().strip().strip(chr(34))})"
+    clickhouse = chdb.query("SELECT version()").bytes().decode().strip().strip('"')
+    return f"{chdb.__version__} (ClickHouse {clickhouse})"
 
 
 def from_unzipped(archives: Path, out: Path, work: Path, threads: int) -> None:

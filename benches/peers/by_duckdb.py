@@ -13,14 +13,14 @@ _META = '{"clientip":"VARCHAR","hsmid":"VARCHAR","ouid":"VARCHAR","partid":"VARC
 
 _COPY = """
 COPY (
-    SELECT time::TIMESTAMP AS time, source, resourceID AS resource_id, actorID AS actor_id, tenantID AS tenant_id, action, status,
-        traceID AS trace_id, m.clientip AS client_ip, m.hsmid AS hsm_id, m.partid AS partition_id, m.role AS role,
-        nullif(m.ouid, '') AS ouid, parse_filename(filename) AS archive, left(time, 7) AS month
+    SELECT time::TIMESTAMP AS time, source, resourceID AS resource_id, actorID AS actor_id, tenantID AS tenant_id,
+        action, status, traceID AS trace_id, m.clientip AS client_ip, m.hsmid AS hsm_id, m.partid AS partition_id,
+        m.role AS role, nullif(m.ouid, '') AS ouid, parse_filename(filename) AS archive, left(time, 7) AS month
     FROM (
         SELECT *, json_transform(meta, '{meta}') AS m
         FROM read_json($files, format = 'array', filename = true, columns = {{
-            time: 'VARCHAR', source: 'VARCHAR', resourceID: 'VARCHAR', actorID: 'VARCHAR', tenantID: 'VARCHAR', action: 'VARCHAR',
-            status: 'VARCHAR', traceID: 'VARCHAR', meta: 'VARCHAR'
+            time: 'VARCHAR', source: 'VARCHAR', resourceID: 'VARCHAR', actorID: 'VARCHAR', tenantID: 'VARCHAR',
+            action: 'VARCHAR', status: 'VARCHAR', traceID: 'VARCHAR', meta: 'VARCHAR'
         }})
     )
 ) TO $out (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION V2, PARTITION_BY (month))

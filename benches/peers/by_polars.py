@@ -10,7 +10,7 @@ import polars as pl
 
 from members import archives_of, inflated, on_all_cores
 
-# Inflates about ninefold when it is read; bounds the memory of a batch.
+# Bounds the memory of a batch: inflated it is six to nine times as much.
 _BATCH_ARCHIVE_BYTES = 32 << 20
 
 _TEXTS = {
@@ -36,7 +36,7 @@ def from_lists(archives: Path, out: Path, work: Path, threads: int) -> None:
 
 
 def from_lines(archives: Path, out: Path, work: Path, threads: int) -> None:
-    """Lists turned into lines in memory, where they are cut is known of these archives; Polars reads lines in parallel pieces."""
+    """Lists cut into lines in memory, at a place known of these archives; Polars reads lines in parallel pieces."""
 
     def lines(path: Path) -> list[tuple[str, io.BytesIO]]:
         return [(path.name, io.BytesIO(_as_lines(text))) for text in inflated(path)]
@@ -66,7 +66,8 @@ def _batches(paths: list[Path]) -> Iterator[list[Path]]:
 
 
 def _sink(frame: pl.LazyFrame, out: Path, batch: int) -> None:
-    moment = pl.col("time").str.strip_suffix(" UTC").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", time_zone="UTC")
+    digits = pl.col("time").str.strip_suffix(" UTC").str
+    moment = digits.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", time_zone="UTC")
     meta = pl.col("m").struct
     shaped = frame.with_columns(m=pl.col("meta").str.json_decode(_META)).select(
         moment.alias("time"),
@@ -85,11 +86,10 @@ def _sink(frame: pl.LazyFrame, out: Path, batch: int) -> None:
         archive="archive",
         month=pl.col("time").str.head(7),
     )
-    target = pl.PartitionBy(
-        out,
-        key="month",
-        include_key=False,
+
+    def name(file: pl.io.partition.FileProviderArgs) -> str:
         # Batches write into the same folders.
-        file_path_provider=lambda file: f"month={file.partition_keys.item(0, 0)}/batch-{batch}-{file.index_in_partition}.parquet",
-    )
+        return f"month={file.partition_keys.item(0, 0)}/batch-{batch}-{file.index_in_partition}.parquet"
+
+    target = pl.PartitionBy(out, key="month", include_key=False, file_path_provider=name)
     shaped.sink_parquet(target, compression="zstd", mkdir=True, maintain_order=False, engine="streaming")

@@ -2,7 +2,7 @@
 
     check.py FOLDER      FOLDER holds month=YYYY-MM/*.parquet
 
-`digest` adds up a hash over all values of every row, so that folders with equal digests hold equal rows in whatever order.
+`digest` adds up a hash over all values of every row: folders with equal digests hold equal rows in whatever order.
 """
 
 from __future__ import annotations
@@ -26,18 +26,15 @@ VALUES = (
 
 def main(folder: str) -> None:
     connection = duckdb.connect()
-    connection.execute(
-        "CREATE VIEW events AS SELECT * FROM read_parquet($files, hive_partitioning = true, union_by_name = true)".replace(
-            "$files", "'" + f"{folder}/month=*/*.parquet".replace("'", "''") + "'"
-        )
-    )
+    # A view takes no parameters.
+    files = f"{folder}/month=*/*.parquet".replace("'", "''")
+    connection.execute(f"CREATE VIEW events AS FROM read_parquet('{files}', hive_partitioning = true)")
 
     def rows(query: str) -> list[tuple[object, ...]]:
         return connection.execute(query).fetchall()
 
-    total, ouids, digest = rows(
-        f"SELECT count(*), count(DISTINCT lower(ouid::VARCHAR)), sum(hash({', '.join(VALUES)})::HUGEINT) FROM events"
-    )[0]
+    digest = f"sum(hash({', '.join(VALUES)})::HUGEINT)"
+    total, ouids, digest = rows(f"SELECT count(*), count(DISTINCT lower(ouid::VARCHAR)), {digest} FROM events")[0]
     json.dump(
         {
             "rows": total,

@@ -1,7 +1,7 @@
 """Members of ZIP archives, for engines that cannot open a ZIP themselves.
 
-Answers for the cheapest honest way from a ZIP to what an engine reads: inflated with ISA-L (the fastest inflate that Python has a
-package for), or the deflated bytes as they are, in a gzip frame. Knows nothing of engines.
+Answers for the cheapest honest way from a ZIP to what an engine reads: inflated with ISA-L, or the deflated bytes as
+they are, in a gzip frame. Knows nothing of engines.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def _cells(each: Contestant, data: Data, ours: Contestant | None) -> list[str]:
         each.name,
         f"{wall:.2f}",
         f"{min(run.wall for run in each.runs):.2f}",
-        f"{median(run.cpu for run in each.runs):.2f}",
+        f"{_cpu(each):.2f}",
         f"{median(run.peak_memory for run in each.runs) / MB:.0f}",
         f"{data.json_bytes / MB / wall:.0f}",
         f"{data.records / 1e3 / wall:.0f}",
@@ -59,7 +59,10 @@ def _conclusions(entered: list[Contestant], ours: Contestant | None) -> Iterable
     smallest = min(peers, key=lambda each: each.output_bytes)
     yield f"Best peer: {best.name}. Smallest output of a peer: {smallest.output_bytes / MB:.1f} MB ({smallest.name}).  "
     if ours and ours.good:
-        yield f"The best peer takes {ratio(best, ours):.2f} times as long as keytrail (median over rounds).  "
+        yield (
+            f"The best peer takes {ratio(best, ours):.2f} times as long as keytrail (median over rounds), "
+            f"and {_cpu(best) / _cpu(ours):.2f} times the processor time.  "
+        )
         floor = _named(entered, FLOOR)
         if floor and floor.good:
             yield f"keytrail runs at {ratio(floor, ours):.2f} of the speed of inflating alone.  "
@@ -98,6 +101,10 @@ def values(entered: list[Contestant], data: Data, facts: dict[str, str]) -> dict
 
 def _wall(each: Contestant) -> float:
     return median(run.wall for run in each.runs)
+
+
+def _cpu(each: Contestant) -> float:
+    return median(run.cpu for run in each.runs)
 
 
 def _named(entered: list[Contestant], name: str) -> Contestant | None:
