@@ -27,7 +27,8 @@ FROM (
     FROM file('{files}', 'JSONEachRow', '{columns}')
 )
 SETTINGS max_threads = {threads}, max_insert_threads = {threads}, date_time_input_format = 'best_effort',
-    input_format_skip_unknown_fields = 1, output_format_parquet_compression_method = 'zstd'
+    input_format_skip_unknown_fields = 1, output_format_parquet_compression_method = 'zstd',
+    output_format_parquet_write_bloom_filter = 0
 """
 
 
