@@ -11,10 +11,10 @@ use crate::columns::{NULL, RowIds};
 
 /// Columns whose values go together. A stretch takes the first group that holds its first column.
 const GROUPS: [Group; 4] = [
-    Group { columns: &["source", "resource_id", "actor_id", "tenant_id"], lengths_vary: false },
-    Group { columns: &["action", "status"], lengths_vary: true },
-    Group { columns: &["client_ip", "hsm_id", "partition_id", "role"], lengths_vary: false },
-    Group { columns: &["ouid", "partition_id", "hsm_id", "role"], lengths_vary: false },
+    Group { columns: &["source", "resource_id", "actor_id", "tenant_id"], lengths_vary: false, places_bits: 10 },
+    Group { columns: &["action", "status"], lengths_vary: true, places_bits: 10 },
+    Group { columns: &["client_ip", "hsm_id", "partition_id", "role"], lengths_vary: false, places_bits: 10 },
+    Group { columns: &["ouid", "partition_id", "hsm_id", "role"], lengths_vary: false, places_bits: 13 },
 ];
 
 #[derive(Debug)]
@@ -22,16 +22,19 @@ struct Group {
     columns: &'static [&'static str],
     /// Whether the first value is now short, now long.
     lengths_vary: bool,
+    /// Number of places for combinations, as a power of two.
+    places_bits: u32,
 }
 
 /// Values of a stretch at most.
 const VALUES_MAX: usize = 4;
 /// Bytes from the start of a stretch among which it is sampled.
 const SAMPLED_BYTES: usize = 256;
-/// Places for the combinations of a stretch.
-const PLACES_BITS: u32 = 11;
-/// Bytes of all combinations of a stretch; beyond that they are forgotten.
-const BYTES_MAX: usize = 256 << 10;
+/// Odd numbers whose multiples carry every bit of a word up to the highest ones.
+const FACTORS: [u64; VALUES_MAX] =
+    [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xd6e8_feb8_6659_fd93];
+/// Bytes for each place: beyond that all combinations are forgotten.
+const BYTES_PER_PLACE: usize = 128;
 /// Stretches of all shapes together.
 const STRETCHES_MAX: usize = 24;
 /// Combinations sought after which a stretch is judged: where most are new, it is not worth its while.
@@ -54,6 +57,8 @@ struct Stretch {
     /// Its last step, and the step behind it.
     last: usize,
     next: usize,
+    /// Bits of a hash that do not count.
+    shift: u32,
     places: Vec<Place>,
     bytes: Vec<u8>,
     sought: u32,
@@ -85,6 +90,7 @@ impl Stretches {
             return None;
         }
         let last = steps.last()?;
+        let group = group_of(steps.first()?)?;
         let mut columns = [0; VALUES_MAX];
         for (place, step) in columns.iter_mut().zip(steps) {
             let Slot::Text { column, .. } = step.slot else {
@@ -99,7 +105,8 @@ impl Stretches {
             end: last.end,
             last: first + steps.len() - 1,
             next: last.next,
-            places: vec![Place::default(); 1 << PLACES_BITS],
+            shift: u64::BITS - group.places_bits,
+            places: vec![Place::default(); 1 << group.places_bits],
             bytes: Vec::new(),
             sought: 0,
             missed: 0,
@@ -111,7 +118,7 @@ impl Stretches {
     #[inline]
     pub(super) fn find(&mut self, stretch: usize, window: &[u8], ids: &mut RowIds) -> Option<(usize, usize)> {
         let stretch = self.stretches.get_mut(stretch)?;
-        let place = stretch.places.get(place_of(window, &stretch.samples)?)?;
+        let place = stretch.places.get(place_of(window, &stretch.samples, stretch.shift)?)?;
         stretch.sought += 1;
         let (start, length) = (place.start as usize, place.length as usize);
         let same = length > 0
@@ -138,7 +145,7 @@ impl Stretches {
         let (Some(stretch), Some(bytes)) = (self.stretches.get_mut(stretch), window.get(..length)) else {
             return;
         };
-        if stretch.bytes.len() + bytes.len() > BYTES_MAX {
+        if stretch.bytes.len() + bytes.len() > stretch.places.len() * BYTES_PER_PLACE {
             stretch.forget();
         }
         let mut place = Place { start: 0, length: 0, ids: [0; VALUES_MAX] };
@@ -149,7 +156,9 @@ impl Stretches {
                 _ => return,
             }
         }
-        let Some(slot) = place_of(window, &stretch.samples).and_then(|slot| stretch.places.get_mut(slot)) else {
+        let Some(slot) =
+            place_of(window, &stretch.samples, stretch.shift).and_then(|slot| stretch.places.get_mut(slot))
+        else {
             return;
         };
         place.start = u32::try_from(stretch.bytes.len()).unwrap_or_default();
@@ -224,14 +233,15 @@ fn samples(steps: &[Step]) -> [usize; VALUES_MAX] {
 }
 
 #[inline]
-fn place_of(window: &[u8], samples: &[usize; VALUES_MAX]) -> Option<usize> {
+fn place_of(window: &[u8], samples: &[usize; VALUES_MAX], shift: u32) -> Option<usize> {
     let head = window.first_chunk::<SAMPLED_BYTES>()?;
     let mut hash = 0_u64;
-    for &sample in samples {
+    for (&sample, factor) in samples.iter().zip(FACTORS) {
         // The smaller number is the same one; it spares a check for each sample.
         let at = sample.min(SAMPLED_BYTES - 8);
         let word = head.get(at..at + 8).and_then(|word| word.first_chunk()).copied().unwrap_or_default();
-        hash = (hash.rotate_left(23) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // Each word by itself, so that none waits for another.
+        hash ^= u64::from_le_bytes(word).wrapping_mul(factor);
     }
-    usize::try_from(hash >> (u64::BITS - PLACES_BITS)).ok()
+    usize::try_from(hash >> shift).ok()
 }
