@@ -192,3 +192,98 @@ fn inflate<'a>(
     };
     (content.len() == bytes && libdeflater::crc32(content) == declared.crc).then_some(content)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder};
+
+    use super::*;
+
+    const TEXT: &[u8] = b"a text that is a text and repeats what it says, says what it says";
+
+    fn buffers(bytes: usize) -> Buffers {
+        Buffers::new(Budget { bytes, large_bytes: u64::MAX })
+    }
+
+    fn deflated() -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(TEXT).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn gzipped(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_member_is_inflated_whole_where_it_is_as_declared_and_fits() {
+        let (good, bytes) = (libdeflater::crc32(TEXT), TEXT.len() as u64);
+        let cases = [
+            // Budget, declared length, CRC: whether it is taken.
+            (1 << 20, bytes, good, true),
+            (TEXT.len(), bytes, good, true),
+            (TEXT.len() - 1, bytes, good, false),
+            (1 << 20, bytes - 1, good, false),
+            (1 << 20, bytes + 1, good, false),
+            (1 << 20, 0, good, false),
+            (usize::MAX, u64::MAX, good, false),
+            (1 << 20, bytes, good ^ 1, false),
+        ];
+        for (budget, bytes, crc, is_taken) in cases {
+            for (is_deflated, data) in [(true, deflated()), (false, TEXT.to_vec())] {
+                let declared = Declared { is_deflated, bytes, crc };
+                let case = format!("{budget} {bytes} {crc} {is_deflated}");
+                let expected = is_taken.then_some(TEXT);
+                assert_eq!(buffers(budget).inflate(&data, &declared), expected, "in memory: {case}");
+                let mut file = Cursor::new([b"front", data.as_slice()].concat());
+                // Here the data is held, too.
+                let mut with_data = buffers(budget.saturating_add(data.len()));
+                let found = with_data.read_and_inflate(&mut file, 5, data.len() as u64, &declared);
+                assert_eq!(found, expected, "in a file: {case}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gzip_file_is_inflated_whole_where_it_is_one_member() {
+        let (one, length) = (gzipped(TEXT), gzipped(TEXT).len());
+        let cases = [
+            ("one", one.clone(), true),
+            ("twice the same", one.repeat(2), false),
+            ("two", [gzipped(b"x"), one.clone()].concat(), false),
+            ("trailing bytes", [&one, b"trailing".as_slice()].concat(), false),
+            ("a copy of its end behind it", [one.as_slice(), &one[length - 8..]].concat(), false),
+            ("cut", one[..length - 1].to_vec(), false),
+            ("three bytes", one[..3].to_vec(), false),
+            ("no bytes", Vec::new(), false),
+        ];
+        for (name, file, is_taken) in cases {
+            assert_eq!(buffers(1 << 20).gunzip(&file), is_taken.then_some(TEXT), "{name}");
+        }
+        assert_eq!(buffers(TEXT.len() - 1).gunzip(&one), None, "does not fit");
+    }
+
+    #[test]
+    fn buffers_together_keep_to_the_budget() {
+        let budget = 1000;
+        let mut buffers = buffers(budget);
+        let declared = |bytes| Declared { is_deflated: true, bytes, crc: 0 };
+        for (archive, data, inflated) in [(0, 100, 900), (0, 800, 200), (900, 10, 100), (10, 10, 990), (0, 500, 500)] {
+            buffers.begin(archive);
+            let data_bytes = vec![0; data];
+            if archive == 0 {
+                let mut file = Cursor::new(data_bytes);
+                let _ = buffers.read_and_inflate(&mut file, 0, data as u64, &declared(inflated));
+            } else {
+                let _ = buffers.inflate(&data_bytes, &declared(inflated));
+            }
+            let held = archive + buffers.compressed.held() + buffers.inflated.held();
+            assert!(held <= budget, "{archive} {data} {inflated}: {held}");
+        }
+    }
+}
