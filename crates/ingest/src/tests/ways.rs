@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use keytrail_store::Store;
 use proptest::prelude::*;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -13,13 +14,24 @@ use crate::claims::Settled;
 use crate::container::Budget;
 use crate::progress::Progress;
 use crate::queue::{Decoded, Queue};
-use crate::{IngestOptions, Limits};
+use crate::{IngestOptions, Limits, ingest};
 
 const STORED: CompressionMethod = CompressionMethod::Stored;
 const DEFLATED: CompressionMethod = CompressionMethod::Deflated;
 
 /// Decodes files on `threads` threads, within a budget.
-pub(super) fn decode(
+fn decode(
+    files: Vec<PathBuf>,
+    threads: usize,
+    budget: Budget,
+    options: &IngestOptions,
+    observer: &(dyn Fn(Progress) + Sync),
+) -> Decoded {
+    decode_unless(&Settled::default(), files, threads, budget, options, observer)
+}
+
+fn decode_unless(
+    settled: &Settled,
     files: Vec<PathBuf>,
     threads: usize,
     budget: Budget,
@@ -27,8 +39,7 @@ pub(super) fn decode(
     observer: &(dyn Fn(Progress) + Sync),
 ) -> Decoded {
     let staging = tempfile::tempdir().unwrap();
-    let settled = Settled::default();
-    let queue = Queue { staging: staging.path(), seed: 1, options, settled: &settled, observer, budget };
+    let queue = Queue { staging: staging.path(), seed: 1, options, settled, observer, budget };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| queue.decode(files)).unwrap()
 }
@@ -280,6 +291,53 @@ fn of_equal_files_the_first_found_is_named_whatever_the_threads_do() {
                 decoded.members == [archive.path.file_name().unwrap().to_string_lossy()]
             }));
         }
+    }
+}
+
+#[test]
+fn what_the_store_has_is_not_decoded_again_in_any_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
+    // With a reject: its archive's name is waited for, and never comes.
+    std::fs::write(&path, [json(60_000), b" x".to_vec()].concat()).unwrap();
+    let digest = crate::digest::FileDigest::of(&path).unwrap();
+    // Where the store has another length for it, the file is first taken for a new one.
+    for bytes in [digest.bytes, 1] {
+        for (way, budget) in ways(100) {
+            let mut settled = Settled::default();
+            settled.add(digest.sha256.clone(), bytes, Some("why".into()));
+            let files = vec![path.clone()];
+            let found = decode_unless(&settled, files, 1, budget, &IngestOptions::default(), &|_| ());
+            assert_eq!(books(&found), [format!("known 1 [({path:?}, \"why\")] unreadable []")], "{way}");
+        }
+    }
+}
+
+/// Files and ledger of a store that ingests the samples, but for what names the run.
+fn store_of_samples(options: &IngestOptions) -> String {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data-samples");
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let summary = ingest(&[samples.join("good"), samples.join("bad")], &store, options, &mut || ()).unwrap();
+    let snapshot = Store::open(&store).unwrap().snapshot().unwrap();
+    let files: Vec<_> = snapshot.runs().iter().flat_map(|run| &run.files).map(|file| &file.sha256).collect();
+    let rejects: Vec<_> = snapshot.runs().iter().map(|run| &run.rejects.sha256).collect();
+    let mut ledger = snapshot.ledger().unwrap();
+    ledger.iter_mut().for_each(|row| (row.run, row.ingested_at) = (String::new(), 0));
+    ledger.sort_by(|a, b| a.archive.cmp(&b.archive));
+    format!("{files:#?} {rejects:#?} {ledger:#?} {summary:#?}")
+}
+
+#[test]
+fn a_store_is_the_same_whatever_memory_and_threads() {
+    let options = |memory_bytes, jobs: usize| IngestOptions {
+        memory_bytes,
+        jobs: jobs.try_into().ok(),
+        ..IngestOptions::default()
+    };
+    let expected = store_of_samples(&options(512 << 20, 1));
+    for (memory_bytes, jobs) in [(1, 1), (1, 3), (12 << 10, 2), (512 << 20, 3)] {
+        assert_eq!(store_of_samples(&options(memory_bytes, jobs)), expected, "{memory_bytes} {jobs}");
     }
 }
 
