@@ -1,23 +1,20 @@
 //! One archive from its file to the staging area, with the books of what was found in it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow::array::{BinaryBuilder, Int64Builder, RecordBatch, StringArray, StringBuilder};
+use arrow::array::RecordBatch;
 use keytrail_decode::{DecodeError, DecodeOptions, Decoder, MemberSummary, Reject, Sink, SinkError};
-use keytrail_model::schema;
 
 use crate::claims::ArchiveId;
 use crate::container::{self, Buffers, Container, Content, Members, Source};
 use crate::digest::FileDigest;
 use crate::error::IngestError;
 use crate::options::Limits;
+use crate::rejects::PendingRejects;
 use crate::staging::{Block, StagedBatch, StagingWriter};
 
 /// Bytes of rejects held before they are staged.
 const REJECTS_BYTES_MAX: usize = 1 << 20;
-/// Bytes of an archive's name: SHA-256 in hex.
-const SHA256_BYTES: usize = 64;
 
 /// An archive that was decoded.
 #[derive(Debug, Clone)]
@@ -368,7 +365,7 @@ impl Sink for StagingSink<'_> {
             self.first_reject = Some(format!("member {:?}, record {ordinal}, byte {offset}: {reason}", self.name));
         }
         self.pending.push(self.name, &reject);
-        if self.pending.bytes >= REJECTS_BYTES_MAX {
+        if self.pending.bytes() >= REJECTS_BYTES_MAX {
             let flushed = self.flush_rejects();
             self.noted(flushed)?;
         }
@@ -388,50 +385,13 @@ impl StagingSink<'_> {
 
     fn flush_rejects(&mut self) -> Result<(), IngestError> {
         // The name may have to be waited for. Where it never comes, nobody asks for the rejects.
-        if self.pending.bytes > 0
+        if self.pending.bytes() > 0
             && let Some(archive) = self.id.sha256()
         {
             let batch = self.pending.finish(archive)?;
             self.rejects.push((self.staging.append(&batch)?, batch.num_rows() as u64));
         }
         Ok(())
-    }
-}
-
-/// Rejects on their way to staging, as columns of `rejects`.
-#[derive(Default)]
-struct PendingRejects {
-    member: StringBuilder,
-    ordinal: Int64Builder,
-    offset: Int64Builder,
-    reason: StringBuilder,
-    raw: BinaryBuilder,
-    bytes: usize,
-}
-
-impl PendingRejects {
-    fn push(&mut self, member: &str, reject: &Reject) {
-        self.member.append_value(member);
-        self.ordinal.append_value(i64::try_from(reject.ordinal).unwrap_or(i64::MAX));
-        self.offset.append_value(i64::try_from(reject.offset).unwrap_or(i64::MAX));
-        self.reason.append_value(&reject.reason);
-        self.raw.append_value(&reject.raw);
-        self.bytes += SHA256_BYTES + member.len() + reject.reason.len() + reject.raw.len() + 16;
-    }
-
-    fn finish(&mut self, archive: &str) -> Result<RecordBatch, IngestError> {
-        self.bytes = 0;
-        let ordinal = self.ordinal.finish();
-        let archive = StringArray::from_iter_values(std::iter::repeat_n(archive, ordinal.len()));
-        let columns: Vec<arrow::array::ArrayRef> = vec![
-            Arc::new(archive),
-            Arc::new(self.member.finish()),
-            Arc::new(ordinal),
-            Arc::new(self.offset.finish()),
-            Arc::new(self.reason.finish()),
-            Arc::new(self.raw.finish()),
-        ];
-        Ok(RecordBatch::try_new(schema::rejects_schema(), columns)?)
     }
 }
 

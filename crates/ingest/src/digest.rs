@@ -25,8 +25,9 @@ pub(crate) struct FileDigest {
     stamp: Stamp,
 }
 
+/// What shows that a file changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+pub(crate) struct Stamp {
     bytes: u64,
     modified: Option<SystemTime>,
 }
@@ -34,6 +35,11 @@ struct Stamp {
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
         Self { bytes: metadata.len(), modified: metadata.modified().ok() }
+    }
+
+    /// That of the file as it is now.
+    pub(crate) fn now(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(&std::fs::metadata(path)?))
     }
 }
 
@@ -94,7 +100,12 @@ impl FileDigest {
     /// Whether the file still has the length and the time of change that it had when it was hashed: what is decoded after hashing
     /// is filed under the hash, so a file that changed in between must not be.
     pub(crate) fn is_current(&self, path: &Path) -> bool {
-        self.bytes == self.stamp.bytes && std::fs::metadata(path).is_ok_and(|now| Stamp::of(&now) == self.stamp)
+        self.bytes == self.stamp.bytes && Stamp::now(path).is_ok_and(|now| now == self.stamp)
+    }
+
+    /// Whether the file had this stamp when it was hashed.
+    pub(crate) fn is_of(&self, stamp: &Stamp) -> bool {
+        self.stamp == *stamp
     }
 }
 

@@ -5,8 +5,9 @@
 //! record looks (`keytrail-decode`), how the table lies on disk (`keytrail-store`), SQL.
 //!
 //! The stages, each a module: [`discover`](mod@discover) finds files, `queue` takes them through the threads, `digest` reads and hashes
-//! them, `claims` says which are decoded, `container` opens ZIP, gzip and plain files, `archive` decodes one archive, `staging` holds what was decoded, `dedupe` applies the rule of duplicates, `plan` decides
-//! which rows go to which file, `write` makes the files, `run` calls them in order and keeps the books.
+//! them, `claims` says which are decoded, `container` opens ZIP, gzip and plain files, `archive` decodes one archive, `rejects` gathers
+//! what it refuses, `staging` holds what was decoded, `dedupe` applies the rule of duplicates, `plan` decides which rows go to which
+//! file, `write` makes the files, `run` calls them in order and keeps the books.
 
 mod archive;
 mod claims;
@@ -19,6 +20,7 @@ mod options;
 mod plan;
 mod progress;
 mod queue;
+mod rejects;
 mod run;
 mod staging;
 mod summary;

@@ -5,14 +5,14 @@
 
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use crate::archive::{Archive, DecodedArchive, Worker};
 use crate::claims::{ArchiveId, Claim, Claims, Naming, Settled};
-use crate::container::{Budget, Buffer, Buffers, Source};
-use crate::digest::{FileDigest, Whole};
+use crate::container::{Budget, Buffer, Buffers, Container, Source};
+use crate::digest::{FileDigest, Stamp, Whole};
 use crate::error::IngestError;
 use crate::options::IngestOptions;
 use crate::progress::{ArchiveProgress, Observer, Progress};
@@ -76,13 +76,15 @@ impl Queue<'_> {
         (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
         let claims = Claims::new(self.settled);
         let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let outcomes = rayon::broadcast(|thread| {
+        // Staging files are numbered without gaps, whichever threads get work.
+        let staging_files = AtomicU32::new(0);
+        let outcomes = rayon::broadcast(|_| {
             let mut outcomes = Vec::new();
             let mut hands = None;
             while let Some(job) =
                 jobs.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !is_over.load(Ordering::Relaxed))
             {
-                let outcome = self.outcome(job, &claims, thread.index(), &mut hands);
+                let outcome = self.outcome(job, &claims, &staging_files, &mut hands);
                 is_over.fetch_or(outcome.is_err(), Ordering::Relaxed);
                 outcomes.push((job.position, outcome?));
             }
@@ -96,12 +98,12 @@ impl Queue<'_> {
         &self,
         job: &Job,
         claims: &Claims<'_>,
-        thread: usize,
+        staging_files: &AtomicU32,
         hands: &mut Option<Hands>,
     ) -> Result<Outcome, IngestError> {
         let hands = match hands {
             Some(hands) => hands,
-            none => none.insert(Hands::new(self, thread)?),
+            none => none.insert(Hands::new(self, staging_files.fetch_add(1, Ordering::Relaxed))?),
         };
         let progress = ArchiveProgress::new(self.observer, job.bytes);
         let outcome = hands.outcome(job, claims, self.settled, &progress);
@@ -159,9 +161,8 @@ struct Hands {
 }
 
 impl Hands {
-    fn new(queue: &Queue<'_>, thread: usize) -> Result<Self, IngestError> {
-        let number = u32::try_from(thread).unwrap_or(u32::MAX);
-        let staging = StagingWriter::create(queue.staging, number, queue.seed)?;
+    fn new(queue: &Queue<'_>, staging_file: u32) -> Result<Self, IngestError> {
+        let staging = StagingWriter::create(queue.staging, staging_file, queue.seed)?;
         let worker = Worker::new(staging, queue.options.limits.clone(), queue.options.salvage);
         Ok(Self { file: Buffer::default(), buffers: Buffers::new(queue.budget), worker })
     }
@@ -231,6 +232,11 @@ impl Hands {
         claims: &Claims<'_>,
         progress: &ArchiveProgress<'_>,
     ) -> Result<Outcome, IngestError> {
+        // Taken before either reader begins: what one of them reads before a change, the other could read behind it.
+        let stamp = match Stamp::now(&job.path) {
+            Ok(stamp) => stamp,
+            Err(error) => return Ok(unreadable(&error)),
+        };
         let id = ArchiveId::default();
         std::thread::scope(|scope| {
             let hashing = std::thread::Builder::new().spawn_scoped(scope, || {
@@ -249,7 +255,8 @@ impl Hands {
             let hashed: std::io::Result<_> =
                 hashing.join().unwrap_or_else(|_| Err(std::io::Error::other("internal error while it was hashed")));
             Ok(match hashed {
-                Ok((digest, Claim::Granted)) => checked(job, digest, decoded),
+                Ok((digest, Claim::Granted)) if digest.is_of(&stamp) => checked(job, digest, decoded),
+                Ok((digest, Claim::Granted)) => changed(job, digest, decoded.container),
                 Ok((_, refused)) => known(refused),
                 Err(error) => unreadable(&error),
             })
@@ -259,11 +266,15 @@ impl Hands {
 
 /// What is decoded after hashing, or beside it, is filed under the hash: a file that changed meanwhile must not be.
 fn checked(job: &Job, digest: FileDigest, decoded: DecodedArchive) -> Outcome {
-    let decoded = if digest.is_current(&job.path) {
-        decoded
+    if digest.is_current(&job.path) {
+        Outcome::Decoded(Archive { path: job.path.clone(), digest }, Box::new(decoded))
     } else {
-        DecodedArchive::unsettled(decoded.container, CHANGED.into())
-    };
+        changed(job, digest, decoded.container)
+    }
+}
+
+fn changed(job: &Job, digest: FileDigest, container: Option<Container>) -> Outcome {
+    let decoded = DecodedArchive::unsettled(container, CHANGED.into());
     Outcome::Decoded(Archive { path: job.path.clone(), digest }, Box::new(decoded))
 }
 
