@@ -11,7 +11,7 @@ use crate::digest::FileDigest;
 use crate::error::IngestError;
 use crate::options::Limits;
 use crate::rejects::PendingRejects;
-use crate::staging::{Block, StagedBatch, StagingWriter};
+use crate::staging::{Place, StagedBlock, StagingWriter};
 
 /// Bytes of rejects held before they are staged.
 const REJECTS_BYTES_MAX: usize = 1 << 20;
@@ -30,9 +30,9 @@ pub(crate) struct DecodedArchive {
     /// Names of the members, damaged ones included.
     pub(crate) members: Vec<String>,
     /// Records, in order of member and ordinal.
-    pub(crate) batches: Vec<StagedBatch>,
-    /// Rejects, in the same order, in the schema of `rejects`: blocks, each with its rows.
-    pub(crate) rejects: Vec<(Block, u64)>,
+    pub(crate) blocks: Vec<StagedBlock>,
+    /// Rejects, in the same order, in the schema of `rejects`: where they lie, with their count.
+    pub(crate) rejects: Vec<(Place, u64)>,
     /// Records and rejects, as the decoder counted them when it met them.
     pub(crate) read: u64,
     /// Records staged.
@@ -147,7 +147,7 @@ impl Members for ArchiveVisit<'_> {
             Err(MemberEnd::GivenUp) => return Ok(()),
             Err(MemberEnd::Damaged { summary, fault }) => (summary, Some(fault)),
         };
-        let MemberSink { out: StagingSink { batches, rejects, first_reject, .. }, bytes, .. } = sink;
+        let MemberSink { out: StagingSink { blocks, rejects, first_reject, .. }, bytes, .. } = sink;
         self.decoded.json_bytes += bytes;
         if let Some(fault) = fault {
             self.decoded.faults.push(format!("member {name:?}: {fault}"));
@@ -155,7 +155,7 @@ impl Members for ArchiveVisit<'_> {
                 return Ok(());
             }
         }
-        self.keep(&summary, batches, rejects, first_reject);
+        self.keep(&summary, blocks, rejects, first_reject);
         Ok(())
     }
 
@@ -192,18 +192,18 @@ impl ArchiveVisit<'_> {
     fn keep(
         &mut self,
         summary: &MemberSummary,
-        batches: Vec<StagedBatch>,
-        rejects: Vec<(Block, u64)>,
+        blocks: Vec<StagedBlock>,
+        rejects: Vec<(Place, u64)>,
         first_reject: Option<String>,
     ) {
         let decoded = &mut self.decoded;
-        for &(earliest, latest) in batches.iter().map(|batch| &batch.times) {
+        for &(earliest, latest) in blocks.iter().map(|block| &block.times) {
             let (first, last) = decoded.times.unwrap_or((earliest, latest));
             decoded.times = Some((first.min(earliest), last.max(latest)));
         }
         decoded.read += summary.read;
-        decoded.accepted += batches.iter().map(|batch| u64::from(batch.rows)).sum::<u64>();
-        decoded.batches.extend(batches);
+        decoded.accepted += blocks.iter().map(|block| u64::from(block.rows)).sum::<u64>();
+        decoded.blocks.extend(blocks);
         decoded.rejects.extend(rejects);
         if summary.accepted == 0 && summary.read > 0 {
             let member = decoded.members.last().cloned().unwrap_or_default();
@@ -241,8 +241,8 @@ struct StagingSink<'a> {
     name: &'a str,
     member: u32,
     next_row: u64,
-    batches: Vec<StagedBatch>,
-    rejects: Vec<(Block, u64)>,
+    blocks: Vec<StagedBlock>,
+    rejects: Vec<(Place, u64)>,
     pending: PendingRejects,
     first_reject: Option<String>,
     error: Option<IngestError>,
@@ -257,7 +257,7 @@ impl<'a> MemberSink<'a> {
             name,
             member,
             next_row,
-            batches: Vec::new(),
+            blocks: Vec::new(),
             rejects: Vec::new(),
             pending: PendingRejects::default(),
             first_reject: None,
@@ -352,10 +352,9 @@ fn describe(error: &std::io::Error) -> String {
 
 impl Sink for StagingSink<'_> {
     fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
-        let staged = self.staging.append_records(&batch, self.member, self.next_row);
-        let staged = self.noted(staged)?;
-        self.next_row += u64::from(staged.rows);
-        self.batches.push(staged);
+        let staged = self.staging.append_records(&batch, self.member, self.next_row, &mut self.blocks);
+        self.noted(staged)?;
+        self.next_row += batch.num_rows() as u64;
         Ok(())
     }
 

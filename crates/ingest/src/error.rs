@@ -49,6 +49,14 @@ pub enum IngestError {
     /// Arrow could not build or read a batch of ours.
     #[error("internal: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
+    /// A staged block is not what was staged, or could not be.
+    #[error("internal: a staged block: expected {expected}, found {found}")]
+    StagedBlock {
+        /// What it had to hold.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
     /// The books do not balance; the commit was not made.
     #[error(
         "archive {archive}: the books do not balance: read {read}, but stored {stored} + duplicates {duplicates} + rejected {rejected}"

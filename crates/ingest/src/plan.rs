@@ -1,7 +1,7 @@
 //! Which rows go to which file: the layout of a run, settled before a byte of it is written.
 //!
 //! Rows stand in the order of their archives by first time (then by hash), then member and ordinal. A month's rows are cut into files
-//! of about [`FILE_ROWS`], at the borders of staged batches. Nothing here depends on threads, so neither do the files.
+//! and row groups at the borders of staged blocks. Nothing here depends on threads or memory, so neither do the files.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,14 @@ use keytrail_model::time::Month;
 
 use crate::archive::DecodedArchive;
 use crate::dedupe::Duplicates;
-use crate::staging::StagedBatch;
+use crate::staging::StagedBlock;
 
-/// Rows after which a month's next file is begun: 4 row groups, some 150 MB with trace ids.
-pub(crate) const FILE_ROWS: u64 = 4 << 20;
+/// Rows of a row group at most: few enough that one fits in memory while it is encoded, many enough that dictionaries pay.
+pub(crate) const ROW_GROUP_ROWS: u64 = 1 << 20;
+/// Staged bytes of a row group at most, but for one with a single block. Usual rows take 50 bytes.
+pub(crate) const ROW_GROUP_BYTES: u64 = 64 << 20;
+/// Rows of a file at most: 4 row groups, some 150 MB with trace ids.
+pub(crate) const FILE_ROWS: u64 = 4 * ROW_GROUP_ROWS;
 
 /// A data file to write.
 #[derive(Debug)]
@@ -20,35 +24,106 @@ pub(crate) struct PlannedFile<'a> {
     pub(crate) month: Month,
     /// Position in the run, which numbers its name.
     pub(crate) number: usize,
-    /// Batches that hold its rows, in order, each with the index of its archive.
-    pub(crate) batches: Vec<(usize, &'a StagedBatch)>,
+    pub(crate) groups: Vec<PlannedGroup<'a>>,
 }
 
-/// A file being filled: its batches, and the rows they bring at most.
-type Filling<'a> = (Vec<(usize, &'a StagedBatch)>, u64);
+/// A row group to write.
+#[derive(Debug, Default)]
+pub(crate) struct PlannedGroup<'a> {
+    /// Blocks that hold its rows, in order.
+    pub(crate) blocks: Vec<PlannedBlock<'a>>,
+    /// Rows that are no duplicates.
+    pub(crate) rows: u64,
+    /// Staged bytes.
+    pub(crate) bytes: u64,
+}
+
+/// A block with rows that are no duplicates.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlannedBlock<'a> {
+    pub(crate) block: &'a StagedBlock,
+    /// Index of its archive.
+    pub(crate) archive: usize,
+}
 
 /// Plans the files of a run, by month. `archives` stand in their final order.
 pub(crate) fn plan<'a>(archives: &'a [DecodedArchive], duplicates: &Duplicates) -> Vec<PlannedFile<'a>> {
-    let mut months: BTreeMap<Month, Vec<Filling<'a>>> = BTreeMap::new();
-    for (index, archive) in archives.iter().enumerate() {
-        for batch in &archive.batches {
-            let rows = batch.first_row..batch.first_row + u64::from(batch.rows);
-            if duplicates.count(index, rows) == u64::from(batch.rows) {
+    let mut months: BTreeMap<Month, Vec<PlannedGroup<'a>>> = BTreeMap::new();
+    for (archive, decoded) in archives.iter().enumerate() {
+        for block in &decoded.blocks {
+            let rows = u64::from(block.rows) - duplicates.count(archive, block.positions());
+            if rows == 0 {
                 continue;
             }
-            for &(month, rows) in &batch.months {
-                let files = months.entry(month).or_default();
-                match files.last_mut() {
-                    Some((batches, planned)) if *planned < FILE_ROWS => {
-                        batches.push((index, batch));
-                        *planned += u64::from(rows);
-                    }
-                    _ => files.push((vec![(index, batch)], u64::from(rows))),
-                }
+            let groups = months.entry(block.month).or_default();
+            if groups.last().is_none_or(|group| !group.has_room(rows, block.place.bytes() as u64)) {
+                groups.push(PlannedGroup::default());
+            }
+            if let Some(group) = groups.last_mut() {
+                group.blocks.push(PlannedBlock { block, archive });
+                group.rows += rows;
+                group.bytes += block.place.bytes() as u64;
             }
         }
     }
-    let files =
-        months.into_iter().flat_map(|(month, files)| files.into_iter().map(move |(batches, _)| (month, batches)));
-    files.enumerate().map(|(number, (month, batches))| PlannedFile { month, number, batches }).collect()
+    let files = months.into_iter().flat_map(|(month, groups)| files(groups).into_iter().map(move |file| (month, file)));
+    files.enumerate().map(|(number, (month, groups))| PlannedFile { month, number, groups }).collect()
+}
+
+/// Row groups of a month by file.
+fn files(groups: Vec<PlannedGroup<'_>>) -> Vec<Vec<PlannedGroup<'_>>> {
+    let mut files = Vec::new();
+    let mut rows = u64::MAX;
+    for group in groups {
+        let with_group = rows.saturating_add(group.rows);
+        if with_group > FILE_ROWS {
+            rows = group.rows;
+            files.push(vec![group]);
+        } else if let Some(file) = files.last_mut() {
+            rows = with_group;
+            file.push(group);
+        }
+    }
+    files
+}
+
+impl PlannedGroup<'_> {
+    fn has_room(&self, rows: u64, bytes: u64) -> bool {
+        self.rows + rows <= ROW_GROUP_ROWS && self.bytes + bytes <= ROW_GROUP_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of each group of each file, for groups of a month.
+    fn rows_of_files(rows: &[u64]) -> Vec<Vec<u64>> {
+        let groups = rows.iter().map(|&rows| PlannedGroup { rows, ..PlannedGroup::default() }).collect();
+        files(groups).into_iter().map(|file| file.into_iter().map(|group| group.rows).collect()).collect()
+    }
+
+    #[test]
+    fn files_hold_four_full_row_groups() {
+        const FULL: u64 = ROW_GROUP_ROWS;
+        let cases: [(&[u64], &[&[u64]]); 4] = [
+            (&[], &[]),
+            (&[5], &[&[5]]),
+            (&[FULL, FULL, FULL, FULL, 1], &[&[FULL, FULL, FULL, FULL], &[1]]),
+            (&[1, FULL, FULL, FULL, FULL - 1, 7, 8], &[&[1, FULL, FULL, FULL, FULL - 1], &[7, 8]]),
+        ];
+        for (groups, expected) in cases {
+            assert_eq!(rows_of_files(groups), expected);
+        }
+    }
+
+    #[test]
+    fn groups_end_at_rows_or_bytes() {
+        let group = PlannedGroup { rows: ROW_GROUP_ROWS - 10, bytes: 50, ..PlannedGroup::default() };
+        for (rows, bytes, fits) in
+            [(10, 0, true), (11, 0, false), (1, ROW_GROUP_BYTES - 50, true), (1, ROW_GROUP_BYTES - 49, false)]
+        {
+            assert_eq!(group.has_room(rows, bytes), fits, "{rows} {bytes}");
+        }
+    }
 }

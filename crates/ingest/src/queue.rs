@@ -38,8 +38,6 @@ pub(crate) struct Decoded {
 /// What all threads share.
 pub(crate) struct Queue<'a> {
     pub(crate) staging: &'a Path,
-    /// Seed of the run's identities.
-    pub(crate) seed: u64,
     pub(crate) options: &'a IngestOptions,
     pub(crate) settled: &'a Settled,
     pub(crate) observer: Observer<'a>,
@@ -162,7 +160,7 @@ struct Hands {
 
 impl Hands {
     fn new(queue: &Queue<'_>, staging_file: u32) -> Result<Self, IngestError> {
-        let staging = StagingWriter::create(queue.staging, staging_file, queue.seed)?;
+        let staging = StagingWriter::create(queue.staging, staging_file)?;
         let worker = Worker::new(staging, queue.options.limits.clone(), queue.options.salvage);
         Ok(Self { file: Buffer::default(), buffers: Buffers::new(queue.budget), worker })
     }

@@ -17,6 +17,7 @@ use crate::options::IngestOptions;
 use crate::plan;
 use crate::progress::{Observer, Progress};
 use crate::queue::{Decoded, Queue};
+use crate::staging::StagingReader;
 use crate::summary::{Notice, Summary};
 use crate::write::{self, RowsWritten, Source};
 
@@ -118,11 +119,10 @@ impl Run<'_> {
         files: Vec<PathBuf>,
         snapshot: &Snapshot,
         staging: &Path,
-        seed: u64,
     ) -> Result<(Vec<Archive>, Vec<DecodedArchive>), IngestError> {
         let settled = self.settled(snapshot);
         let budget = Budget::of(self.options.memory_bytes, rayon::current_num_threads());
-        let queue = Queue { staging, seed, options: self.options, settled: &settled, observer: self.observer, budget };
+        let queue = Queue { staging, options: self.options, settled: &settled, observer: self.observer, budget };
         let Decoded { archives, decoded, known, notices, unreadable } = queue.decode(files)?;
         self.refuse(unreadable);
         self.summary.archives.known += known;
@@ -138,13 +138,16 @@ impl Run<'_> {
         let staging = staging.0.as_path();
         // Drawn anew for each run: see `Identifier`. It decides nothing that is stored.
         let seed = RandomState::new().hash_one(self.now);
-        let (archives, decoded) = self.decode(files, writer.snapshot(), staging, seed)?;
+        let (archives, decoded) = self.decode(files, writer.snapshot(), staging)?;
         if archives.is_empty() {
             return Ok(());
         }
-        let duplicates = dedupe::resolve(&decoded, writer.snapshot(), staging, seed, self.options.memory_bytes)?;
+        let reader = StagingReader::open(staging)?;
+        let memory_bytes = self.options.memory_bytes;
+        let duplicates = dedupe::resolve(&decoded, writer.snapshot(), &reader, staging, seed, memory_bytes)?;
         let files = plan::plan(&decoded, &duplicates);
-        let source = Source { archives: &archives, decoded: &decoded, duplicates: &duplicates, staging };
+        let source =
+            Source { archives: &archives, decoded: &decoded, duplicates: &duplicates, reader: &reader, staging };
         let of = files.len() as u64;
         (self.observer)(Progress::Writing { done: 0, of });
         let (files, written) = write::write_events(&source, &files)?;
@@ -163,8 +166,8 @@ impl Run<'_> {
         outcomes.iter().filter(|outcome| outcome.is_news).for_each(|outcome| records += outcome.counts);
         let rejects = outcomes.iter().zip(&decoded).filter(|(outcome, _)| outcome.is_news);
         let rejects = write::write_rejects(
-            staging,
-            rejects.flat_map(|(_, decoded)| decoded.rejects.iter().map(|(block, _)| *block)),
+            &source,
+            rejects.flat_map(|(_, decoded)| decoded.rejects.iter().map(|(place, _)| *place)),
         )?;
         let ledger: Vec<LedgerRow> = outcomes.into_iter().filter(|o| o.is_news).map(|outcome| outcome.row).collect();
         if ledger.is_empty() {

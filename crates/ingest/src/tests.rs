@@ -1,5 +1,6 @@
 //! Whole runs against a plain model of the rule of duplicates, on random archives.
 
+mod speed;
 mod timing;
 mod ways;
 
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
+use keytrail_generate::{GenerateOptions, generate};
 use keytrail_model::record::RecordColumns;
 use keytrail_store::{Store, StoreError};
 use proptest::prelude::*;
@@ -85,4 +87,52 @@ proptest! {
             prop_assert_eq!(stored(&store), model(seen.iter().copied()));
         }
     }
+}
+
+/// Names and contents of the data files.
+fn data_files(store: &Path) -> BTreeMap<String, String> {
+    let snapshot = Store::open(store).unwrap().snapshot().unwrap();
+    let content = |path: &str| crate::digest::FileDigest::of(&snapshot.events_dir().join(path)).unwrap().sha256;
+    snapshot.files().iter().map(|file| (file.path.clone(), content(&file.path))).collect()
+}
+
+#[test]
+fn files_do_not_depend_on_threads_or_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = GenerateOptions {
+        records: 100_000,
+        days: 70,
+        archives: 5,
+        members: 2,
+        overlap: 0.4,
+        equal_pairs: 0.1,
+        ..GenerateOptions::default()
+    };
+    let answers = generate(&options, &folder.path().join("generated")).unwrap();
+    let archives = folder.path().join("generated/archives");
+    let mut outcomes = Vec::new();
+    for (jobs, memory_bytes) in [(1, 1), (2, 512 << 20), (5, 128 << 20)] {
+        let store = folder.path().join(format!("store-{jobs}"));
+        let options = IngestOptions { jobs: std::num::NonZeroUsize::new(jobs), memory_bytes, ..Default::default() };
+        let summary = ingest(std::slice::from_ref(&archives), &store, &options, &mut || ()).unwrap();
+        assert_eq!(summary.records.stored, answers.records.stored);
+        assert_eq!(summary.records.duplicates, answers.records.duplicates);
+        outcomes.push(data_files(&store));
+    }
+    assert_eq!(outcomes[0].len(), 3);
+    assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn thousands_of_months_take_no_longer_than_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = (0..6000)
+        .map(|n| format!(r#"{{"time":"{:04}-{:02}-03 00:00:00 UTC","traceID":"{n}"}}"#, 1900 + n % 40, 1 + n % 12));
+    let archive = folder.path().join("log");
+    std::fs::write(&archive, records.collect::<Vec<_>>().join("\n")).unwrap();
+    let store = folder.path().join("store");
+    let summary = ingest(&[archive], &store, &IngestOptions::default(), &mut || ()).unwrap();
+    assert_eq!(summary.records.stored, 6000);
+    assert_eq!(data_files(&store).len(), 120);
+    assert_eq!(stored(&store).into_values().sum::<u64>(), 6000);
 }

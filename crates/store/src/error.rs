@@ -105,6 +105,32 @@ pub enum StoreError {
         /// What it is.
         found: String,
     },
+    /// Values handed to an encoder do not fit its column.
+    #[error("column `{column}` not encoded: expected {expected}, found {found}")]
+    BadColumn {
+        /// The column of `events`.
+        column: String,
+        /// What the values had to be.
+        expected: String,
+        /// What they are.
+        found: String,
+    },
+    /// Values fit their column, yet not a Parquet file.
+    #[error("column `{column}` not encoded: {source}")]
+    Encoding {
+        /// The column of `events`.
+        column: String,
+        /// Why.
+        source: ParquetError,
+    },
+    /// Bytes of a staged page are not what was written.
+    #[error("damaged page: expected {expected}, found {found}")]
+    DamagedPage {
+        /// What an undamaged page holds.
+        expected: String,
+        /// What it holds instead.
+        found: String,
+    },
 }
 
 impl StoreError {

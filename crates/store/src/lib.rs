@@ -29,7 +29,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use error::StoreError;
-pub use events_file::{EventsWriter, StagedFile};
+pub use events_file::{ColumnEncoder, EncodedColumn, EventsWriter, StagedFile, TextPage, TextPageEncoder};
 pub use rejects_file::{RejectsWriter, StagedRejects};
 pub use scan::read_events;
 pub use snapshot::{DataFile, RunFile, RunInfo, Sidecar, Snapshot};

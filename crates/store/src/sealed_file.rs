@@ -1,7 +1,7 @@
 //! A Parquet file that knows its SHA-256 and length when it ends, and is on the disk by then.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -33,9 +33,9 @@ pub(crate) struct SealedWriter {
 impl SealedWriter {
     /// Starts a file. One that stands there is replaced.
     pub(crate) fn create(path: &Path, schema: SchemaRef, properties: WriterProperties) -> Result<Self, StoreError> {
-        let file = File::create(path).map_err(StoreError::io("create the file", path))?;
+        let file = HashingFile::create(path)?;
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(HashingFile::new(file), SchemaRef::clone(&schema), options)
+        let writer = ArrowWriter::try_new_with_options(file, SchemaRef::clone(&schema), options)
             .map_err(StoreError::parquet(path))?;
         Ok(Self { path: path.to_owned(), schema, writer, rows: 0 })
     }
@@ -54,31 +54,21 @@ impl SealedWriter {
         Ok(())
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(crate) fn rows(&self) -> u64 {
-        self.rows
-    }
-
     /// Writes the footer and syncs the contents. The file's *name* is made durable by the commit that moves it.
     pub(crate) fn finish(self) -> Result<(PathBuf, Seal), StoreError> {
         let Self { path, writer, rows, .. } = self;
-        let mut file = writer.into_inner().map_err(StoreError::parquet(&path))?;
-        file.flush().and_then(|()| file.file.sync_all()).map_err(StoreError::io("sync the file", &path))?;
-        let seal = Seal { sha256: hex(&file.digest.finalize()), bytes: file.bytes, rows };
-        Ok((path, seal))
+        let file = writer.into_inner().map_err(StoreError::parquet(&path))?.seal(&path)?;
+        Ok((path, Seal { sha256: file.sha256, bytes: file.bytes, rows }))
     }
 }
 
 /// Names and types; whether a column may be null is judged by the Parquet writer, value by value.
-fn same_columns(found: &Schema, expected: &Schema) -> bool {
+pub(crate) fn same_columns(found: &Schema, expected: &Schema) -> bool {
     let column = |field: &arrow::datatypes::FieldRef| (field.name().clone(), field.data_type().clone());
     found.fields().iter().map(column).eq(expected.fields().iter().map(column))
 }
 
-fn describe(schema: &Schema) -> String {
+pub(crate) fn describe(schema: &Schema) -> String {
     let columns = schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type()));
     columns.collect::<Vec<_>>().join(", ")
 }
@@ -95,16 +85,33 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// A file that is hashed as it is written. The Parquet writer buffers, so writes come in large pieces.
-struct HashingFile {
-    file: File,
+/// Bytes that go to the operating system at once. The Parquet writer's own pieces of 8 KiB are dear.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// A file that is hashed as it is written.
+pub(crate) struct HashingFile {
+    file: BufWriter<File>,
     digest: Sha256,
     bytes: u64,
 }
 
+/// Length and SHA-256 of a file that is on the disk.
+pub(crate) struct FileSeal {
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+}
+
 impl HashingFile {
-    fn new(file: File) -> Self {
-        Self { file, digest: Sha256::new(), bytes: 0 }
+    /// Starts a file. One that stands there is replaced.
+    pub(crate) fn create(path: &Path) -> Result<Self, StoreError> {
+        let file = File::create(path).map_err(StoreError::io("create the file", path))?;
+        Ok(Self { file: BufWriter::with_capacity(WRITE_BYTES, file), digest: Sha256::new(), bytes: 0 })
+    }
+
+    /// Syncs the contents.
+    pub(crate) fn seal(mut self, path: &Path) -> Result<FileSeal, StoreError> {
+        self.flush().and_then(|()| self.file.get_ref().sync_all()).map_err(StoreError::io("sync the file", path))?;
+        Ok(FileSeal { bytes: self.bytes, sha256: hex(&self.digest.finalize()) })
     }
 }
 

@@ -39,7 +39,7 @@ fn decode_unless(
     observer: &(dyn Fn(Progress) + Sync),
 ) -> Decoded {
     let staging = tempfile::tempdir().unwrap();
-    let queue = Queue { staging: staging.path(), seed: 1, options, settled, observer, budget };
+    let queue = Queue { staging: staging.path(), options, settled, observer, budget };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| queue.decode(files)).unwrap()
 }

@@ -2,6 +2,8 @@
 
 mod crashes;
 mod damage;
+mod encoding;
+mod encoding_speed;
 mod files;
 mod runs;
 mod speed;

@@ -1,0 +1,62 @@
+//! The staging area: what was decoded, on disk until its archive's place and its duplicates are known.
+//!
+//! Order and duplicates can only be settled when the time span of every archive is known, and that takes decoding them all. So each
+//! worker appends what it decodes to a file of its own, a block for the rows of each month in a record batch. Memory holds only where
+//! the blocks lie. `block` gives them their form, `writer` makes them, `reader` reads them again.
+
+mod block;
+mod reader;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+use keytrail_model::time::Month;
+
+pub(crate) use block::{BlockView, StagedColumn};
+pub(crate) use reader::StagingReader;
+pub(crate) use writer::StagingWriter;
+
+/// Where bytes of a staging file lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    file: u32,
+    bytes: u32,
+    offset: u64,
+}
+
+/// Staged records: rows of one member and of one month, in order of their ordinals.
+#[derive(Debug, Clone)]
+pub(crate) struct StagedBlock {
+    pub(crate) place: Place,
+    /// Position of the first row among all rows of its archive.
+    pub(crate) first_row: u64,
+    /// Earliest and latest time.
+    pub(crate) times: (i64, i64),
+    /// Rows.
+    pub(crate) rows: u32,
+    /// Index of the member in the archive's list.
+    pub(crate) member: u32,
+    /// Month of all rows.
+    pub(crate) month: Month,
+}
+
+impl Place {
+    /// Length in bytes.
+    pub(crate) fn bytes(self) -> usize {
+        self.bytes as usize
+    }
+}
+
+impl StagedBlock {
+    /// Positions of its rows among all rows of its archive.
+    pub(crate) fn positions(&self) -> std::ops::Range<u64> {
+        self.first_row..self.first_row + u64::from(self.rows)
+    }
+}
+
+fn file_path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:04}.blocks"))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

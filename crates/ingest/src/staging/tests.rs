@@ -1,0 +1,167 @@
+//! Blocks hold what was put into them, whatever that is, and damage is noticed.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, DictionaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::Int32Type;
+use keytrail_model::schema::{self, TEXT_COLUMNS};
+use keytrail_model::time;
+use proptest::prelude::*;
+
+use super::block::BlockEncoder;
+use super::*;
+
+/// A record: time, ordinal, and one text for all columns of texts.
+pub(crate) type Row = (i64, i64, Option<String>);
+
+/// Rows as the decoder hands them out.
+pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
+    let times = TimestampMicrosecondArray::from(rows.iter().map(|row| row.0).collect::<Vec<_>>());
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(times.with_timezone("UTC"))];
+    for column in TEXT_COLUMNS {
+        let texts = rows.iter().map(|row| row.2.as_deref());
+        columns.push(match schema::is_dictionary(column) {
+            true => Arc::new(texts.collect::<DictionaryArray<Int32Type>>()),
+            false => Arc::new(texts.collect::<StringArray>()),
+        });
+    }
+    columns.push(Arc::new(Int64Array::from(rows.iter().map(|row| row.1).collect::<Vec<_>>())));
+    RecordBatch::try_new(schema::decoded_schema(), columns).unwrap()
+}
+
+fn moment(text: &str) -> i64 {
+    time::parse(text).unwrap().micros
+}
+
+/// The same rows, whatever their dictionaries look like.
+fn assert_same(found: &RecordBatch, expected: &RecordBatch, what: &str) {
+    assert_eq!(found.schema(), expected.schema(), "{what}");
+    let plain = |batch: &RecordBatch| -> Vec<ArrayRef> {
+        let fields = batch.schema();
+        let texts = fields.fields().iter().zip(batch.columns()).map(|(field, column)| {
+            match schema::dictionary() == *field.data_type() {
+                true => {
+                    let dictionary = column.as_any().downcast_ref::<DictionaryArray<Int32Type>>().unwrap();
+                    let texts = dictionary.downcast_dict::<StringArray>().unwrap();
+                    Arc::new(texts.into_iter().collect::<StringArray>())
+                }
+                false => Arc::clone(column),
+            }
+        });
+        texts.collect()
+    };
+    assert!(plain(found) == plain(expected), "{what}: {found:?}");
+}
+
+#[test]
+fn a_block_holds_its_rows() {
+    let text = |text: &str| Some(text.to_owned());
+    let distinct = |count: i64, nulls: bool| -> Vec<Row> {
+        (0..count).map(|row| (row, row, (!nulls || row % 7 > 0).then(|| format!("text {row}")))).collect()
+    };
+    let (first, last) = (moment("0001-01-01 00:00:00 UTC"), moment("9999-12-30 21:59:59.999999 UTC"));
+    let cases: Vec<(&str, Vec<Row>)> = vec![
+        ("one row", vec![(0, 0, text("a"))]),
+        ("one row of nothing", vec![(0, 0, None)]),
+        ("empty texts and nulls", vec![(0, 0, text("")), (1, 1, None), (2, 2, text("")), (3, 3, text("ä"))]),
+        ("nulls only", (0..300).map(|row| (row, row, None)).collect()),
+        ("one text only", (0..300).map(|row| (row, row, text("same"))).collect()),
+        ("one text and nulls", (0..300).map(|row| (row, row, (row % 3 == 0).then(|| "x".into()))).collect()),
+        ("extremes of time", vec![(first, 0, None), (last, 1, None), (-1, 2, None), (0, 3, None)]),
+        ("gaps in ordinals", [3, 4, 9, 10, 11, 50, 7].into_iter().map(|ordinal| (0, ordinal, None)).collect()),
+        ("extremes of ordinals", [i64::MAX - 1, i64::MAX, 0, i64::MIN].into_iter().map(|o| (0, o, None)).collect()),
+        ("256 texts", distinct(256, false)),
+        ("256 codes with the one of null", (0..510).map(|n| (n, n, (n < 255).then(|| n.to_string()))).collect()),
+        ("257 codes with the one of null", (0..512).map(|n| (n, n, (n < 256).then(|| n.to_string()))).collect()),
+        ("as long as a page", distinct(4096, true)),
+        ("65536 texts", distinct(65536, false)),
+        ("65537 codes with the one of null", (0..65540).map(|n| (n, n, (n < 65536).then(|| n.to_string()))).collect()),
+        ("more than 65536 texts", distinct(80_000, true)),
+        ("a long text", vec![(0, 0, Some("long ".repeat(1 << 20))), (0, 1, None)]),
+    ];
+    let mut encoder = BlockEncoder::new().unwrap();
+    for (name, rows) in cases {
+        let rows = batch(&rows);
+        let bytes = encoder.encode(&rows, None).unwrap();
+        assert_same(&BlockView::new(bytes).unwrap().batch().unwrap(), &rows, name);
+        let some: Vec<u32> = (0..u32::try_from(rows.num_rows()).unwrap()).filter(|row| row % 3 != 1).collect();
+        let bytes = encoder.encode(&rows, Some(&some)).unwrap();
+        let expected = take_record_batch(&rows, &UInt32Array::from(some)).unwrap();
+        assert_same(&BlockView::new(bytes).unwrap().batch().unwrap(), &expected, name);
+    }
+}
+
+#[test]
+fn a_block_of_few_rows_takes_few_texts() {
+    let rows: Vec<Row> = (0..30_000).map(|row| (row, row, Some(format!("text {row}")))).collect();
+    let mut encoder = BlockEncoder::new().unwrap();
+    assert!(encoder.encode(&batch(&rows), Some(&[7, 9000])).unwrap().len() < 1000);
+}
+
+#[test]
+fn records_are_staged_by_month() {
+    let times = [
+        "2026-01-31 23:59:59.999999 UTC",
+        "2026-02-01 00:00:00 UTC",
+        "2026-01-31 23:59:59 UTC",
+        "2026-03-01 00:00:00 UTC",
+        "2026-01-01 00:00:00 UTC",
+    ];
+    let rows: Vec<Row> = (0..).zip(times).map(|(row, time)| (moment(time), row, Some(time.to_owned()))).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = StagingWriter::create(folder.path(), 0).unwrap();
+    let mut blocks = Vec::new();
+    writer.append_records(&batch(&rows[..0]), 4, 0, &mut blocks).unwrap();
+    writer.append_records(&batch(&rows[1..2]), 4, 0, &mut blocks).unwrap();
+    let rejects = writer.append(&batch(&rows)).unwrap();
+    writer.append_records(&batch(&rows), 5, 1, &mut blocks).unwrap();
+
+    let reader = StagingReader::open(folder.path()).unwrap();
+    // Month, member, position of the first row, rows of the batch.
+    let expected = [
+        ("2026-02", 4, 0, vec![1]),
+        ("2026-01", 5, 1, vec![0, 2, 4]),
+        ("2026-02", 5, 4, vec![1]),
+        ("2026-03", 5, 5, vec![3]),
+    ];
+    assert_eq!(blocks.len(), expected.len());
+    for (block, (month, member, first_row, held)) in blocks.iter().zip(expected) {
+        assert_eq!((block.month.to_string().as_str(), block.member, block.first_row), (month, member, first_row));
+        let held: Vec<Row> = held.into_iter().map(|row: usize| rows[row].clone()).collect();
+        let times = held.iter().map(|row| row.0);
+        assert_eq!(block.rows as usize, held.len());
+        assert_eq!(block.times, (times.clone().min().unwrap(), times.max().unwrap()));
+        let mut bytes = vec![0; block.place.bytes()];
+        reader.read(block.place, &mut bytes).unwrap();
+        assert_same(&BlockView::new(&bytes).unwrap().batch().unwrap(), &batch(&held), month);
+    }
+    assert_eq!(reader.batch(rejects).unwrap(), batch(&rows));
+}
+
+#[test]
+fn a_block_in_memory_is_small() {
+    // A hundred thousand archives of a block each have to fit.
+    assert!(size_of::<StagedBlock>() <= 64);
+}
+
+proptest! {
+    #[test]
+    fn damage_is_an_error_or_other_rows_and_never_a_panic(
+        texts in prop::collection::vec(prop::option::of("[a-c]{0,3}"), 1..40),
+        place: prop::sample::Index,
+        change: Option<u8>,
+    ) {
+        let rows: Vec<Row> = (0..).zip(texts).map(|(row, text)| (row, row, text)).collect();
+        let mut encoder = BlockEncoder::new().unwrap();
+        let mut bytes = encoder.encode(&batch(&rows), None).unwrap().to_vec();
+        let place = place.index(bytes.len());
+        match change {
+            Some(change) => bytes[place] ^= change,
+            None => bytes.truncate(place),
+        }
+        let _ = BlockView::new(&bytes).and_then(|view| view.batch());
+    }
+}

@@ -1,0 +1,218 @@
+//! Encodes the columns of a row group from its staged blocks.
+
+use std::cmp::Reverse;
+use std::sync::Mutex;
+
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::compute::filter;
+use keytrail_model::schema;
+use keytrail_store::{ColumnEncoder, EncodedColumn};
+use rayon::prelude::*;
+
+use super::{RowsWritten, Source};
+use crate::error::IngestError;
+use crate::plan::{PlannedBlock, PlannedGroup};
+use crate::staging::{BlockView, StagedColumn};
+
+/// Staged bytes that are held at once: the columns walk the same blocks together, a portion at a time.
+const PORTION_BYTES: usize = 16 << 20;
+
+/// Encodes row groups, one after the other, with a buffer that is used again.
+pub(super) struct GroupEncoder<'a> {
+    source: &'a Source<'a>,
+    written: &'a RowsWritten,
+    threads: usize,
+    buffer: Vec<u8>,
+}
+
+/// A column on its way.
+struct Column {
+    values: Values,
+    encoder: ColumnEncoder,
+    /// Staged bytes of the portion at hand: how long it will take, roughly.
+    bytes: usize,
+}
+
+/// Where the values of a column come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Values {
+    /// The archive's hash.
+    Archive,
+    /// The member's name.
+    Member,
+    /// A column of the block, by its place in [`schema::decoded_schema`].
+    Staged(usize),
+}
+
+/// The place of `time`, by which rows are counted.
+const TIME: Values = Values::Staged(0);
+
+/// A block in memory.
+struct Loaded<'a> {
+    planned: PlannedBlock<'a>,
+    view: BlockView<'a>,
+    /// Which rows to take, where it is not all of them.
+    kept: Option<BooleanArray>,
+}
+
+impl<'a> GroupEncoder<'a> {
+    /// `threads` encode columns side by side.
+    pub(super) fn new(source: &'a Source<'a>, written: &'a RowsWritten, threads: usize) -> Self {
+        Self { source, written, threads, buffer: Vec::new() }
+    }
+
+    /// All columns of [`schema::events_file_schema`], with the rows of the blocks that are no duplicates.
+    pub(super) fn encode(&mut self, group: &PlannedGroup<'_>) -> Result<Vec<EncodedColumn>, IngestError> {
+        let mut columns = columns()?;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut blocks = group.blocks.as_slice();
+        while !blocks.is_empty() {
+            let (portion, rest) = blocks.split_at_checked(portion(blocks)).unwrap_or((blocks, &[]));
+            let loaded = self.load(portion, &mut buffer)?;
+            for column in &mut columns {
+                column.bytes = loaded.iter().map(|block| column.values.bytes(block)).sum();
+            }
+            self.on_each(&mut columns, |column| self.push(column, &loaded))?;
+            blocks = rest;
+        }
+        // What one huge block took is given back.
+        buffer.truncate(PORTION_BYTES);
+        buffer.shrink_to(PORTION_BYTES);
+        self.buffer = buffer;
+        let encoders = columns.into_iter().map(|column| column.encoder);
+        let encoded: Result<Vec<_>, _> = match self.threads {
+            1 => encoders.map(ColumnEncoder::finish).collect(),
+            _ => encoders.collect::<Vec<_>>().into_par_iter().with_max_len(1).map(ColumnEncoder::finish).collect(),
+        };
+        Ok(encoded?)
+    }
+
+    /// Reads blocks into the buffer.
+    fn load<'b>(&self, blocks: &[PlannedBlock<'b>], buffer: &'b mut Vec<u8>) -> Result<Vec<Loaded<'b>>, IngestError> {
+        buffer.resize(blocks.iter().map(|planned| planned.block.place.bytes()).sum(), 0);
+        let mut rest = buffer.as_mut_slice();
+        let mut places = Vec::with_capacity(blocks.len());
+        for planned in blocks {
+            let length = planned.block.place.bytes();
+            // The buffer is as long as all blocks.
+            let (place, more) = std::mem::take(&mut rest).split_at_mut_checked(length).unwrap_or_default();
+            places.push((*planned, place));
+            rest = more;
+        }
+        let load = |(planned, bytes): (PlannedBlock<'b>, &'b mut [u8])| {
+            self.source.reader.read(planned.block.place, bytes)?;
+            Ok(Loaded { planned, view: BlockView::new(bytes)?, kept: self.kept(planned) })
+        };
+        match self.threads {
+            1 => places.into_iter().map(load).collect(),
+            _ => places.into_par_iter().map(load).collect(),
+        }
+    }
+
+    /// Which rows of a block are no duplicates; `None` where all are.
+    fn kept(&self, planned: PlannedBlock<'_>) -> Option<BooleanArray> {
+        let duplicates = self.source.duplicates;
+        let rows = planned.block.positions();
+        (duplicates.count(planned.archive, rows.clone()) > 0)
+            .then(|| rows.map(|row| !duplicates.contains(planned.archive, row)).collect::<Vec<_>>().into())
+    }
+
+    /// Does something to each column, on all threads, those that take longest first.
+    fn on_each(
+        &self,
+        columns: &mut [Column],
+        work: impl Fn(&mut Column) -> Result<(), IngestError> + Sync,
+    ) -> Result<(), IngestError> {
+        if self.threads == 1 {
+            return columns.iter_mut().try_for_each(work);
+        }
+        let mut queue: Vec<&mut Column> = columns.iter_mut().collect();
+        queue.sort_by_key(|column| Reverse(column.bytes));
+        let threads = self.threads.min(queue.len());
+        let queue = Mutex::new(queue.into_iter());
+        let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+        (0..threads).into_par_iter().with_max_len(1).try_for_each(|_| {
+            while let Some(column) = next() {
+                work(column)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn push(&self, column: &mut Column, blocks: &[Loaded<'_>]) -> Result<(), IngestError> {
+        for block in blocks {
+            match column.values {
+                Values::Archive => {
+                    let archive = self.source.archives.get(block.planned.archive);
+                    let hash = archive.map_or("", |archive| archive.digest.sha256.as_str());
+                    column.encoder.push_constant(hash, block.rows())?;
+                }
+                Values::Member => {
+                    let decoded = self.source.decoded.get(block.planned.archive);
+                    let member = decoded.and_then(|decoded| decoded.members.get(block.planned.block.member as usize));
+                    column.encoder.push_constant(member.map_or("", String::as_str), block.rows())?;
+                }
+                Values::Staged(place) => match block.column(place)? {
+                    StagedColumn::Page(page) => column.encoder.push_page(&page)?,
+                    StagedColumn::Array(array) => {
+                        column.encoder.push(&array)?;
+                        if column.values == TIME {
+                            self.written.add(block.planned.archive, array.len());
+                        }
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Loaded<'_> {
+    /// Rows to take.
+    fn rows(&self) -> u64 {
+        self.kept.as_ref().map_or(u64::from(self.planned.block.rows), |kept| kept.true_count() as u64)
+    }
+
+    /// A staged column without the rows that are left out. Only a page with such rows is taken apart.
+    fn column(&self, place: usize) -> Result<StagedColumn, IngestError> {
+        let column = self.view.column(place)?;
+        let Some(kept) = &self.kept else {
+            return Ok(column);
+        };
+        let array: ArrayRef = filter(&column.into_array()?, kept)?;
+        Ok(StagedColumn::Array(array))
+    }
+}
+
+impl Values {
+    fn bytes(self, block: &Loaded<'_>) -> usize {
+        match self {
+            Self::Archive | Self::Member => 0,
+            Self::Staged(place) => block.view.bytes(place),
+        }
+    }
+}
+
+fn columns() -> Result<Vec<Column>, IngestError> {
+    let staged = schema::decoded_schema();
+    let file = schema::events_file_schema();
+    let columns = file.fields().iter().map(|field| {
+        let values = match field.name().as_str() {
+            schema::ARCHIVE => Values::Archive,
+            schema::MEMBER => Values::Member,
+            name => Values::Staged(staged.index_of(name)?),
+        };
+        Ok(Column { values, encoder: ColumnEncoder::new(field.name())?, bytes: 0 })
+    });
+    columns.collect()
+}
+
+/// How many blocks make the next portion.
+fn portion(blocks: &[PlannedBlock<'_>]) -> usize {
+    let mut bytes = 0;
+    let fitting = blocks.iter().take_while(|planned| {
+        bytes += planned.block.place.bytes();
+        bytes <= PORTION_BYTES
+    });
+    fitting.count().max(1)
+}

@@ -1,0 +1,181 @@
+//! Writing the planned files from the staging area, and counting what each archive gave to them.
+//!
+//! Long files are written one after the other: the columns of a row group are encoded side by side (`group`) while the row group before
+//! it is appended, so memory holds a few row groups whatever the number of threads. Short files, of which there may be
+//! thousands, are written side by side instead, each by one thread.
+
+mod group;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use keytrail_store::{EncodedColumn, EventsWriter, RejectsWriter, StagedFile, StagedRejects};
+use rayon::prelude::*;
+
+use crate::archive::{Archive, DecodedArchive};
+use crate::dedupe::Duplicates;
+use crate::error::IngestError;
+use crate::plan::PlannedFile;
+use crate::staging::{Place, StagingReader};
+use group::GroupEncoder;
+
+/// Rows and staged bytes of a short file at most.
+const SHORT_ROWS: u64 = 64 << 10;
+const SHORT_BYTES: u64 = 4 << 20;
+/// Short files written at once: enough to keep the disk busy, few enough for memory.
+const SHORT_AT_ONCE: usize = 16;
+
+/// What the files of a run are made from. Archives and decoded archives stand in the same, final order.
+pub(crate) struct Source<'a> {
+    pub(crate) archives: &'a [Archive],
+    pub(crate) decoded: &'a [DecodedArchive],
+    pub(crate) duplicates: &'a Duplicates,
+    pub(crate) reader: &'a StagingReader,
+    pub(crate) staging: &'a std::path::Path,
+}
+
+/// Rows that each archive gave, counted as they were written.
+pub(crate) struct RowsWritten(Vec<AtomicU64>);
+
+impl RowsWritten {
+    fn new(archives: usize) -> Self {
+        Self((0..archives).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    pub(crate) fn of(&self, archive: usize) -> u64 {
+        self.0.get(archive).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    fn add(&self, archive: usize, rows: usize) {
+        if let Some(count) = self.0.get(archive) {
+            count.fetch_add(rows as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Writes the planned files; the result is in the order of the plan.
+///
+/// # Errors
+/// The disk refuses, or what is staged cannot be read again.
+pub(crate) fn write_events(
+    source: &Source<'_>,
+    files: &[PlannedFile<'_>],
+) -> Result<(Vec<StagedFile>, RowsWritten), IngestError> {
+    let written = RowsWritten::new(source.decoded.len());
+    let (short, long): (Vec<_>, Vec<_>) = files.iter().partition(|file| is_short(file));
+    let mut staged = write_short(source, &short, &written)?;
+    staged.extend(write_long(source, &long, &written)?);
+    staged.sort_unstable_by_key(|(number, _)| *number);
+    Ok((staged.into_iter().map(|(_, file)| file).collect(), written))
+}
+
+fn is_short(file: &PlannedFile<'_>) -> bool {
+    let rows: u64 = file.groups.iter().map(|group| group.rows).sum();
+    let bytes: u64 = file.groups.iter().map(|group| group.bytes).sum();
+    rows <= SHORT_ROWS && bytes <= SHORT_BYTES
+}
+
+fn path_of(source: &Source<'_>, file: &PlannedFile<'_>) -> PathBuf {
+    source.staging.join(format!("{:06}.parquet", file.number))
+}
+
+/// Files with their numbers.
+type Numbered = Vec<(usize, StagedFile)>;
+
+fn write_short(
+    source: &Source<'_>,
+    files: &[&PlannedFile<'_>],
+    written: &RowsWritten,
+) -> Result<Numbered, IngestError> {
+    let next = AtomicUsize::new(0);
+    let threads = rayon::current_num_threads().min(SHORT_AT_ONCE);
+    let staged = (0..threads).into_par_iter().with_max_len(1).map(|_| {
+        let mut staged = Vec::new();
+        let mut encoder = GroupEncoder::new(source, written, 1);
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut writer = EventsWriter::create(&path_of(source, file), file.month)?;
+            for group in &file.groups {
+                writer.append_row_group(encoder.encode(group)?)?;
+            }
+            staged.push((file.number, writer.finish()?));
+        }
+        Ok(staged)
+    });
+    let staged: Vec<Numbered> = staged.collect::<Result<_, IngestError>>()?;
+    Ok(staged.into_iter().flatten().collect())
+}
+
+fn write_long(source: &Source<'_>, files: &[&PlannedFile<'_>], written: &RowsWritten) -> Result<Numbered, IngestError> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Without room in between: one row group is encoded, one is appended.
+    let (sender, receiver) = sync_channel(0);
+    std::thread::scope(|scope| {
+        // A thread of its own and none of the pool: while it waits for the disk, all of the pool encodes.
+        let appender = std::thread::Builder::new()
+            .name("append".into())
+            .spawn_scoped(scope, move || append_long(source, files, &receiver))
+            .map_err(IngestError::io("starting a thread to write", source.staging))?;
+        let encoded = encode_long(source, files, written, &sender);
+        drop(sender);
+        let appended = appender.join().unwrap_or_else(|_| {
+            Err(IngestError::io("writing", source.staging)(std::io::Error::other("the thread ended early")))
+        });
+        // Where both failed, one was told that the other had.
+        encoded.and(appended)
+    })
+}
+
+fn encode_long(
+    source: &Source<'_>,
+    files: &[&PlannedFile<'_>],
+    written: &RowsWritten,
+    sender: &SyncSender<Vec<EncodedColumn>>,
+) -> Result<(), IngestError> {
+    let mut encoder = GroupEncoder::new(source, written, rayon::current_num_threads());
+    for group in files.iter().flat_map(|file| &file.groups) {
+        if sender.send(encoder.encode(group)?).is_err() {
+            // The appender is gone and has its own error.
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Appends row groups as they come: those of the first file, then those of the next.
+fn append_long(
+    source: &Source<'_>,
+    files: &[&PlannedFile<'_>],
+    groups: &Receiver<Vec<EncodedColumn>>,
+) -> Result<Numbered, IngestError> {
+    let mut staged = Vec::new();
+    for file in files {
+        let mut writer = EventsWriter::create(&path_of(source, file), file.month)?;
+        for _ in &file.groups {
+            let Ok(columns) = groups.recv() else {
+                // The encoder is gone and has its own error.
+                return Ok(staged);
+            };
+            writer.append_row_group(columns)?;
+        }
+        staged.push((file.number, writer.finish()?));
+    }
+    Ok(staged)
+}
+
+/// Writes the rejects of a run from where they are staged, given in their final order.
+///
+/// # Errors
+/// As [`write_events`].
+pub(crate) fn write_rejects(
+    source: &Source<'_>,
+    places: impl Iterator<Item = Place>,
+) -> Result<StagedRejects, IngestError> {
+    let mut writer = RejectsWriter::create(&source.staging.join("rejects.parquet"))?;
+    for place in places {
+        writer.write(&source.reader.batch(place)?)?;
+    }
+    Ok(writer.finish()?)
+}

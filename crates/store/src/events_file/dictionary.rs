@@ -1,0 +1,265 @@
+//! Columns of texts that repeat: one dictionary a row group, indices into it, and plain texts once it is full.
+
+use arrow::array::{Array as _, DictionaryArray, NullBufferBuilder, StringArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::Int32Type;
+use parquet::basic::Encoding;
+use parquet::bloom_filter::Sbbf;
+use parquet::errors::{ParquetError, Result};
+use parquet::schema::types::ColumnDescPtr;
+
+use super::PAGE_ROWS;
+use super::bits::width_of;
+use super::chunk::{Bound, Chunk, DataPage, DictionaryPage, FinishedChunk};
+use super::compress::{Zstd, zstd};
+use super::entries::Entries;
+use super::hybrid::{put_indices, put_levels};
+use super::plain::Plain;
+
+/// An entry of an array that was not looked up yet.
+const UNKNOWN: u32 = u32::MAX;
+
+/// What a column is allowed and asked for.
+pub(super) struct Settings {
+    /// Bytes of the dictionary at which plain texts take over.
+    pub(super) limit: usize,
+    /// Whether rows may be null.
+    pub(super) nullable: bool,
+    /// Part of the lookups of an absent text that the bloom filter lets through; no filter where absent.
+    pub(super) false_positives: Option<f64>,
+}
+
+/// Encodes texts as indices into their dictionary.
+pub(super) struct Dictionary {
+    chunk: Chunk,
+    settings: Settings,
+    zstd: Zstd,
+    entries: Entries,
+    page: PageInWork,
+    /// For each entry of the array at hand its number in `entries`.
+    numbers: Vec<u32>,
+    plain: Option<Plain>,
+    scratch: Vec<u8>,
+}
+
+/// Rows that are not in a page yet.
+struct PageInWork {
+    valid: NullBufferBuilder,
+    /// Of rows that are not null.
+    indices: Vec<u32>,
+    /// Entries with the least and the greatest text among them.
+    bounds: Option<(u32, u32)>,
+}
+
+impl Dictionary {
+    pub(super) fn new(column: ColumnDescPtr, settings: Settings) -> Result<Self> {
+        Ok(Self {
+            chunk: Chunk::new(column, zstd(), true),
+            zstd: Zstd::new()?,
+            entries: Entries::new(settings.limit),
+            settings,
+            page: PageInWork { valid: NullBufferBuilder::new(0), indices: Vec::new(), bounds: None },
+            numbers: Vec::new(),
+            plain: None,
+            scratch: Vec::new(),
+        })
+    }
+
+    pub(super) fn push(&mut self, array: &DictionaryArray<Int32Type>, texts: &StringArray) -> Result<()> {
+        // Also rows whose entry is null are null.
+        let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
+        let keys = array.keys().values();
+        if let (None, 1, Some(_)) = (&nulls, texts.len(), keys.first()) {
+            return self.push_run(texts.value(0).as_bytes(), keys.len() as u64);
+        }
+        let mut from = 0;
+        while from < keys.len() && self.plain.is_none() {
+            let rows = (keys.len() - from).min(PAGE_ROWS - self.page.valid.len());
+            let piece = keys.get(from..from + rows).unwrap_or_default();
+            let valid = nulls.as_ref().map(|nulls| nulls.slice(from, rows));
+            let taken = self.push_piece(piece, valid.as_ref(), texts)?;
+            from += taken;
+            if taken < rows {
+                self.give_up()?;
+            } else if self.page.valid.len() == PAGE_ROWS {
+                self.end_page()?;
+            }
+        }
+        for row in from..keys.len() {
+            let valid = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+            let key = keys.get(row).and_then(|&key| usize::try_from(key).ok()).filter(|_| valid);
+            self.push_plain(key.map(|key| texts.value(key).as_bytes()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn push_run(&mut self, text: &[u8], rows: u64) -> Result<()> {
+        let mut left = rows;
+        while left > 0 && self.plain.is_none() {
+            let Some(number) = self.entries.number(text) else {
+                self.give_up()?;
+                break;
+            };
+            let taken = left.min((PAGE_ROWS - self.page.valid.len()) as u64);
+            self.page.indices.extend(std::iter::repeat_n(number, taken as usize));
+            self.page.valid.append_n_non_nulls(taken as usize);
+            widen(&mut self.page.bounds, number, &self.entries);
+            left -= taken;
+            if self.page.valid.len() == PAGE_ROWS {
+                self.end_page()?;
+            }
+        }
+        for _ in 0..left {
+            self.push_plain(Some(text))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let waiting = self.page.indices.len() + self.plain.as_ref().map_or(0, Plain::bytes);
+        self.chunk.bytes() + self.entries.page().len() + waiting
+    }
+
+    pub(super) fn finish(mut self) -> Result<FinishedChunk> {
+        self.end_page()?;
+        let mut bloom = None;
+        if let Some(mut plain) = self.plain.take() {
+            plain.end_page(&mut self.chunk, &mut self.zstd)?;
+            bloom = plain.into_bloom();
+        }
+        let bloom = self.bloom(bloom)?;
+        let entries = self.entries.page();
+        let dictionary = DictionaryPage {
+            body: self.zstd.compress(entries)?,
+            plain_bytes: entries.len(),
+            entries: self.entries.len() as u32,
+        };
+        let dictionary = Some(dictionary).filter(|_| !self.chunk.is_empty());
+        self.chunk.finish(dictionary, bloom)
+    }
+
+    /// A filter over all texts of the column; `begun` holds those that are not in the dictionary.
+    fn bloom(&self, begun: Option<Sbbf>) -> Result<Option<Sbbf>> {
+        let Some(false_positives) = self.settings.false_positives else {
+            return Ok(None);
+        };
+        let (mut bloom, oversized) = match begun {
+            Some(bloom) => (bloom, true),
+            None => (Sbbf::new_with_ndv_fpp(self.entries.len() as u64, false_positives)?, false),
+        };
+        self.entries.iter().for_each(|text| bloom.insert(text));
+        if oversized {
+            bloom.fold_to_target_fpp(false_positives);
+        }
+        Ok(Some(bloom))
+    }
+
+    /// Appends rows to the page at hand, which has room for them; returns how many. They are fewer than given if the dictionary is full.
+    fn push_piece(&mut self, keys: &[i32], nulls: Option<&NullBuffer>, texts: &StringArray) -> Result<usize> {
+        self.numbers.clear();
+        self.numbers.resize(texts.len(), UNKNOWN);
+        let Some(nulls) = nulls else {
+            let taken = self.push_keys(keys, texts)?;
+            self.page.valid.append_n_non_nulls(taken);
+            return Ok(taken);
+        };
+        let mut taken = keys.len();
+        for (start, end) in nulls.valid_slices() {
+            let done = self.push_keys(keys.get(start..end).unwrap_or_default(), texts)?;
+            if done < end - start {
+                taken = start + done;
+                break;
+            }
+        }
+        self.page.valid.append_buffer(&nulls.slice(0, taken));
+        Ok(taken)
+    }
+
+    /// Appends indices for keys that are not null, up to the first text that the dictionary has no room for.
+    fn push_keys(&mut self, keys: &[i32], texts: &StringArray) -> Result<usize> {
+        let start = self.page.indices.len();
+        self.page.indices.resize(start + keys.len(), UNKNOWN);
+        let indices = self.page.indices.get_mut(start..).unwrap_or_default();
+        let mut full = None;
+        for (row, (index, &key)) in indices.iter_mut().zip(keys).enumerate() {
+            let slot = self.numbers.get_mut(key as usize).ok_or_else(|| bad_key(key, texts))?;
+            if *slot == UNKNOWN {
+                let Some(number) = self.entries.number(texts.value(key as usize).as_bytes()) else {
+                    full = Some(row);
+                    break;
+                };
+                *slot = number;
+                widen(&mut self.page.bounds, number, &self.entries);
+            }
+            *index = *slot;
+        }
+        let taken = full.unwrap_or(keys.len());
+        self.page.indices.truncate(start + taken);
+        Ok(taken)
+    }
+
+    fn push_plain(&mut self, text: Option<&[u8]>) -> Result<()> {
+        match &mut self.plain {
+            Some(plain) => plain.push(text, &mut self.chunk, &mut self.zstd),
+            None => Ok(()),
+        }
+    }
+
+    /// The dictionary is full: rows so far keep it, later ones become plain texts.
+    fn give_up(&mut self) -> Result<()> {
+        self.end_page()?;
+        self.plain = Some(Plain::new(self.settings.nullable, self.settings.false_positives)?);
+        Ok(())
+    }
+
+    fn end_page(&mut self) -> Result<()> {
+        let rows = self.page.valid.len();
+        if rows == 0 {
+            return Ok(());
+        }
+        self.scratch.clear();
+        if self.settings.nullable {
+            put_levels(&mut self.scratch, self.page.valid.as_slice(), rows);
+        }
+        let indices = &self.page.indices;
+        let width = width(self.entries.len());
+        self.scratch.push(width as u8);
+        put_indices(&mut self.scratch, indices, width);
+        let text = |entry| Bound::Text(self.entries.get(entry).to_vec());
+        self.chunk.push(DataPage {
+            body: self.zstd.compress(&self.scratch)?,
+            plain_bytes: self.scratch.len(),
+            encoding: Encoding::RLE_DICTIONARY,
+            rows: rows as u32,
+            nulls: (rows - indices.len()) as u32,
+            bounds: self.page.bounds.map(|(least, greatest)| (text(least), text(greatest))),
+        });
+        self.page.valid = NullBufferBuilder::new(0);
+        self.page.indices.clear();
+        self.page.bounds = None;
+        Ok(())
+    }
+}
+
+/// Bits of an index. Up to eight they divide a byte: compression then sees equal indices as equal bytes, or as equal parts of them,
+/// which makes pages up to a fifth smaller than the tightest width does. Beyond eight bits the tightest width is the smallest.
+fn width(entries: usize) -> u32 {
+    match width_of(entries.saturating_sub(1) as u64).max(1) {
+        tight @ 0..=8 => tight.next_power_of_two(),
+        tight => tight,
+    }
+}
+
+fn widen(bounds: &mut Option<(u32, u32)>, entry: u32, entries: &Entries) {
+    let text = entries.get(entry);
+    match bounds {
+        None => *bounds = Some((entry, entry)),
+        Some((least, _)) if text < entries.get(*least) => *least = entry,
+        Some((_, greatest)) if text > entries.get(*greatest) => *greatest = entry,
+        Some(_) => {}
+    }
+}
+
+fn bad_key(key: i32, texts: &StringArray) -> ParquetError {
+    ParquetError::General(format!("key {key} into a dictionary of {} texts", texts.len()))
+}

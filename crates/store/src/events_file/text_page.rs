@@ -1,0 +1,194 @@
+//! Rows of a plain text column, encoded once and put into a file as they are.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array as _, AsArray as _, StringArray, new_empty_array};
+use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Encoding;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::chunk::{Chunk, DataPage};
+use super::compress::{Zstd, zstd};
+use super::text_rows::{PageBody, TextRows};
+use crate::StoreError;
+
+/// Four lengths, and with a checksum behind them all that stands before the body of a staged page.
+const LENGTHS_BYTES: usize = 16;
+const HEADER_BYTES: usize = LENGTHS_BYTES + 8;
+
+/// Rows of a plain text column (`trace_id`, `extra`), encoded and compressed as one Parquet data page: made once, put into
+/// a file as it is. A clone shares the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextPage {
+    rows: u32,
+    nulls: u32,
+    plain_bytes: u32,
+    body: Bytes,
+}
+
+impl TextPage {
+    /// Rows, nulls among them.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Rows without a text.
+    #[must_use]
+    pub fn nulls(&self) -> u32 {
+        self.nulls
+    }
+
+    /// Bytes held: the compressed body.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Appends the page in the form that [`Self::read_from`] reads. It is meant for the staging area of one run: no promise is
+    /// made across versions.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        let body_bytes = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
+        let start = out.len();
+        for number in [self.rows, self.nulls, self.plain_bytes, body_bytes] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        let checksum = checksum(out.get(start..).unwrap_or_default(), &self.body);
+        out.extend_from_slice(&checksum.to_le_bytes());
+        out.extend_from_slice(&self.body);
+    }
+
+    /// Reads a page from the start of `bytes`; returns it and how many bytes it took.
+    ///
+    /// # Errors
+    /// The bytes are not what [`Self::write_to`] made: a checksum tells.
+    pub fn read_from(bytes: &[u8]) -> std::result::Result<(Self, usize), StoreError> {
+        Self::read_with(bytes, |body| Bytes::copy_from_slice(bytes.get(body).unwrap_or_default()))
+    }
+
+    /// As [`Self::read_from`], but the page shares the bytes, and keeps all of them alive.
+    ///
+    /// # Errors
+    /// As for [`Self::read_from`].
+    pub fn read_shared(bytes: &Bytes) -> std::result::Result<(Self, usize), StoreError> {
+        Self::read_with(bytes, |body| bytes.slice(body))
+    }
+
+    /// `take` gets the range of the body, which lies within `bytes`.
+    fn read_with(
+        bytes: &[u8],
+        take: impl FnOnce(Range<usize>) -> Bytes,
+    ) -> std::result::Result<(Self, usize), StoreError> {
+        let header = bytes.split_first_chunk::<LENGTHS_BYTES>().and_then(|(lengths, rest)| {
+            let (sum, body) = rest.split_first_chunk()?;
+            Some((lengths, u64::from_le_bytes(*sum), body))
+        });
+        let Some((lengths, sum, body)) = header else {
+            return Err(damaged(format!("{HEADER_BYTES} bytes before a page"), format!("{} bytes", bytes.len())));
+        };
+        let mut numbers = lengths.as_chunks().0.iter().map(|number| u32::from_le_bytes(*number));
+        let mut number = || numbers.next().unwrap_or_default();
+        let (rows, nulls, plain_bytes, body_bytes) = (number(), number(), number(), number() as usize);
+        let Some(body) = body.get(..body_bytes) else {
+            return Err(damaged(format!("a page of {body_bytes} bytes"), format!("{} bytes", body.len())));
+        };
+        let found = checksum(lengths, body);
+        if found != sum {
+            return Err(damaged(format!("checksum {sum:016x}"), format!("{found:016x}")));
+        }
+        let end = HEADER_BYTES + body_bytes;
+        Ok((Self { rows, nulls, plain_bytes, body: take(HEADER_BYTES..end) }, end))
+    }
+
+    /// The texts again.
+    ///
+    /// # Errors
+    /// The page is damaged.
+    pub fn decode(&self) -> std::result::Result<StringArray, StoreError> {
+        self.read_as_file().map_err(|error| damaged(format!("{} texts", self.rows), error.to_string()))
+    }
+
+    /// Reads the page as the one page of a file: the reader of files checks all there is to check.
+    fn read_as_file(&self) -> Result<StringArray> {
+        if self.rows == 0 {
+            return Ok(new_empty_array(&DataType::Utf8).as_string::<i32>().clone());
+        }
+        let schema = Schema::new(vec![Field::new("text", DataType::Utf8, true)]);
+        let schema = ArrowSchemaConverter::new().convert(&schema)?;
+        let mut chunk = Chunk::new(schema.column(0), zstd(), false);
+        chunk.push(self.into());
+        let chunk = chunk.finish(None, None)?;
+        let properties = Arc::new(WriterProperties::builder().build());
+        let mut file = SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), properties)?;
+        let mut group = file.next_row_group()?;
+        group.append_column(&chunk.bytes, chunk.close)?;
+        group.close()?;
+        let file = Bytes::from(file.into_inner()?);
+        let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(self.rows as usize).build()?;
+        let batch = reader.next().transpose()?.ok_or_else(|| ParquetError::EOF("no rows".into()))?;
+        let texts = batch.columns().first().and_then(|texts| texts.as_string_opt::<i32>()).cloned();
+        texts
+            .filter(|texts| texts.len() == self.rows as usize)
+            .ok_or_else(|| ParquetError::General(format!("{} rows of another kind", batch.num_rows())))
+    }
+}
+
+impl From<&TextPage> for DataPage {
+    fn from(page: &TextPage) -> Self {
+        Self {
+            body: page.body.clone(),
+            plain_bytes: page.plain_bytes as usize,
+            encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY,
+            rows: page.rows,
+            nulls: page.nulls,
+            bounds: None,
+        }
+    }
+}
+
+/// Damage is noticed when a page is read: later it would go into the store as it is, and the `parquet` crate's reader panics over some of it.
+fn checksum(lengths: &[u8], body: &[u8]) -> u64 {
+    xxh3_64_with_seed(body, xxh3_64(lengths))
+}
+
+fn damaged(expected: impl Into<String>, found: impl Into<String>) -> StoreError {
+    StoreError::DamagedPage { expected: expected.into(), found: found.into() }
+}
+
+/// Makes pages; holds its buffers and the compression context. One per thread.
+pub struct TextPageEncoder {
+    rows: TextRows,
+    zstd: Zstd,
+}
+
+impl TextPageEncoder {
+    /// Makes an encoder.
+    ///
+    /// # Errors
+    /// There is no memory for the compression context.
+    pub fn new() -> std::result::Result<Self, StoreError> {
+        let zstd = Zstd::new().map_err(|error| failed(error.into()))?;
+        Ok(Self { rows: TextRows::new(), zstd })
+    }
+
+    /// Encodes texts as one page. About 64 Ki rows make a good one; more are taken too.
+    ///
+    /// # Errors
+    /// The texts with their lengths do not fit a page (2 GiB).
+    pub fn encode(&mut self, texts: &StringArray) -> std::result::Result<TextPage, StoreError> {
+        self.rows.append(texts);
+        let PageBody { body, plain_bytes, rows, nulls } = self.rows.take_page(true, &mut self.zstd).map_err(failed)?;
+        Ok(TextPage { rows, nulls, plain_bytes: plain_bytes as u32, body })
+    }
+}
+
+fn failed(source: ParquetError) -> StoreError {
+    StoreError::Encoding { column: "texts".into(), source }
+}

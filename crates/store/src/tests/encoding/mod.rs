@@ -1,0 +1,275 @@
+//! The encoder of row groups against the reader of the `parquet` crate: what goes in comes out, and all that the footer says of it holds.
+
+mod samples;
+mod written;
+
+use arrow::array::{Array as _, AsArray as _};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use parquet::basic::Encoding;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::statistics::Statistics;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{ColumnEncoder, EncodedColumn, TextPage, TextPageEncoder};
+
+use samples::{Text, array_of, draw, encode, parts, pieces, rows, texts_of};
+use written::{Written, check_bloom, check_statistics, columns_around, reader};
+
+fn selection(rows: usize, cuts: &[usize]) -> (RowSelection, Vec<usize>) {
+    let (mut selectors, mut chosen) = (Vec::new(), Vec::new());
+    for (number, piece) in pieces(rows, cuts).into_iter().enumerate() {
+        if number % 2 == 0 {
+            selectors.push(RowSelector::skip(piece.len()));
+        } else {
+            selectors.push(RowSelector::select(piece.len()));
+            chosen.extend(piece);
+        }
+    }
+    (selectors.into(), chosen)
+}
+
+fn check(column: &str, texts: &[Text], cuts: &[usize]) {
+    let whole = array_of(column, texts);
+    let sliced: Vec<_> =
+        pieces(texts.len(), cuts).into_iter().map(|piece| whole.slice(piece.start, piece.len())).collect();
+    let written = Written::new(column, encode(column, &sliced));
+    assert!(written.texts(None) == texts, "rows are others");
+    check_statistics(&written, texts, schema::is_dictionary(column));
+    if column == "ouid" {
+        check_bloom(&written, texts);
+    }
+    let (selection, chosen) = selection(texts.len(), cuts);
+    let expected: Vec<_> = chosen.iter().map(|&row| texts[row].clone()).collect();
+    assert!(chosen.is_empty() || written.texts(Some(selection)) == expected, "selected rows are others");
+    let again = Written::new(column, encode(column, &[array_of(column, texts)]));
+    assert!(written.bytes == again.bytes, "bytes depend on how rows were handed in");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn texts_come_back(
+        parts in parts(),
+        cuts in prop::collection::vec(any::<usize>(), 0..6),
+        column in prop::sample::select(vec!["ouid", "status", "trace_id", "extra"]),
+    ) {
+        check(column, &texts_of(&parts), &cuts);
+    }
+
+    #[test]
+    fn texts_of_a_column_without_nulls_come_back(parts in parts(), cuts in prop::collection::vec(any::<usize>(), 0..6)) {
+        let texts: Vec<_> = texts_of(&parts).into_iter().map(|text| text.or(Some("none".into()))).collect();
+        check("member", &texts, &cuts);
+    }
+
+    #[test]
+    fn integers_come_back(
+        parts in prop::collection::vec((any::<i64>(), 0_u32..64, any::<u64>(), prop_oneof![4 => 1..300_usize, 1 => Just(70_000)]), 1..6),
+        cuts in prop::collection::vec(any::<usize>(), 0..6),
+    ) {
+        let mut values = Vec::new();
+        for (start, shift, seed, rows) in parts {
+            let mut draw = draw(seed);
+            values.extend((0..rows).map(|_| start.wrapping_add((draw() >> shift) as i64)));
+        }
+        values.extend([i64::MIN, i64::MAX, 0, i64::MAX, i64::MIN]);
+        check_integers(&values, &cuts);
+    }
+
+    #[test]
+    fn pages_come_back(parts in parts(), cuts in prop::collection::vec(any::<usize>(), 0..6)) {
+        let texts = texts_of(&parts);
+        let mut pages = TextPageEncoder::new().unwrap();
+        let mut column = ColumnEncoder::new("trace_id").unwrap();
+        let mut staged = Vec::new();
+        for piece in pieces(texts.len(), &cuts) {
+            let array: StringArray = texts[piece].iter().map(Option::as_deref).collect();
+            let page = pages.encode(&array).unwrap();
+            assert_eq!((page.rows() as usize, page.nulls() as usize), (array.len(), array.null_count()));
+            assert_eq!(page.decode().unwrap(), array);
+            page.write_to(&mut staged);
+        }
+        let mut rest = Bytes::from(staged);
+        while !rest.is_empty() {
+            let (page, bytes) = TextPage::read_from(&rest).unwrap();
+            assert_eq!((page.clone(), bytes), TextPage::read_shared(&rest).unwrap());
+            column.push_page(&page).unwrap();
+            rest = rest.slice(bytes..);
+        }
+        let written = Written::new("trace_id", column.finish().unwrap());
+        assert!(written.texts(None) == texts);
+        check_statistics(&written, &texts, false);
+    }
+
+    #[test]
+    fn a_page_that_was_cut_or_changed_is_refused(
+        parts in prop::collection::vec(rows(), 1..3), at in any::<prop::sample::Index>(), byte in 1..=u8::MAX,
+    ) {
+        let array: StringArray = texts_of(&parts).into_iter().take(2000).collect();
+        let mut staged = Vec::new();
+        TextPageEncoder::new().unwrap().encode(&array).unwrap().write_to(&mut staged);
+        let at = at.index(staged.len());
+        assert!(TextPage::read_from(&staged[..at]).is_err());
+        staged[at] ^= byte;
+        assert!(TextPage::read_from(&staged).is_err());
+    }
+}
+
+fn check_integers(values: &[i64], cuts: &[usize]) {
+    let array: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+    let sliced: Vec<_> =
+        pieces(values.len(), cuts).into_iter().map(|piece| array.slice(piece.start, piece.len())).collect();
+    let written = Written::new(schema::ORDINAL, encode(schema::ORDINAL, &sliced));
+    assert!(written.read(None).as_primitive::<Int64Type>().values() == values);
+    let (selection, chosen) = selection(values.len(), cuts);
+    let expected: Vec<_> = chosen.iter().map(|&row| values[row]).collect();
+    assert!(chosen.is_empty() || written.read(Some(selection)).as_primitive::<Int64Type>().values() == &expected);
+    let bounds = |values: &[i64]| (values.iter().min().copied(), values.iter().max().copied());
+    let Statistics::Int64(statistics) = written.metadata.row_group(0).column(written.column).statistics().unwrap()
+    else {
+        panic!("statistics of another type");
+    };
+    assert_eq!((statistics.min_opt().copied(), statistics.max_opt().copied()), bounds(values));
+    let ColumnIndexMetaData::INT64(index) = &written.metadata.column_index().unwrap()[0][written.column] else {
+        panic!("no index");
+    };
+    for (page, rows) in written.page_rows().into_iter().enumerate() {
+        assert_eq!((index.min_value(page).copied(), index.max_value(page).copied()), bounds(&values[rows]));
+    }
+}
+
+#[test]
+fn few_rows_come_back() {
+    for values in [&[0][..], &[7, 7], &[i64::MIN], &[i64::MAX, i64::MIN], &[1; 128], &[-3; 129], &[5; 130]] {
+        check_integers(values, &[]);
+    }
+    for texts in [vec![None], vec![Some(String::new())], vec![Some("a".into())], vec![None, Some("b".into()), None]] {
+        ["ouid", "status", "trace_id", "extra"].iter().for_each(|column| check(column, &texts, &[]));
+    }
+}
+
+#[test]
+fn a_dictionary_of_any_width_comes_back_and_gives_way_when_it_is_full() {
+    for distinct in [1, 2, 3, 4, 5, 16, 17, 256, 257, 300, 5000, 65_536, 65_537, 70_000, 200_000] {
+        let texts: Vec<_> = (0..distinct + 1000).map(|n| Some(format!("{:024x}", n % distinct))).collect();
+        check("ouid", &texts, &[distinct / 2, distinct]);
+        let written = Written::new("ouid", encode("ouid", &[array_of("ouid", &texts)]));
+        let chunk = written.metadata.row_group(0).column(written.column);
+        let plain = chunk.encodings().any(|encoding| encoding == Encoding::DELTA_LENGTH_BYTE_ARRAY);
+        assert_eq!(plain, distinct * 28 > 4 << 20, "{distinct} texts");
+        assert!(chunk.encodings().any(|encoding| encoding == Encoding::RLE_DICTIONARY));
+    }
+}
+
+#[test]
+fn times_are_times() {
+    let times: Vec<_> = (0..100_000).map(|n| MORNING + n * n % 1_000_003).collect();
+    let array = TimestampMicrosecondArray::from(times.clone()).with_timezone("UTC");
+    let written = Written::new(schema::TIME, encode(schema::TIME, &[Arc::new(array)]));
+    let read = written.read(None);
+    assert_eq!(read.data_type(), &schema::timestamp());
+    assert!(read.as_primitive::<TimestampMicrosecondType>().values() == &times);
+}
+
+#[test]
+fn the_file_has_the_schema_that_the_stock_writer_gives_it() {
+    let batch = batch(&[MORNING]);
+    let properties = parquet::file::properties::WriterProperties::builder().set_created_by("keytrail".into()).build();
+    let options = parquet::arrow::arrow_writer::ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(true);
+    let mut stock = parquet::arrow::ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options).unwrap();
+    stock.write(&batch).unwrap();
+    let stock = Bytes::from(stock.into_inner().unwrap());
+    let ours = Written::new("ouid", encode("ouid", &[array_of("ouid", &[None])]));
+    let (stock, ours) = (reader(&stock).metadata().file_metadata().clone(), ours.metadata.file_metadata());
+    assert_eq!(ours.schema(), stock.schema());
+    assert_eq!(ours.version(), stock.version());
+    assert_eq!(ours.created_by(), stock.created_by());
+    assert_eq!(ours.column_orders(), stock.column_orders());
+    assert_eq!(ours.key_value_metadata(), stock.key_value_metadata());
+}
+
+#[test]
+fn columns_and_pages_are_made_on_any_thread() {
+    fn sendable<T: Send>() {}
+    sendable::<ColumnEncoder>();
+    sendable::<EncodedColumn>();
+    sendable::<TextPage>();
+    sendable::<TextPageEncoder>();
+}
+
+#[test]
+fn a_page_without_texts_takes_a_few_bytes() {
+    let page = TextPageEncoder::new().unwrap().encode(&StringArray::new_null(65_536)).unwrap();
+    assert!(page.bytes() < 40, "{} bytes", page.bytes());
+}
+
+#[test]
+fn row_groups_of_either_kind_follow_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f");
+    let mut file = EventsWriter::create(&path, Month::parse("2026-01").unwrap()).unwrap();
+    let group = |texts: &[Text]| columns_around(encode("ouid", &[array_of("ouid", texts)]), "ouid");
+    file.append_row_group(group(&[])).unwrap();
+    file.write(&batch(&[MORNING + 1, MORNING + 2])).unwrap();
+    file.append_row_group(group(&[Some("x".into())])).unwrap();
+    file.write(&batch(&[MORNING + 3])).unwrap();
+    assert_eq!(file.rows(), 4);
+    let staged = file.finish().unwrap();
+    assert_eq!((staged.rows, staged.min_time, staged.max_time), (4, MORNING, MORNING + 3));
+    let bytes = Bytes::from(fs::read(path).unwrap());
+    let groups: Vec<_> = reader(&bytes).metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+    assert_eq!(groups, [2, 1, 1], "rows that waited come first");
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let text = StringArray::from(vec!["a"]);
+    let nothing: DictionaryArray<Int32Type> = [None::<&str>].into_iter().collect();
+    let page = TextPageEncoder::new().unwrap().encode(&text).unwrap();
+    let encoder = |column| ColumnEncoder::new(column).unwrap();
+    let refusals = [
+        (
+            ColumnEncoder::new("month").err(),
+            "column `month` not encoded: expected a column of `events`, found none of that name",
+        ),
+        (encoder("time").push(&text).err(), "column `time` not encoded: expected Timestamp(µs, \"UTC\"), found Utf8"),
+        (encoder("ouid").push(&text).err(), "column `ouid` not encoded: expected Dictionary(Int32, Utf8), found Utf8"),
+        (
+            encoder("member").push(&nothing).err(),
+            "column `member` not encoded: expected a value in every row, found 1 rows without",
+        ),
+        (
+            encoder("ouid").push_page(&page).err(),
+            "column `ouid` not encoded: expected Dictionary(Int32, Utf8), found a page of plain texts",
+        ),
+        (
+            encoder("extra").push_constant("a", 1).err(),
+            "column `extra` not encoded: expected Utf8, found one text for many rows",
+        ),
+    ];
+    for (error, expected) in refusals {
+        assert_eq!(error.unwrap().to_string(), expected);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let create = || EventsWriter::create(&folder.path().join("f"), Month::parse("2026-01").unwrap()).unwrap();
+    let columns = || columns_around(encode("ouid", &[array_of("ouid", &[None, None])]), "ouid");
+    let refused = |columns| create().append_row_group(columns).unwrap_err().to_string();
+    let mut longer = columns();
+    longer.pop();
+    assert!(refused(longer).contains("columns: expected time Timestamp"));
+    let mut longer = columns();
+    *longer.last_mut().unwrap() = encode(schema::ORDINAL, &[Arc::new(Int64Array::from(vec![1, 2, 3]))]);
+    let error = refused(longer);
+    assert!(error.ends_with("columns of a row group: expected 2 rows in each, found 3 in `ordinal`"), "{error}");
+    let mut later = columns();
+    let times = TimestampMicrosecondArray::from(vec![MORNING, FEBRUARY]).with_timezone("UTC");
+    later[0] = encode(schema::TIME, &[Arc::new(times)]);
+    let error = refused(later);
+    assert!(error.ends_with("time: expected a time in 2026-01, found 2026-02-01 00:00:00 UTC"), "{error}");
+}
