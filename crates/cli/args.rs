@@ -310,15 +310,18 @@ pub(crate) struct GenerateArgs {
     /// Digits of a second: seconds, millis, micros, mixed.
     #[arg(long, default_value = "micros")]
     pub(crate) precision: String,
-    /// Clients that act.
-    #[arg(long, default_value_t = 40)]
-    pub(crate) clients: u32,
-    /// Partitions of HSMs.
-    #[arg(long, default_value_t = 12)]
-    pub(crate) partitions: u32,
-    /// Keys over all partitions.
-    #[arg(long, default_value_t = 400)]
-    pub(crate) keys: u32,
+    /// Who writes side by side: sessions (a handful of clients), busy (so many that neighbouring records have little in common).
+    #[arg(long, default_value = "sessions")]
+    pub(crate) load: String,
+    /// Clients that act [default: 40, or 1000 where busy].
+    #[arg(long, value_name = "N")]
+    pub(crate) clients: Option<u32>,
+    /// Partitions of HSMs [default: 12, or 40 where busy].
+    #[arg(long, value_name = "N")]
+    pub(crate) partitions: Option<u32>,
+    /// Keys over all partitions [default: 400, or 10000 where busy].
+    #[arg(long, value_name = "N")]
+    pub(crate) keys: Option<u32>,
     /// Share of CipherTrust records, 0 to 1.
     #[arg(long, default_value_t = 0.0)]
     pub(crate) cipher_trust: f64,

@@ -25,6 +25,7 @@ fn options(arguments: &GenerateArgs) -> Result<GenerateOptions, String> {
     fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
         text.parse().map_err(|error: T::Err| error.to_string())
     }
+    let usual = GenerateOptions::of_load(parse(&arguments.load)?);
     Ok(GenerateOptions {
         records: arguments.records,
         days: arguments.days,
@@ -37,9 +38,9 @@ fn options(arguments: &GenerateArgs) -> Result<GenerateOptions, String> {
         meta: parse(&arguments.meta)?,
         trace_ids: !arguments.no_trace_ids,
         precision: parse(&arguments.precision)?,
-        clients: arguments.clients,
-        partitions: arguments.partitions,
-        keys: arguments.keys,
+        clients: arguments.clients.unwrap_or(usual.clients),
+        partitions: arguments.partitions.unwrap_or(usual.partitions),
+        keys: arguments.keys.unwrap_or(usual.keys),
         cipher_trust: arguments.cipher_trust,
         overlap: arguments.overlap,
         equal_pairs: arguments.equal_pairs,
@@ -49,6 +50,6 @@ fn options(arguments: &GenerateArgs) -> Result<GenerateOptions, String> {
         level: arguments.level,
         jobs: arguments.jobs.map_or(0, std::num::NonZero::get),
         overwrite: arguments.overwrite,
-        ..GenerateOptions::default()
+        ..usual
     })
 }

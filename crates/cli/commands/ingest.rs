@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::args::{IngestArgs, SummaryFormat};
 use crate::exit::{Outcome, say};
+use crate::progress::IngestBar;
 
 /// Reads the archives and tells the outcome.
 pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
@@ -23,7 +24,11 @@ pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
     let store = &arguments.store.store;
     let mut on_wait = || say(&format!("keytrail: another run holds {}; waiting for it to end", store.display()));
     let started = Instant::now();
-    let summary = keytrail_ingest::ingest(&arguments.paths, store, &options, &mut on_wait)?;
+    let bar = IngestBar::on_terminal();
+    let observer = |step| bar.show(step);
+    let summary = keytrail_ingest::ingest_observed(&arguments.paths, store, &options, &mut on_wait, &observer);
+    drop(bar);
+    let summary = summary?;
     let elapsed = started.elapsed();
     for path in &summary.swept {
         say(&format!("keytrail: swept {path}, left by a run that was stopped"));

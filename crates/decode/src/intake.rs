@@ -5,6 +5,7 @@ use crate::options::DecodeOptions;
 use crate::row::{RecordReader, Refusal};
 use crate::sink::{DecodeError, MemberSummary, Reject, Sink};
 use crate::text::head;
+use crate::usual::UsualReader;
 
 /// What became of a text that might be a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +20,11 @@ pub(crate) enum Verdict {
 pub(crate) struct Intake {
     options: DecodeOptions,
     reader: RecordReader,
+    /// `None` where every record shall go the general way.
+    usual: Option<UsualReader>,
     columns: Columns,
+    /// JSON of the records in `columns`, in bytes.
+    batch_bytes: usize,
     summary: MemberSummary,
 }
 
@@ -34,7 +39,9 @@ impl Intake {
         Self {
             options,
             reader: RecordReader::new(options.max_depth),
+            usual: options.usual_shapes.then(UsualReader::new),
             columns: Columns::new(),
+            batch_bytes: 0,
             summary: MemberSummary::default(),
         }
     }
@@ -42,6 +49,7 @@ impl Intake {
     /// Drops rows and counts of the member at hand.
     pub(crate) fn reset(&mut self) {
         self.summary = MemberSummary::default();
+        self.batch_bytes = 0;
         if self.columns.rows() > 0 {
             self.columns.clear();
         }
@@ -49,6 +57,24 @@ impl Intake {
 }
 
 impl Records<'_> {
+    /// Finds a record of a shape met before at the start of a window and tells its length. It counts once it is taken.
+    pub(crate) fn find_usual(&mut self, window: &[u8]) -> Option<usize> {
+        let Intake { usual, options, .. } = &mut *self.intake;
+        usual.as_mut()?.find(window).filter(|&length| length <= options.max_record_bytes)
+    }
+
+    /// Takes the record of this length that was just found in the window.
+    pub(crate) fn take_usual(&mut self, window: &[u8], length: usize) -> Result<(), DecodeError> {
+        let Intake { usual, columns, summary, batch_bytes, .. } = &mut *self.intake;
+        if let Some(usual) = usual {
+            usual.take(window, i64::try_from(summary.read).unwrap_or(i64::MAX), columns);
+            summary.read += 1;
+            summary.accepted += 1;
+            *batch_bytes += length;
+        }
+        self.hand_out_full_batch()
+    }
+
     /// Takes one record that starts at `offset`, if it is one.
     pub(crate) fn record(&mut self, offset: u64, json: &[u8]) -> Result<Verdict, DecodeError> {
         let ordinal = i64::try_from(self.intake.summary.read).unwrap_or(i64::MAX);
@@ -56,6 +82,10 @@ impl Records<'_> {
             Ok(()) => {
                 self.intake.summary.read += 1;
                 self.intake.summary.accepted += 1;
+                self.intake.batch_bytes += json.len();
+                if let Some(usual) = &mut self.intake.usual {
+                    usual.learn(json);
+                }
                 self.hand_out_full_batch()?;
                 return Ok(Verdict::Settled);
             }
@@ -104,14 +134,20 @@ impl Records<'_> {
     }
 
     fn hand_out_full_batch(&mut self) -> Result<(), DecodeError> {
-        let Intake { options, columns, .. } = &*self.intake;
-        let full = columns.rows() >= options.batch_rows || columns.text_bytes() >= options.batch_bytes;
+        let Intake { options, columns, batch_bytes, .. } = &*self.intake;
+        let full = columns.rows() >= options.batch_rows || *batch_bytes >= options.batch_bytes;
         if full { self.hand_out_batch() } else { Ok(()) }
     }
 
     fn hand_out_batch(&mut self) -> Result<(), DecodeError> {
         if self.intake.columns.rows() > 0 {
+            self.intake.batch_bytes = 0;
             let batch = self.intake.columns.take_batch()?;
+            if self.intake.columns.forget_too_many()
+                && let Some(usual) = &mut self.intake.usual
+            {
+                usual.forget_ids();
+            }
             self.sink.batch(batch)?;
         }
         Ok(())

@@ -54,6 +54,13 @@ impl LineSplitter {
             }
             at += blanks(rest);
             let rest = tail(window, at);
+            if self.searched == 0
+                && let Some(length) = usual_line(rest, records)
+            {
+                records.take_usual(rest, length)?;
+                at += length;
+                continue;
+            }
             let line_end = memchr::memchr(b'\n', tail(rest, self.searched)).map(|end| self.searched + end);
             let line = head(rest, line_end.unwrap_or(rest.len()));
             // One byte more may be the CR of the line end.
@@ -88,4 +95,12 @@ impl LineSplitter {
         let reason = format!("expected a line of at most {limit} bytes, found {length} bytes at byte {offset}");
         records.reject(offset, reason, raw)
     }
+}
+
+/// Length of the record at the start of a window if it has a shape met before and nothing else is on its line.
+fn usual_line(window: &[u8], records: &mut Records<'_>) -> Option<usize> {
+    let length = records.find_usual(window)?;
+    let behind = tail(window, length);
+    // Blanks at the end of a line; its LF is one of them.
+    head(behind, blanks(behind)).contains(&b'\n').then_some(length)
 }

@@ -109,6 +109,16 @@ impl ListSplitter {
     ) -> Result<usize, DecodeError> {
         let mut at = 0;
         loop {
+            if let Task::Element { scan, .. } = &self.task
+                && scan.is_new()
+            {
+                let usual = usual_records(tail(window, at), records)?;
+                at += usual.length;
+                if usual.ends_with_record {
+                    self.finish_element(0);
+                    continue;
+                }
+            }
             let rest = tail(window, at);
             let offset = base + at as u64;
             let step = match &mut self.task {
@@ -393,6 +403,32 @@ impl Skip {
         let (Search::Found(passed) | Search::NotIn(passed)) = search;
         self.raw.extend_from_slice(head(head(window, passed), room.saturating_sub(self.raw.len())));
         search
+    }
+}
+
+/// Records of shapes met before, one after the other.
+struct Usual {
+    /// Bytes: up to the end of a record, or to the start of the next one.
+    length: usize,
+    ends_with_record: bool,
+}
+
+/// Takes records as long as they have shapes met before and only a comma and blanks are between them.
+fn usual_records(window: &[u8], records: &mut Records<'_>) -> Result<Usual, DecodeError> {
+    let mut start = 0;
+    loop {
+        let rest = tail(window, start);
+        let Some(length) = records.find_usual(rest) else {
+            return Ok(Usual { length: start, ends_with_record: false });
+        };
+        records.take_usual(rest, length)?;
+        let behind = tail(rest, length);
+        let comma = blanks(behind);
+        let next = comma + 1 + blanks(tail(behind, comma + 1));
+        if behind.get(comma) != Some(&b',') || behind.get(next) != Some(&b'{') {
+            return Ok(Usual { length: start + length, ends_with_record: true });
+        }
+        start += length + next;
     }
 }
 

@@ -4,8 +4,8 @@
 pub const DEFAULT_MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 /// Rows of a full batch unless told otherwise.
 pub const DEFAULT_BATCH_ROWS: usize = 32_768;
-/// Text after which a batch is handed out before it is full unless told otherwise, in bytes.
-pub const DEFAULT_BATCH_BYTES: usize = 16 * 1024 * 1024;
+/// JSON after which a batch is handed out before it is full unless told otherwise, in bytes.
+pub const DEFAULT_BATCH_BYTES: usize = 24 * 1024 * 1024;
 /// Deepest nesting of objects and lists that is decoded unless told otherwise. The record itself is the first level.
 pub const DEFAULT_MAX_DEPTH: usize = 128;
 
@@ -23,12 +23,15 @@ pub struct DecodeOptions {
     pub max_record_bytes: usize,
     /// Rows of a full batch. At least 1, default [`DEFAULT_BATCH_ROWS`].
     pub batch_rows: usize,
-    /// Text after which a batch is handed out before it has [`Self::batch_rows`] rows, in bytes. 1 to 512 MiB, default
+    /// JSON of records after which a batch is handed out before it has [`Self::batch_rows`] rows, in bytes. 1 to 512 MiB, default
     /// [`DEFAULT_BATCH_BYTES`].
     pub batch_bytes: usize,
     /// Deepest nesting of objects and lists. 2 to 1024, default [`DEFAULT_MAX_DEPTH`]. `meta` as text counts as if it were an
     /// object.
     pub max_depth: usize,
+    /// Whether records of a shape met before are read without parsing them. The outcome is the same; to be switched off where the two
+    /// ways are compared. Default true.
+    pub usual_shapes: bool,
 }
 
 impl Default for DecodeOptions {
@@ -38,6 +41,7 @@ impl Default for DecodeOptions {
             batch_rows: DEFAULT_BATCH_ROWS,
             batch_bytes: DEFAULT_BATCH_BYTES,
             max_depth: DEFAULT_MAX_DEPTH,
+            usual_shapes: true,
         }
     }
 }
@@ -50,6 +54,7 @@ impl DecodeOptions {
             batch_rows: self.batch_rows.clamp(1, i32::MAX as usize),
             batch_bytes: self.batch_bytes.clamp(1, LARGEST_BATCH_BYTES),
             max_depth: self.max_depth.clamp(2, LARGEST_MAX_DEPTH),
+            usual_shapes: self.usual_shapes,
         }
     }
 }

@@ -146,8 +146,7 @@ impl RowMaker {
         self.envelope.sort(record, 0);
         let time_node = self.envelope.take(record, TIME);
         let time = usable_time(record, time_node)?;
-        // From here on nothing can fail: each column gets its value.
-        columns.start_row(ordinal, time.micros);
+        // From here on nothing can fail.
         self.extra.clear();
         if let Some(node) = time_node
             && !time.exact
@@ -163,7 +162,10 @@ impl RowMaker {
         }
         self.take_meta(record, columns);
         self.extra.add_unknown(self.envelope.left_over());
-        columns.push_text(TEXT_COLUMNS.len() - 1, self.extra.json(record));
+        if let Some(extra) = self.extra.json(record) {
+            columns.set_text(TEXT_COLUMNS.len() - 1, extra);
+        }
+        columns.end_row(ordinal, time.micros);
         Ok(())
     }
 
@@ -193,7 +195,6 @@ impl RowMaker {
                 }
             }
         }
-        self.meta.columns.iter().for_each(|&column| columns.push_text(column, None));
     }
 }
 
@@ -227,23 +228,24 @@ impl MetaMaker {
 /// Gives a text column its value; whether `extra` must keep the original as well.
 fn push_cell(nodes: Nodes<'_>, value: Option<usize>, columns: &mut Columns, column: usize, made: &mut String) -> bool {
     let Some(node) = value else {
-        columns.push_text(column, None);
         return false;
     };
     match nodes.get(node) {
         Node::Text(text) => {
-            columns.push_text(column, Some(text));
+            columns.set_text(column, text);
             return false;
         }
         Node::Number(number) => {
             made.clear();
             canonical::push_number(number, made);
-            columns.push_text(column, Some(made));
+            columns.set_text(column, made);
         }
-        Node::List { .. } if TEXT_COLUMNS.get(column) == Some(&"ouid") && join_texts(nodes, node, made) => {
-            columns.push_text(column, Some(made).filter(|ids| !ids.is_empty()).map(|ids| ids.as_str()));
+        Node::List { .. }
+            if TEXT_COLUMNS.get(column) == Some(&"ouid") && join_texts(nodes, node, made) && !made.is_empty() =>
+        {
+            columns.set_text(column, made);
         }
-        _ => columns.push_text(column, None),
+        _ => {}
     }
     true
 }

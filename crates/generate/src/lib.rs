@@ -51,7 +51,7 @@ use std::path::PathBuf;
 
 pub use expected::Expected;
 pub use fault::{Fault, FaultKind};
-pub use options::{Container, GenerateOptions, MetaForm, TimePrecision};
+pub use options::{Container, GenerateOptions, Load, MetaForm, TimePrecision};
 pub use run::generate;
 
 /// Why no archives were made.

@@ -69,6 +69,12 @@ impl<'w> Session<'w> {
         }
     }
 
+    /// A client met in the middle of its work.
+    pub(crate) fn underway(world: &'w World, time: i64, dice: &mut Dice) -> Self {
+        let session = Self::start(world, time, dice);
+        Self { logged_in: true, deeds_left: dice.between(1, session.deeds_left), ..session }
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.deeds_left == 0 && self.running.is_none()
     }

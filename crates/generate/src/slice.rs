@@ -5,14 +5,17 @@
 use crate::clock::{Clock, SECOND};
 use crate::codes::{CipherAction, CipherStatus};
 use crate::dice::{Dice, parts_per_million};
-use crate::options::{GenerateOptions, TimePrecision};
+use crate::options::{GenerateOptions, Load, TimePrecision};
 use crate::record::{Body, CipherDeed, Record};
 use crate::schedule::Due;
 use crate::session::Session;
 use crate::world::World;
 
-/// Clients at work at the same time.
+/// Clients at work at the same time, where the log is a quiet one.
 const SESSIONS: usize = 6;
+/// The same for a service under load: more than records in a window of DEFLATE, so that a client's record before is mostly
+/// out of its sight.
+const BUSY_SESSIONS: usize = 150;
 /// Chance that a record is written a little early or late, in parts of a million.
 const DISORDER: u32 = 60_000;
 /// Chance of a field that no list names, in parts of a million.
@@ -23,6 +26,7 @@ const NOVELTY: u32 = 250;
 pub(crate) struct Manner {
     precision: TimePrecision,
     trace_ids: bool,
+    load: Load,
     cipher_trust: u32,
     equal_pairs: u32,
 }
@@ -32,6 +36,7 @@ impl Manner {
         Self {
             precision: options.precision,
             trace_ids: options.trace_ids,
+            load: options.load,
             cipher_trust: parts_per_million(options.cipher_trust),
             equal_pairs: parts_per_million(options.equal_pairs),
         }
@@ -63,7 +68,12 @@ impl<'w> SliceRecords<'w> {
     ) -> Self {
         let mut clock = Clock::new(span.0, span.1, count);
         let upcoming = clock.next(dice.word());
-        Self { world, manner, dice, clock, upcoming, due, sessions: Vec::with_capacity(SESSIONS), previous: None }
+        let sessions = match manner.load {
+            Load::Sessions => Vec::with_capacity(SESSIONS),
+            // Small archives would hold little but logins if every client came in anew at the start of a slice.
+            Load::Busy => (0..BUSY_SESSIONS).map(|_| Session::underway(world, span.0, &mut dice)).collect(),
+        };
+        Self { world, manner, dice, clock, upcoming, due, sessions, previous: None }
     }
 
     fn ordinary(&mut self, time: i64) -> Record<'w> {
@@ -82,8 +92,12 @@ impl<'w> SliceRecords<'w> {
     }
 
     fn at_a_partition(&mut self, time: i64) -> Body<'w> {
-        let few = self.sessions.len() < SESSIONS;
-        if self.sessions.is_empty() || few && self.dice.chance(300_000) {
+        let comes = match self.manner.load {
+            Load::Sessions if self.sessions.is_empty() => true,
+            Load::Sessions => self.sessions.len() < SESSIONS && self.dice.chance(300_000),
+            Load::Busy => self.sessions.len() < BUSY_SESSIONS,
+        };
+        if comes {
             self.sessions.push(Session::start(self.world, time, &mut self.dice));
         }
         let index = self.dice.below_len(self.sessions.len());

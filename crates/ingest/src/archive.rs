@@ -1,25 +1,22 @@
 //! One archive from its file to the staging area, with the books of what was found in it.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow::array::{BinaryBuilder, Int64Builder, RecordBatch, StringBuilder};
+use arrow::array::RecordBatch;
 use keytrail_decode::{DecodeError, DecodeOptions, Decoder, MemberSummary, Reject, Sink, SinkError};
-use keytrail_model::schema;
 
-use crate::container::{self, Container, Members};
+use crate::claims::ArchiveId;
+use crate::container::{self, Buffers, Container, Content, Members, Source};
 use crate::digest::FileDigest;
 use crate::error::IngestError;
 use crate::options::Limits;
+use crate::rejects::PendingRejects;
 use crate::staging::{Place, StagedBlock, StagingWriter};
 
-/// Bytes of a member handed to the decoder at a time.
-const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of rejects held before they are staged.
 const REJECTS_BYTES_MAX: usize = 1 << 20;
 
-/// An archive to decode.
+/// An archive that was decoded.
 #[derive(Debug, Clone)]
 pub(crate) struct Archive {
     pub(crate) path: PathBuf,
@@ -69,7 +66,7 @@ impl DecodedArchive {
     }
 
     /// An archive that could not be read now.
-    fn unsettled(container: Option<Container>, fault: String) -> Self {
+    pub(crate) fn unsettled(container: Option<Container>, fault: String) -> Self {
         Self { container, faults: vec![fault], is_unsettled: true, ..Self::default() }
     }
 }
@@ -77,7 +74,6 @@ impl DecodedArchive {
 /// Decodes archives, one after the other, with buffers that are used again.
 pub(crate) struct Worker {
     decoder: Decoder,
-    chunk: Vec<u8>,
     staging: StagingWriter,
     limits: Limits,
     salvage: bool,
@@ -86,14 +82,23 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(staging: StagingWriter, limits: Limits, salvage: bool) -> Self {
         let options = DecodeOptions { max_record_bytes: limits.max_record_bytes, ..DecodeOptions::default() };
-        Self { decoder: Decoder::new(options), chunk: vec![0; CHUNK_BYTES], staging, limits, salvage }
+        Self { decoder: Decoder::new(options), staging, limits, salvage }
     }
 
-    /// Decodes an archive. Damage is part of the result; an error is a fault of this machine.
+    /// Decodes an archive of `bytes` from its source. Damage is part of the result; an error is a fault of this machine.
     ///
     /// Should a library below panic on hostile bytes, that fails this archive and not the run.
-    pub(crate) fn decode_guarded(&mut self, archive: &Archive) -> Result<DecodedArchive, IngestError> {
-        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.decode(archive)));
+    pub(crate) fn decode_guarded(
+        &mut self,
+        path: &Path,
+        bytes: u64,
+        source: Source<'_>,
+        id: &ArchiveId,
+        buffers: &mut Buffers,
+    ) -> Result<DecodedArchive, IngestError> {
+        let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let decode = || self.decode(&file_name, bytes, source, id, buffers);
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode));
         caught.unwrap_or_else(|_| {
             // Nothing that the decoder held can be trusted now. What was staged is not referred to.
             self.decoder.reset();
@@ -101,19 +106,22 @@ impl Worker {
         })
     }
 
-    fn decode(&mut self, archive: &Archive) -> Result<DecodedArchive, IngestError> {
+    fn decode(
+        &mut self,
+        file_name: &str,
+        bytes: u64,
+        source: Source<'_>,
+        id: &ArchiveId,
+        buffers: &mut Buffers,
+    ) -> Result<DecodedArchive, IngestError> {
         let salvage = self.salvage;
         let decoded = DecodedArchive::default();
-        let mut visit = ArchiveVisit { worker: self, archive, decoded, system_error: None };
-        let container = container::visit(&archive.path, salvage, &mut visit)?;
+        let mut visit = ArchiveVisit { worker: self, id, bytes, decoded, system_error: None };
+        let container = container::visit(source, (file_name, bytes), buffers, salvage, &mut visit)?;
         let ArchiveVisit { mut decoded, system_error, .. } = visit;
         decoded.container = container;
         if let Some(error) = system_error {
             decoded = DecodedArchive::unsettled(container, error);
-        }
-        if !archive.digest.is_current(&archive.path) {
-            // Nothing of it can be filed under its hash.
-            decoded = DecodedArchive::unsettled(container, "the file changed while it was read".into());
         }
         decoded.settle();
         Ok(decoded)
@@ -123,7 +131,9 @@ impl Worker {
 /// One archive being visited.
 struct ArchiveVisit<'a> {
     worker: &'a mut Worker,
-    archive: &'a Archive,
+    id: &'a ArchiveId,
+    /// Length of its file.
+    bytes: u64,
     decoded: DecodedArchive,
     /// An error of the system while the file was read.
     system_error: Option<String>,
@@ -132,10 +142,10 @@ struct ArchiveVisit<'a> {
 impl Members for ArchiveVisit<'_> {
     type Stop = IngestError;
 
-    fn member(&mut self, name: &str, content: &mut dyn Read) -> Result<(), IngestError> {
+    fn member(&mut self, name: &str, content: &mut dyn Content) -> Result<(), IngestError> {
         let member = self.add_member(name);
-        let mut sink = MemberSink::new(self.worker, &self.archive.digest.sha256, name, member, self.decoded.accepted);
-        let outcome = sink.read(content, self.decoded.json_bytes, self.archive.digest.bytes);
+        let mut sink = MemberSink::new(self.worker, self.id, name, member, self.decoded.accepted);
+        let outcome = sink.read(content, self.decoded.json_bytes, self.bytes);
         let (summary, fault) = match outcome {
             Ok(summary) => (summary, None),
             Err(MemberEnd::Stop(error)) => return Err(*error),
@@ -143,6 +153,7 @@ impl Members for ArchiveVisit<'_> {
                 self.unreadable(&error);
                 return Ok(());
             }
+            Err(MemberEnd::GivenUp) => return Ok(()),
             Err(MemberEnd::Damaged { summary, fault }) => (summary, Some(fault)),
         };
         let MemberSink { out: StagingSink { blocks, rejects, first_reject, .. }, bytes, .. } = sink;
@@ -155,6 +166,11 @@ impl Members for ArchiveVisit<'_> {
         }
         self.keep(&summary, blocks, rejects, first_reject);
         Ok(())
+    }
+
+    fn admits(&self, bytes: u64) -> bool {
+        let inflated = self.decoded.json_bytes.saturating_add(bytes);
+        !self.id.is_void() && over_limits(&self.worker.limits, bytes, inflated, self.bytes).is_none()
     }
 
     fn damaged(&mut self, name: Option<&str>, reason: String) {
@@ -213,6 +229,8 @@ enum MemberEnd {
     Stop(Box<IngestError>),
     /// The system could not read the file.
     System(std::io::Error),
+    /// The archive need not be decoded after all.
+    GivenUp,
     /// The member is damaged; the summary counts what came before.
     Damaged { summary: MemberSummary, fault: String },
 }
@@ -220,7 +238,6 @@ enum MemberEnd {
 /// Takes the records of one member out of the decoder and into staging.
 struct MemberSink<'a> {
     decoder: &'a mut Decoder,
-    chunk: &'a mut Vec<u8>,
     limits: &'a Limits,
     out: StagingSink<'a>,
     bytes: u64,
@@ -229,7 +246,7 @@ struct MemberSink<'a> {
 /// The part of a [`MemberSink`] that the decoder calls back.
 struct StagingSink<'a> {
     staging: &'a mut StagingWriter,
-    archive: &'a str,
+    id: &'a ArchiveId,
     name: &'a str,
     member: u32,
     next_row: u64,
@@ -241,11 +258,11 @@ struct StagingSink<'a> {
 }
 
 impl<'a> MemberSink<'a> {
-    fn new(worker: &'a mut Worker, archive: &'a str, name: &'a str, member: u32, next_row: u64) -> Self {
-        let Worker { decoder, chunk, staging, limits, .. } = worker;
+    fn new(worker: &'a mut Worker, id: &'a ArchiveId, name: &'a str, member: u32, next_row: u64) -> Self {
+        let Worker { decoder, staging, limits, .. } = worker;
         let out = StagingSink {
             staging,
-            archive,
+            id,
             name,
             member,
             next_row,
@@ -255,12 +272,12 @@ impl<'a> MemberSink<'a> {
             first_reject: None,
             error: None,
         };
-        Self { decoder, chunk, limits, out, bytes: 0 }
+        Self { decoder, limits, out, bytes: 0 }
     }
 
     fn read(
         &mut self,
-        content: &mut dyn Read,
+        content: &mut dyn Content,
         bytes_before: u64,
         archive_bytes: u64,
     ) -> Result<MemberSummary, MemberEnd> {
@@ -280,27 +297,34 @@ impl<'a> MemberSink<'a> {
     /// Feeds the decoder until the content ends or is found damaged; tells the damage.
     fn read_to_end(
         &mut self,
-        content: &mut dyn Read,
+        content: &mut dyn Content,
         bytes_before: u64,
         archive_bytes: u64,
     ) -> Result<Option<String>, MemberEnd> {
         loop {
-            let count = match content.read(self.chunk) {
-                Ok(0) => return Ok(None),
-                Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            let piece = match content.piece() {
+                Ok([]) => return Ok(None),
+                Ok(piece) => piece,
                 Err(error) if error.raw_os_error().is_some() => {
                     self.decoder.reset();
                     return Err(MemberEnd::System(error));
                 }
                 Err(error) => return Ok(Some(format!("after {} bytes of JSON: {}", self.bytes, describe(&error)))),
             };
-            self.bytes += count as u64;
+            if self.out.id.is_void() {
+                self.decoder.reset();
+                return Err(MemberEnd::GivenUp);
+            }
+            let bytes_so_far = self.bytes;
+            self.bytes += piece.len() as u64;
             if let Some(fault) = over_limits(self.limits, self.bytes, bytes_before + self.bytes, archive_bytes) {
                 return Ok(Some(fault));
             }
-            let chunk = self.chunk.get(..count).unwrap_or_default();
-            if let Err(error) = self.decoder.push(chunk, &mut self.out) {
+            if let Err(error) = self.decoder.push(piece, &mut self.out) {
+                if let DecodeError::NotRecords { offset, .. } = error {
+                    // The length of a piece is a matter of how the member was read: what counts is what had to be looked at.
+                    self.bytes = offset.saturating_add(1).max(bytes_so_far);
+                }
                 return self.end_of_decoding(&error, None);
             }
         }
@@ -348,8 +372,8 @@ impl Sink for StagingSink<'_> {
             let Reject { ordinal, offset, reason, .. } = &reject;
             self.first_reject = Some(format!("member {:?}, record {ordinal}, byte {offset}: {reason}", self.name));
         }
-        self.pending.push(self.archive, self.name, &reject);
-        if self.pending.bytes >= REJECTS_BYTES_MAX {
+        self.pending.push(self.name, &reject);
+        if self.pending.bytes() >= REJECTS_BYTES_MAX {
             let flushed = self.flush_rejects();
             self.noted(flushed)?;
         }
@@ -368,48 +392,14 @@ impl StagingSink<'_> {
     }
 
     fn flush_rejects(&mut self) -> Result<(), IngestError> {
-        if self.pending.bytes > 0 {
-            let batch = self.pending.finish()?;
+        // The name may have to be waited for. Where it never comes, nobody asks for the rejects.
+        if self.pending.bytes() > 0
+            && let Some(archive) = self.id.sha256()
+        {
+            let batch = self.pending.finish(archive)?;
             self.rejects.push((self.staging.append(&batch)?, batch.num_rows() as u64));
         }
         Ok(())
-    }
-}
-
-/// Rejects on their way to staging, as columns of `rejects`.
-#[derive(Default)]
-struct PendingRejects {
-    archive: StringBuilder,
-    member: StringBuilder,
-    ordinal: Int64Builder,
-    offset: Int64Builder,
-    reason: StringBuilder,
-    raw: BinaryBuilder,
-    bytes: usize,
-}
-
-impl PendingRejects {
-    fn push(&mut self, archive: &str, member: &str, reject: &Reject) {
-        self.archive.append_value(archive);
-        self.member.append_value(member);
-        self.ordinal.append_value(i64::try_from(reject.ordinal).unwrap_or(i64::MAX));
-        self.offset.append_value(i64::try_from(reject.offset).unwrap_or(i64::MAX));
-        self.reason.append_value(&reject.reason);
-        self.raw.append_value(&reject.raw);
-        self.bytes += archive.len() + member.len() + reject.reason.len() + reject.raw.len() + 16;
-    }
-
-    fn finish(&mut self) -> Result<RecordBatch, IngestError> {
-        self.bytes = 0;
-        let columns: Vec<arrow::array::ArrayRef> = vec![
-            Arc::new(self.archive.finish()),
-            Arc::new(self.member.finish()),
-            Arc::new(self.ordinal.finish()),
-            Arc::new(self.offset.finish()),
-            Arc::new(self.reason.finish()),
-            Arc::new(self.raw.finish()),
-        ];
-        Ok(RecordBatch::try_new(schema::rejects_schema(), columns)?)
     }
 }
 

@@ -1,4 +1,7 @@
 //! The identity of an archive: the SHA-256 of its file, and the proof that the file did not change while it was read.
+//!
+//! A file that fits into memory is read once: what is hashed is what is decoded. A larger one is read twice, and held against its
+//! length and time of change at the end.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -6,6 +9,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
+
+use crate::container::Buffer;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -20,8 +25,9 @@ pub(crate) struct FileDigest {
     stamp: Stamp,
 }
 
+/// What shows that a file changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+pub(crate) struct Stamp {
     bytes: u64,
     modified: Option<SystemTime>,
 }
@@ -30,22 +36,33 @@ impl Stamp {
     fn of(metadata: &Metadata) -> Self {
         Self { bytes: metadata.len(), modified: metadata.modified().ok() }
     }
+
+    /// That of the file as it is now.
+    pub(crate) fn now(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(&std::fs::metadata(path)?))
+    }
+}
+
+/// What came of reading a file into memory.
+pub(crate) enum Whole {
+    /// All of it is there.
+    Read(FileDigest),
+    /// It is larger than was asked for.
+    TooLarge,
+    /// It did not stay the same meanwhile.
+    Changed,
 }
 
 impl FileDigest {
-    /// Hashes a regular file.
+    /// Hashes a regular file, and leaves nothing of it in memory.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        // Asked before opening: to open a pipe is to wait for its writer.
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file"));
-        }
-        let mut file = File::open(path)?;
+        let mut file = open(path)?;
         let metadata = file.metadata()?;
         let mut hasher = Sha256::new();
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut bytes = 0;
         loop {
-            let count = file.read(&mut chunk)?;
+            let count = read_once(&mut file, &mut chunk)?;
             if count == 0 {
                 break;
             }
@@ -55,9 +72,56 @@ impl FileDigest {
         Ok(Self { sha256: format!("{:x}", hasher.finalize()), bytes, stamp: Stamp::of(&metadata) })
     }
 
+    /// Reads a regular file of at most `bytes_max` into a buffer, and hashes it there.
+    pub(crate) fn read(path: &Path, buffer: &mut Buffer, bytes_max: usize) -> io::Result<Whole> {
+        let mut file = open(path)?;
+        let stamp = Stamp::of(&file.metadata()?);
+        let length = usize::try_from(stamp.bytes).ok().filter(|length| *length <= bytes_max);
+        // What one large file needed is not kept for small ones: members are inflated beside the file, within the same budget.
+        if length.is_some_and(|length| buffer.held() > bytes_max / 8 && buffer.held() / 2 > length) {
+            buffer.release();
+        }
+        let Some(room) = length.and_then(|length| buffer.room(length, bytes_max / 8)) else {
+            return Ok(Whole::TooLarge);
+        };
+        let mut filled = 0;
+        while let Some(rest) = room.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match read_once(&mut file, rest)? {
+                0 => return Ok(Whole::Changed),
+                count => filled += count,
+            }
+        }
+        if read_once(&mut file, &mut [0; 1])? > 0 || Stamp::of(&file.metadata()?) != stamp {
+            return Ok(Whole::Changed);
+        }
+        Ok(Whole::Read(Self { sha256: format!("{:x}", Sha256::digest(&*room)), bytes: stamp.bytes, stamp }))
+    }
+
     /// Whether the file still has the length and the time of change that it had when it was hashed: what is decoded after hashing
     /// is filed under the hash, so a file that changed in between must not be.
     pub(crate) fn is_current(&self, path: &Path) -> bool {
-        self.bytes == self.stamp.bytes && std::fs::metadata(path).is_ok_and(|now| Stamp::of(&now) == self.stamp)
+        self.bytes == self.stamp.bytes && Stamp::now(path).is_ok_and(|now| now == self.stamp)
+    }
+
+    /// Whether the file had this stamp when it was hashed.
+    pub(crate) fn is_of(&self, stamp: &Stamp) -> bool {
+        self.stamp == *stamp
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // Asked before opening: to open a pipe is to wait for its writer.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file"));
+    }
+    File::open(path)
+}
+
+fn read_once(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
     }
 }

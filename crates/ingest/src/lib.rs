@@ -1,14 +1,16 @@
 //! The write side: archives in, one commit of the store out, every record accounted for.
 //!
-//! [`ingest`] takes paths and a store. It hashes the archives, skips those the store knows, decodes the others in parallel into a
-//! staging area, decides which records are duplicates, writes the Parquet files and commits once. What it does not know: how a
+//! [`ingest`] takes paths and a store. It reads the archives, hashes them, skips those the store knows, decodes the others in parallel
+//! into a staging area, decides which records are duplicates, writes the Parquet files and commits once. What it does not know: how a
 //! record looks (`keytrail-decode`), how the table lies on disk (`keytrail-store`), SQL.
 //!
-//! The stages, each a module: [`discover`](mod@discover) finds files, `digest` hashes them, `container` opens ZIP, gzip and plain
-//! files, `archive` decodes one archive, `staging` holds what was decoded, `dedupe` applies the rule of duplicates, `plan` decides
-//! which rows go to which file, `write` makes the files, `run` calls them in order and keeps the books.
+//! The stages, each a module: [`discover`](mod@discover) finds files, `queue` takes them through the threads, `digest` reads and hashes
+//! them, `claims` says which are decoded, `container` opens ZIP, gzip and plain files, `archive` decodes one archive, `rejects` gathers
+//! what it refuses, `staging` holds what was decoded, `dedupe` applies the rule of duplicates, `plan` decides which rows go to which
+//! file, `write` makes the files, `run` calls them in order and keeps the books.
 
 mod archive;
+mod claims;
 mod container;
 mod dedupe;
 mod digest;
@@ -16,6 +18,9 @@ pub mod discover;
 mod error;
 mod options;
 mod plan;
+mod progress;
+mod queue;
+mod rejects;
 mod run;
 mod staging;
 mod summary;
@@ -23,7 +28,8 @@ mod write;
 
 pub use error::IngestError;
 pub use options::{IngestOptions, Limits};
-pub use run::ingest;
+pub use progress::Progress;
+pub use run::{ingest, ingest_observed};
 pub use summary::{ArchiveCounts, ByteCounts, Notice, Summary};
 
 #[cfg(test)]

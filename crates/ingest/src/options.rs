@@ -9,7 +9,8 @@ use serde::Serialize;
 pub struct IngestOptions {
     /// Threads that decode and write; all cores where `None`.
     pub jobs: Option<NonZeroUsize>,
-    /// Memory that the run plans with, in bytes. Bounds the table of the duplicate check, the largest consumer that can be cut.
+    /// Memory that the run plans with, in bytes. Bounds the table of the duplicate check and, with half of it, what threads hold of
+    /// archives that are read as a whole; larger ones are read as streams.
     pub memory_bytes: u64,
     /// Whether damaged members give up what can be decoded, instead of nothing.
     pub salvage: bool,

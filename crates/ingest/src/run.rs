@@ -3,20 +3,21 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use keytrail_model::ledger::{ArchiveStatus, LedgerRow, RecordCounts};
 use keytrail_store::{RunCommit, RunInfo, Snapshot, Writer};
-use rayon::prelude::*;
 
-use crate::archive::{Archive, DecodedArchive, Worker, display};
+use crate::archive::{Archive, DecodedArchive, display};
+use crate::claims::Settled;
+use crate::container::Budget;
 use crate::dedupe;
-use crate::digest::FileDigest;
 use crate::discover::discover;
 use crate::error::IngestError;
 use crate::options::IngestOptions;
 use crate::plan;
-use crate::staging::{StagingReader, StagingWriter};
+use crate::progress::{Observer, Progress};
+use crate::queue::{Decoded, Queue};
+use crate::staging::StagingReader;
 use crate::summary::{Notice, Summary};
 use crate::write::{self, RowsWritten, Source};
 
@@ -36,18 +37,30 @@ pub fn ingest(
     options: &IngestOptions,
     on_wait: &mut dyn FnMut(),
 ) -> Result<Summary, IngestError> {
+    ingest_observed(paths, store, options, on_wait, &|_| ())
+}
+
+/// The same, and tells an observer how far it is: see [`Progress`].
+///
+/// # Errors
+/// As [`ingest`].
+pub fn ingest_observed(
+    paths: &[PathBuf],
+    store: &Path,
+    options: &IngestOptions,
+    on_wait: &mut dyn FnMut(),
+    observer: &(dyn Fn(Progress) + Sync),
+) -> Result<Summary, IngestError> {
     let threads = options.jobs.map_or(0, |jobs| jobs.get().min(JOBS_MAX));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let found = discover(paths, store)?;
     let mut writer = Writer::open(store, on_wait)?;
-    let mut run = Run { options, summary: Summary::default(), known: HashMap::new(), now: now() };
+    let mut run = Run { options, summary: Summary::default(), known: HashMap::new(), now: now(), observer };
     run.summary.swept = writer.swept().to_vec();
     run.known = writer.snapshot().ledger()?.into_iter().map(|row| (row.archive.clone(), row)).collect();
-    let archives = run.select(pool.install(|| digest_all(found.files)), writer.snapshot());
-    run.refuse_unreadable(found.unreadable);
-    if !archives.is_empty() {
-        pool.install(|| run.convert(archives, &mut writer))?;
-    }
+    let unreadable = found.unreadable.into_iter().map(|(path, error)| (path, format!("cannot be read: {error}")));
+    run.refuse(unreadable.collect());
+    pool.install(|| run.convert(found.files, &mut writer))?;
     run.summary.store_version = writer.snapshot().version();
     run.summary.warnings = writer.warnings().to_vec();
     run.summary.notices.sort_by(|a, b| a.path.cmp(&b.path));
@@ -58,10 +71,6 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 
-fn digest_all(files: Vec<PathBuf>) -> Vec<(PathBuf, std::io::Result<FileDigest>)> {
-    files.into_par_iter().with_max_len(1).map(|path| (FileDigest::of(&path), path)).map(|(d, path)| (path, d)).collect()
-}
-
 /// The state of a run.
 struct Run<'a> {
     options: &'a IngestOptions,
@@ -70,70 +79,79 @@ struct Run<'a> {
     known: HashMap<String, LedgerRow>,
     /// The one moment that all rows of this run carry.
     now: i64,
+    observer: Observer<'a>,
 }
 
 impl Run<'_> {
-    /// The archives to decode: each content once, none that the store knows.
-    fn select(&mut self, digests: Vec<(PathBuf, std::io::Result<FileDigest>)>, snapshot: &Snapshot) -> Vec<Archive> {
-        let mut selected: Vec<Archive> = Vec::new();
-        let mut seen = HashSet::new();
-        for (path, digest) in digests {
-            match digest {
-                Err(error) => self.refuse_unreadable(vec![(path, error.to_string())]),
-                Ok(digest) if self.is_known(&digest, &path, snapshot) || !seen.insert(digest.sha256.clone()) => {
-                    self.summary.archives.known += 1;
-                }
-                Ok(digest) => selected.push(Archive { path, digest }),
-            }
-        }
-        selected
-    }
-
-    fn refuse_unreadable(&mut self, unreadable: Vec<(PathBuf, String)>) {
-        for (path, error) in unreadable {
-            let reason = format!("cannot be read: {error}");
+    fn refuse(&mut self, unreadable: Vec<(PathBuf, String)>) {
+        for (path, reason) in unreadable {
             self.summary.archives.failed += 1;
             self.summary.notices.push(Notice { path, kind: "failed", reason, records: RecordCounts::default() });
         }
     }
 
-    /// Whether the store knows an archive. One that failed before is known, too, unless this run could come to another end: with
+    /// The archives that this run passes over. One that failed before is known, too, unless this run could come to another end: with
     /// `--salvage`, other limits or another version of keytrail.
-    fn is_known(&mut self, digest: &FileDigest, path: &Path, snapshot: &Snapshot) -> bool {
-        let Some(row) = self.known.get(&digest.sha256) else {
-            return false;
-        };
-        if row.status != ArchiveStatus::Failed {
-            return true;
-        }
+    fn settled(&self, snapshot: &Snapshot) -> Settled {
         let limits = serde_json::to_value(&self.options.limits).ok();
-        let same_end = |run: &RunInfo| {
+        let same_end = |run: &&RunInfo| {
             run.keytrail_version == env!("CARGO_PKG_VERSION") && run.options.get("limits") == limits.as_ref()
         };
-        let failed_in = snapshot.runs().iter().find(|run| run.run == row.run);
-        let is_known = !self.options.salvage && failed_in.is_some_and(same_end);
-        if is_known {
-            let reason = format!("failed in run {}: {}", row.run, row.reason.as_deref().unwrap_or("no reason given"));
-            let notice = Notice { path: path.to_path_buf(), kind: "known", reason, records: RecordCounts::default() };
-            self.summary.notices.push(notice);
+        let same_end: HashSet<&str> = snapshot.runs().iter().filter(same_end).map(|run| run.run.as_str()).collect();
+        let mut settled = Settled::default();
+        for (sha256, row) in &self.known {
+            let notice = match row.status {
+                ArchiveStatus::Failed if self.options.salvage || !same_end.contains(row.run.as_str()) => continue,
+                ArchiveStatus::Failed => {
+                    let reason = row.reason.as_deref().unwrap_or("no reason given");
+                    Some(format!("failed in run {}: {reason}", row.run))
+                }
+                ArchiveStatus::Stored | ArchiveStatus::Salvaged => None,
+            };
+            settled.add(sha256.clone(), row.bytes, notice);
         }
-        is_known
+        settled
+    }
+
+    /// Reads and decodes what is new among the files, and books what is not.
+    fn decode(
+        &mut self,
+        files: Vec<PathBuf>,
+        snapshot: &Snapshot,
+        staging: &Path,
+    ) -> Result<(Vec<Archive>, Vec<DecodedArchive>), IngestError> {
+        let settled = self.settled(snapshot);
+        let budget = Budget::of(self.options.memory_bytes, rayon::current_num_threads());
+        let queue = Queue { staging, options: self.options, settled: &settled, observer: self.observer, budget };
+        let Decoded { archives, decoded, known, notices, unreadable } = queue.decode(files)?;
+        self.refuse(unreadable);
+        self.summary.archives.known += known;
+        for (path, reason) in notices {
+            self.summary.notices.push(Notice { path, kind: "known", reason, records: RecordCounts::default() });
+        }
+        Ok((archives, decoded))
     }
 
     /// Decodes, removes duplicates, writes, balances and commits.
-    fn convert(&mut self, archives: Vec<Archive>, writer: &mut Writer) -> Result<(), IngestError> {
+    fn convert(&mut self, files: Vec<PathBuf>, writer: &mut Writer) -> Result<(), IngestError> {
         let staging = StagingFolder::create(writer.staging_dir())?;
         let staging = staging.0.as_path();
-        let (archives, decoded) = decode_all(archives, staging, self.options)?;
-        let reader = StagingReader::open(staging)?;
         // Drawn anew for each run: see `Identifier`. It decides nothing that is stored.
         let seed = RandomState::new().hash_one(self.now);
+        let (archives, decoded) = self.decode(files, writer.snapshot(), staging)?;
+        if archives.is_empty() {
+            return Ok(());
+        }
+        let reader = StagingReader::open(staging)?;
         let memory_bytes = self.options.memory_bytes;
         let duplicates = dedupe::resolve(&decoded, writer.snapshot(), &reader, staging, seed, memory_bytes)?;
         let files = plan::plan(&decoded, &duplicates);
         let source =
             Source { archives: &archives, decoded: &decoded, duplicates: &duplicates, reader: &reader, staging };
+        let of = files.len() as u64;
+        (self.observer)(Progress::Writing { done: 0, of });
         let (files, written) = write::write_events(&source, &files)?;
+        (self.observer)(Progress::Writing { done: of, of });
         let run = writer.next_run(&mut archives.iter().map(|archive| archive.digest.sha256.as_str()));
         let outcomes = archives
             .iter()
@@ -286,34 +304,4 @@ struct Outcome {
 
 fn same_outcome(before: &LedgerRow, now: &LedgerRow) -> bool {
     (before.status, &before.reason, before.records) == (now.status, &now.reason, now.records)
-}
-
-/// Decodes all archives side by side and puts them in their final order: by first time, then by hash. Those without records come
-/// last.
-fn decode_all(
-    archives: Vec<Archive>,
-    staging: &Path,
-    options: &IngestOptions,
-) -> Result<(Vec<Archive>, Vec<DecodedArchive>), IngestError> {
-    let workers = (0..u32::try_from(rayon::current_num_threads()).unwrap_or(1)).map(|number| {
-        let staging = StagingWriter::create(staging, number)?;
-        Ok(Worker::new(staging, options.limits.clone(), options.salvage))
-    });
-    // A worker is taken for each archive and given back: as many as threads, so there always is one.
-    let workers = Mutex::new(workers.collect::<Result<Vec<_>, IngestError>>()?);
-    let decoded = archives.into_par_iter().with_max_len(1).map(|archive| {
-        let taken = workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
-        let Some(mut worker) = taken else {
-            return Err(IngestError::io("decoding", &archive.path)(std::io::Error::other("no worker is free")));
-        };
-        let decoded = worker.decode_guarded(&archive);
-        workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(worker);
-        Ok((archive, decoded?))
-    });
-    let mut decoded = decoded.collect::<Result<Vec<_>, _>>()?;
-    decoded.sort_by_cached_key(|(archive, decoded)| {
-        let first = decoded.times.map(|(first, _)| first);
-        (first.is_none(), first, archive.digest.sha256.clone())
-    });
-    Ok(decoded.into_iter().unzip())
 }

@@ -1,6 +1,8 @@
 //! Whole runs against a plain model of the rule of duplicates, on random archives.
 
 mod speed;
+mod timing;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -67,10 +69,11 @@ proptest! {
     fn the_store_holds_what_the_rule_says(
         runs in prop::collection::vec(prop::collection::vec(prop::collection::vec(0..12_u8, 1..9), 1..5), 1..4),
         jobs in 1..4_usize,
+        memory_bytes in prop::sample::select(vec![1, 512 << 20]),
     ) {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("store");
-        let options = IngestOptions { jobs: jobs.try_into().ok(), memory_bytes: 1, ..IngestOptions::default() };
+        let options = IngestOptions { jobs: jobs.try_into().ok(), memory_bytes, ..IngestOptions::default() };
         let mut seen = Vec::new();
         for (number, run) in runs.iter().enumerate() {
             let archives = folder.path().join(number.to_string());

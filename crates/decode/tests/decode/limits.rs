@@ -125,10 +125,20 @@ fn batches_are_full_but_for_the_last() {
     assert_eq!(sizes(DecodeOptions { batch_rows: 10, ..DecodeOptions::default() }), [10, 10, 5]);
     assert_eq!(sizes(DecodeOptions { batch_rows: 5, ..DecodeOptions::default() }), [5; 5]);
     assert_eq!(sizes(DecodeOptions::default()), [25]);
-    // Each batch holds the action once.
+    let bytes = record("a").len();
     assert_eq!(sizes(DecodeOptions { batch_bytes: 1, ..DecodeOptions::default() }), [1; 25]);
-    assert_eq!(sizes(DecodeOptions { batch_bytes: 2, ..DecodeOptions::default() }), [25]);
-    assert_eq!(sizes(DecodeOptions { batch_rows: 0, batch_bytes: 0, max_record_bytes: 0, max_depth: 0 }), [1; 25]);
+    assert_eq!(sizes(DecodeOptions { batch_bytes: 10 * bytes, ..DecodeOptions::default() }), [10, 10, 5]);
+    assert_eq!(sizes(DecodeOptions { batch_bytes: 10 * bytes + 1, ..DecodeOptions::default() }), [11, 11, 3]);
+    assert_eq!(
+        sizes(DecodeOptions {
+            batch_rows: 0,
+            batch_bytes: 0,
+            max_record_bytes: 0,
+            max_depth: 0,
+            ..DecodeOptions::default()
+        }),
+        [1; 25]
+    );
 }
 
 /// Fails at the n-th call.

@@ -7,6 +7,7 @@
 //! | `strictness.rs` | which JSON is taken and which is not |
 //! | `limits.rs` | long records, batches, memory, failing sinks |
 //! | `properties.rs` | for any input: agreement with the plain decoder, neighbours of damage, chunks, round trip |
+//! | `shapes.rs` | records of shapes met before: the same outcome as on the general way |
 //! | `speed.rs` | how fast (ignored; run by hand) |
 
 // Tests may stop at the first surprise; Clippy knows helpers of a test binary only by this.
@@ -16,6 +17,7 @@ mod limits;
 mod members;
 mod properties;
 mod rows;
+mod shapes;
 mod speed;
 mod strictness;
 

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use super::recount::{members, read_archive};
 use crate::expected::ArchiveStatus;
-use crate::{Container, Expected, Fault, FaultKind, GenerateError, GenerateOptions, MetaForm, TimePrecision, generate};
+use crate::{
+    Container, Expected, Fault, FaultKind, GenerateError, GenerateOptions, Load, MetaForm, TimePrecision, generate,
+};
 
 /// A small log in which everything happens.
 pub(super) fn rich() -> GenerateOptions {
@@ -140,6 +142,35 @@ fn forms_are_what_was_asked_for() {
     let (_, text) = members(&bytes, "x").unwrap().remove(0);
     let text = String::from_utf8(text).unwrap();
     assert!(!text.contains("traceID") && text.contains("\"meta\":{\"clientip\":\""));
+}
+
+#[test]
+fn a_record_takes_what_its_load_promises() {
+    let cases = [
+        (Load::Sessions, true, 50..=58),
+        (Load::Sessions, false, 12..=18),
+        (Load::Busy, true, 74..=84),
+        (Load::Busy, false, 33..=42),
+    ];
+    for (load, trace_ids, wanted) in cases {
+        let options = GenerateOptions { records: 60_000, archives: 4, trace_ids, ..GenerateOptions::of_load(load) };
+        let (_folder, expected) = made(&options);
+        let mean = expected.bytes.archives / expected.records.read;
+        assert!(wanted.contains(&mean), "{load}, trace ids {trace_ids}: {mean} bytes of ZIP a record");
+    }
+}
+
+#[test]
+fn a_busy_log_seldom_has_one_client_twice_in_a_row() {
+    let share_of_repeats = |load| {
+        let (folder, _) = made(&GenerateOptions { records: 3_000, archives: 1, ..GenerateOptions::of_load(load) });
+        let bytes = fs::read(folder.path().join("archives/audit-2026-01-01-000.zip")).unwrap();
+        let records = read_archive(&bytes, "x", None).unwrap().records;
+        let repeats = records.windows(2).filter(|pair| pair[0]["actorID"] == pair[1]["actorID"]).count();
+        repeats as f64 / records.len() as f64
+    };
+    assert!(share_of_repeats(Load::Sessions) > 0.15);
+    assert!(share_of_repeats(Load::Busy) < 0.05);
 }
 
 #[test]

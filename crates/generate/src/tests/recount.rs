@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::output::rich;
 use crate::expected::{ArchiveStatus, KeyUsage, LoginFailures, ZeroizeKind};
-use crate::{Container, Expected, Fault, FaultKind, GenerateOptions, MetaForm, TimePrecision, generate};
+use crate::{Container, Expected, Fault, FaultKind, GenerateOptions, Load, MetaForm, TimePrecision, generate};
 
 /// What one archive holds.
 pub(super) struct Content {
@@ -313,6 +313,17 @@ fn everything_at_once_agrees() {
     assert!(expected.records.duplicates > 4_000 && expected.records.equal_pairs > 300);
     assert_eq!(expected.records.rejected, 7);
     assert_eq!((expected.archives.new, expected.archives.known, expected.archives.failed), (31, 3, 8));
+}
+
+#[test]
+fn a_busy_log_agrees() {
+    let busy = GenerateOptions { load: Load::Busy, clients: 300, partitions: 20, keys: 900, ..rich() };
+    let expected = agrees(&GenerateOptions { faults: Fault::one_of_each(), ..busy });
+    let logins = expected.by_action["LUNA_LOGIN"];
+    assert!(
+        (200..2_000).contains(&logins),
+        "{logins} logins in 24 000 records: clients are met in the middle of their work"
+    );
 }
 
 #[test]

@@ -1,24 +1,63 @@
 //! Gzip: one or more gzip members one after the other are one stream of text, and so one member of ours.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
 use super::Members;
+use super::buffers::Buffers;
+use super::content::Whole;
+use super::source::Source;
 
-/// Visits the one member of a gzip file. It is called as the header says, else as the file without `.gz`.
-pub(super) fn visit<M: Members>(file_name: &str, reader: BufReader<File>, members: &mut M) -> Result<(), M::Stop> {
+/// What a gzip file is taken to inflate to, to decide about a second thread. Real ones have more.
+const RATIO: u64 = 4;
+
+/// Visits the one member of a gzip file of `file_bytes`. It is called as the header says, else as the file without `.gz`.
+pub(super) fn visit<M: Members>(
+    file_name: &str,
+    file_bytes: u64,
+    source: Source<'_>,
+    buffers: &mut Buffers,
+    members: &mut M,
+) -> Result<(), M::Stop> {
+    if let Source::Memory(file) = source
+        && let Some(name) = GzDecoder::new(file).header().map(|header| header.filename().map(name_of))
+        && let Some(content) = buffers.gunzip(file)
+        && members.admits(content.len() as u64)
+    {
+        return members.member(&name_or(name, file_name), &mut Whole(content));
+    }
+    match source.reader() {
+        Ok(reader) => visit_stream(file_name, file_bytes, reader, buffers, members),
+        Err(error) => {
+            members.unreadable(&error);
+            Ok(())
+        }
+    }
+}
+
+fn name_or(name: Option<String>, file_name: &str) -> String {
+    name.unwrap_or_else(|| file_name.strip_suffix(".gz").unwrap_or(file_name).to_owned())
+}
+
+fn visit_stream<M: Members>(
+    file_name: &str,
+    file_bytes: u64,
+    reader: impl BufRead + Send,
+    buffers: &mut Buffers,
+    members: &mut M,
+) -> Result<(), M::Stop> {
     let mut stream = GzipStream { state: State::Header(reader), name: None, trailing_bytes: 0 };
     // The header has to be read before the member can be named.
     let mut first_byte = [0; 1];
     let first = stream.read(&mut first_byte);
-    let name = stream.name.clone().unwrap_or_else(|| file_name.strip_suffix(".gz").unwrap_or(file_name).to_owned());
+    let name = name_or(stream.name.clone(), file_name);
     match first {
         Err(error) => members.damaged(Some(&name), error.to_string()),
         Ok(count) => {
             let head = first_byte.get(..count).unwrap_or_default();
-            members.member(&name, &mut head.chain(&mut stream))?;
+            let expected_bytes = file_bytes.saturating_mul(RATIO);
+            buffers.stream(&mut head.chain(&mut stream), expected_bytes, |content| members.member(&name, content))?;
         }
     }
     if stream.trailing_bytes > 0 {
@@ -28,21 +67,21 @@ pub(super) fn visit<M: Members>(file_name: &str, reader: BufReader<File>, member
 }
 
 /// The text of all gzip members. Each one's CRC and length are checked by the decoder at its end.
-struct GzipStream {
-    state: State,
+struct GzipStream<R> {
+    state: State<R>,
     /// File name in the first header.
     name: Option<String>,
     /// Bytes behind the last member, counted at the end.
     trailing_bytes: u64,
 }
 
-enum State {
-    Header(BufReader<File>),
-    Inside(Box<GzDecoder<BufReader<File>>>),
+enum State<R> {
+    Header(R),
+    Inside(Box<GzDecoder<R>>),
     Ended,
 }
 
-impl Read for GzipStream {
+impl<R: BufRead> Read for GzipStream<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
@@ -67,8 +106,8 @@ impl Read for GzipStream {
     }
 }
 
-impl GzipStream {
-    fn end_member(&mut self, mut reader: BufReader<File>) -> io::Result<()> {
+impl<R: BufRead> GzipStream<R> {
+    fn end_member(&mut self, mut reader: R) -> io::Result<()> {
         match reader.fill_buf()? {
             [] => {}
             // One byte may be all that the buffer holds: then the next header decides, and fails if it is none.

@@ -1,19 +1,23 @@
 //! Opening an archive file: which container it is, by its first bytes, and the byte streams of its members.
 //!
-//! A container hands every member to a [`Members`] visitor as a stream that fails where the member is damaged (cut, wrong CRC,
-//! encrypted). What the bytes of a member mean, and what a failure leads to, the visitor decides.
+//! A container hands every member to a [`Members`] visitor in pieces, and fails where the member is damaged (cut, wrong CRC, encrypted).
+//! What the bytes of a member mean, and what a failure leads to, the visitor decides. How a member is read (inflated as a whole before it
+//! is handed on, as a stream, or as a stream by a second thread) makes no difference to the visitor but in time.
 
+mod ahead;
+mod buffers;
+mod content;
 mod gzip;
 mod salvage;
+mod source;
 mod zip;
 mod zip_layout;
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
-use std::path::Path;
+use std::io;
 
-/// Bytes of a file read ahead.
-const READ_AHEAD_BYTES: usize = 256 << 10;
+pub(crate) use buffers::{Budget, Buffer, Buffers};
+pub(crate) use content::Content;
+pub(crate) use source::Source;
 
 /// Kinds of container, told apart by content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +54,11 @@ pub(crate) trait Members {
     /// Why the visitor wants to stop: a fault of ours, not of the archive.
     type Stop;
 
-    /// A member. An error of `content` is damage of this member; reading to the end checks all that the container can check.
-    fn member(&mut self, name: &str, content: &mut dyn Read) -> Result<(), Self::Stop>;
+    /// A member. An error of `content` is damage of this member.
+    fn member(&mut self, name: &str, content: &mut dyn Content) -> Result<(), Self::Stop>;
+
+    /// Whether a member of so many bytes would be taken to its end. Else it is not worth inflating whole.
+    fn admits(&self, bytes: u64) -> bool;
 
     /// A member whose content cannot be opened at all (`None`: the container itself is damaged).
     fn damaged(&mut self, name: Option<&str>, reason: String);
@@ -63,37 +70,49 @@ pub(crate) trait Members {
     fn note(&mut self, note: String);
 }
 
-/// Opens the file and visits its members.
+/// Visits the members of an archive of `bytes`, whose file is called `file_name`.
 ///
 /// Damage goes to the visitor, and so does an error of the system while the file is opened.
-pub(crate) fn visit<M: Members>(path: &Path, salvage: bool, members: &mut M) -> Result<Option<Container>, M::Stop> {
-    let (container, file) = match open(path) {
-        Ok(opened) => opened,
+pub(crate) fn visit<M: Members>(
+    source: Source<'_>,
+    (file_name, bytes): (&str, u64),
+    buffers: &mut Buffers,
+    salvage: bool,
+    members: &mut M,
+) -> Result<Option<Container>, M::Stop> {
+    let container = match source.container() {
+        Ok(container) => container,
         Err(error) => {
             members.unreadable(&error);
             return Ok(None);
         }
     };
-    let reader = BufReader::with_capacity(READ_AHEAD_BYTES, file);
-    let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     match container {
-        Container::Zip => zip::visit(path, reader, salvage, members)?,
-        Container::Gzip => gzip::visit(&file_name, reader, members)?,
-        Container::Plain => plain(&file_name, reader, members)?,
+        Container::Zip => zip::visit(source, buffers, salvage, members)?,
+        Container::Gzip => gzip::visit(file_name, bytes, source, buffers, members)?,
+        Container::Plain => plain(file_name, source, buffers, members)?,
     }
     Ok(Some(container))
 }
 
-fn open(path: &Path) -> io::Result<(Container, File)> {
-    let mut file = File::open(path)?;
-    let mut first_bytes = Vec::with_capacity(4);
-    file.by_ref().take(4).read_to_end(&mut first_bytes)?;
-    file.rewind()?;
-    Ok((Container::of(&first_bytes), file))
-}
-
-fn plain<M: Members>(file_name: &str, mut reader: BufReader<File>, members: &mut M) -> Result<(), M::Stop> {
-    members.member(file_name, &mut reader)
+/// A file that is its own member.
+fn plain<M: Members>(
+    file_name: &str,
+    source: Source<'_>,
+    buffers: &mut Buffers,
+    members: &mut M,
+) -> Result<(), M::Stop> {
+    if let Source::Memory(bytes) = source {
+        return members.member(file_name, &mut content::Whole(bytes));
+    }
+    match source.reader() {
+        // Nothing is to be inflated ahead: no second thread.
+        Ok(mut reader) => buffers.stream(&mut reader, 0, |content| members.member(file_name, content)),
+        Err(error) => {
+            members.unreadable(&error);
+            Ok(())
+        }
+    }
 }
 
 #[cfg(test)]

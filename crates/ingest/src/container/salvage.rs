@@ -3,13 +3,13 @@
 //! Only for salvage. A local header may leave sizes and CRC to a descriptor behind the data, so nothing is checked here but what
 //! DEFLATE itself notices; the archive is filed as salvaged.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::io::{self, BufRead, Read};
 
 use flate2::bufread::DeflateDecoder;
 
-use super::{Members, READ_AHEAD_BYTES};
+use super::Members;
+use super::buffers::Buffers;
+use super::source::Source;
 
 const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
 const DESCRIPTOR: [u8; 4] = *b"PK\x07\x08";
@@ -23,15 +23,20 @@ struct LocalHeader {
     flags: u16,
     method: u16,
     compressed_bytes: u64,
+    /// Inflated; nothing where a descriptor has it.
+    bytes: u64,
     name: String,
 }
 
 /// Visits what members can be found, until something is no local header.
-pub(super) fn visit_zip_without_directory<M: Members>(path: &Path, members: &mut M) -> Result<(), M::Stop> {
-    let Ok(file) = File::open(path) else {
+pub(super) fn visit_zip_without_directory<M: Members>(
+    source: Source<'_>,
+    buffers: &mut Buffers,
+    members: &mut M,
+) -> Result<(), M::Stop> {
+    let Ok(mut reader) = source.reader() else {
         return Ok(());
     };
-    let mut reader = BufReader::with_capacity(READ_AHEAD_BYTES, file);
     while let Ok(Some(header)) = next_header(&mut reader) {
         if header.flags & FLAG_ENCRYPTED != 0 {
             members.damaged(Some(&header.name), "encrypted: expected plain content".into());
@@ -43,11 +48,12 @@ pub(super) fn visit_zip_without_directory<M: Members>(path: &Path, members: &mut
         match header.method {
             DEFLATED => {
                 let mut content = DeflateDecoder::new(reader);
-                members.member(&header.name, &mut content)?;
+                buffers.stream(&mut content, header.bytes, |content| members.member(&header.name, content))?;
                 reader = content.into_inner();
             }
             STORED if header.flags & FLAG_DESCRIPTOR == 0 => {
-                members.member(&header.name, &mut reader.by_ref().take(header.compressed_bytes))?;
+                let mut content = reader.by_ref().take(header.compressed_bytes);
+                buffers.stream(&mut content, header.bytes, |content| members.member(&header.name, content))?;
             }
             method => {
                 members.damaged(Some(&header.name), format!("method {method} cannot be salvaged"));
@@ -72,16 +78,17 @@ fn next_header(reader: &mut impl Read) -> io::Result<Option<LocalHeader>> {
         Some(&[low, high]) => u16::from_le_bytes([low, high]),
         _ => 0,
     };
-    let compressed_bytes = u64::from(field(14)) | u64::from(field(16)) << 16;
+    let length = |at| u64::from(field(at)) | u64::from(field(at + 2)) << 16;
+    let (compressed_bytes, bytes) = (length(14), length(18));
     let mut name = vec![0; usize::from(field(22))];
     reader.read_exact(&mut name)?;
     io::copy(&mut reader.take(u64::from(field(24))), &mut io::sink())?;
     let name = String::from_utf8_lossy(&name).into_owned();
-    Ok(Some(LocalHeader { flags: field(2), method: field(4), compressed_bytes, name }))
+    Ok(Some(LocalHeader { flags: field(2), method: field(4), compressed_bytes, bytes, name }))
 }
 
 /// Steps over a data descriptor (with its usual signature; 32-bit or 64-bit sizes), if there is one.
-fn skip_descriptor(reader: &mut BufReader<impl Read>) -> io::Result<()> {
+fn skip_descriptor(reader: &mut impl BufRead) -> io::Result<()> {
     if !reader.fill_buf()?.starts_with(&DESCRIPTOR) {
         return Ok(());
     }

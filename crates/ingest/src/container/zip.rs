@@ -4,9 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::path::Path;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use zip::read::Config;
 use zip::read::ZipFileEntry;
@@ -14,8 +12,11 @@ use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
 use zip::{CompressionMethod, ZipReadOptions};
 
+use super::buffers::{Buffers, Declared};
+use super::content::Whole;
+use super::source::{Source, SourceReader};
 use super::zip_layout::{self, Entry, Layout};
-use super::{Members, READ_AHEAD_BYTES, salvage};
+use super::{Members, salvage};
 
 /// Members that an archive can have. The service puts one into each.
 const MEMBERS_MAX: usize = 1 << 20;
@@ -24,25 +25,21 @@ const FLAG_DESCRIPTOR: u16 = 1 << 3;
 
 /// Visits the members of a ZIP file.
 pub(super) fn visit<M: Members>(
-    path: &Path,
-    reader: BufReader<File>,
+    source: Source<'_>,
+    buffers: &mut Buffers,
     salvage: bool,
     members: &mut M,
 ) -> Result<(), M::Stop> {
-    // The directory and the members are read through a handle each, so that neither loses the read-ahead of the other.
-    let opened = File::open(path).map_err(ZipError::from).and_then(|file| {
-        let directory = ZipIterable::try_new(reader, Config::default())?;
-        Ok((directory, BufReader::with_capacity(READ_AHEAD_BYTES, file)))
-    });
-    let (mut directory, mut body) = match opened {
-        Ok(opened) => opened,
+    let opened = source.header_reader().map_err(ZipError::from);
+    let mut directory = match opened.and_then(|reader| ZipIterable::try_new(reader, Config::default())) {
+        Ok(directory) => directory,
         Err(ZipError::Io(error)) if error.raw_os_error().is_some() => {
             members.unreadable(&error);
             return Ok(());
         }
         Err(error) => {
             members.damaged(None, format!("no readable ZIP directory: {}", describe(&error)));
-            return if salvage { salvage::visit_zip_without_directory(path, members) } else { Ok(()) };
+            return if salvage { salvage::visit_zip_without_directory(source, buffers, members) } else { Ok(()) };
         }
     };
     if directory.len() > MEMBERS_MAX {
@@ -51,7 +48,7 @@ pub(super) fn visit<M: Members>(
         return Ok(());
     }
     // What cannot be read here cannot be read below either, and is told there.
-    let layout = layout(&mut directory, &mut body).unwrap_or_default();
+    let layout = layout(&mut directory).unwrap_or_default();
     layout.faults.iter().for_each(|fault| members.damaged(None, format!("ZIP: {fault}")));
     layout.notes.iter().for_each(|note| members.note(note.clone()));
     let overlapping: HashSet<usize> = layout.overlapping.into_iter().collect();
@@ -62,13 +59,14 @@ pub(super) fn visit<M: Members>(
             return Ok(());
         }
     };
+    let mut body = Body { source, reader: None };
     for (position, entry) in entries.enumerate() {
         match entry {
             Ok(entry) if overlapping.contains(&position) => {
                 let name = name_of(&entry);
                 members.damaged(Some(&name), "shares its bytes with another member: expected bytes of its own".into());
             }
-            Ok(entry) => visit_entry(entry, &mut body, members)?,
+            Ok(entry) => visit_entry(entry, &mut body, buffers, members)?,
             Err(error) => {
                 members.damaged(None, format!("ZIP directory, entry {position}: {}", describe(&error)));
             }
@@ -78,7 +76,7 @@ pub(super) fn visit<M: Members>(
 }
 
 /// Holds the directory against the file.
-fn layout(directory: &mut ZipIterable<BufReader<File>>, body: &mut BufReader<File>) -> Result<Layout, ZipError> {
+fn layout(directory: &mut ZipIterable<BufReader<SourceReader<'_>>>) -> Result<Layout, ZipError> {
     let entries = directory.files()?.map(|entry| {
         let entry = entry?;
         Ok(Entry {
@@ -89,7 +87,7 @@ fn layout(directory: &mut ZipIterable<BufReader<File>>, body: &mut BufReader<Fil
         })
     });
     let entries = entries.collect::<Result<Vec<Entry>, ZipError>>()?;
-    Ok(zip_layout::check(body, &entries)?)
+    Ok(zip_layout::check(directory.files()?.reader_mut(), &entries)?)
 }
 
 fn name_of(entry: &ZipFileEntry<'_>) -> String {
@@ -103,11 +101,11 @@ fn is_folder(entry: &ZipFileEntry<'_>) -> bool {
 
 fn visit_entry<M: Members>(
     entry: ZipFileEntry<'static>,
-    body: &mut BufReader<File>,
+    body: &mut Body<'_>,
+    buffers: &mut Buffers,
     members: &mut M,
 ) -> Result<(), M::Stop> {
-    let name =
-        entry.name().map_or_else(|_| String::from_utf8_lossy(entry.name_raw()).into_owned(), |name| name.into_owned());
+    let name = name_of(&entry);
     if is_folder(&entry) || is_resource_fork(&name) {
         return Ok(());
     }
@@ -116,12 +114,65 @@ fn visit_entry<M: Members>(
         return Ok(());
     }
     let declared_bytes = entry.size();
-    match entry.with_reader(body, ZipReadOptions::new()) {
-        Ok(content) => members.member(&name, &mut Checked { content, declared_bytes, bytes: 0 }),
+    if members.admits(declared_bytes)
+        && let Some(content) = body.whole(&entry, buffers)
+    {
+        return members.member(&name, &mut Whole(content));
+    }
+    let reader = match body.reader() {
+        Ok(reader) => reader,
+        Err(error) => {
+            members.unreadable(&error);
+            return Ok(());
+        }
+    };
+    match entry.with_reader(reader, ZipReadOptions::new()) {
+        Ok(content) => {
+            let mut content = Checked { content, declared_bytes, bytes: 0 };
+            buffers.stream(&mut content, declared_bytes, |content| members.member(&name, content))
+        }
         Err(error) => {
             members.damaged(Some(&name), describe(&error));
             Ok(())
         }
+    }
+}
+
+/// The members' bytes. They are read through a handle of their own, so that neither they nor the directory lose their read-ahead.
+struct Body<'a> {
+    source: Source<'a>,
+    /// Opened when needed.
+    reader: Option<BufReader<SourceReader<'a>>>,
+}
+
+impl<'a> Body<'a> {
+    fn reader(&mut self) -> io::Result<&mut BufReader<SourceReader<'a>>> {
+        match &mut self.reader {
+            Some(reader) => Ok(reader),
+            empty => Ok(empty.insert(self.source.reader()?)),
+        }
+    }
+
+    /// A member inflated and checked as a whole. `None` where anything is not as expected, whatever it is: the stream tells.
+    fn whole<'b>(&'b mut self, entry: &ZipFileEntry<'_>, buffers: &'b mut Buffers) -> Option<&'b [u8]> {
+        if entry.encrypted() {
+            return None;
+        }
+        let is_deflated = entry.compression() == CompressionMethod::Deflated;
+        let declared = Declared { is_deflated, bytes: entry.size(), crc: entry.crc32() };
+        let (start, data_bytes) = (entry.header_start(), entry.compressed_size());
+        if let Source::Memory(bytes) = self.source {
+            let (header, rest) = bytes.get(usize::try_from(start).ok()?..)?.split_first_chunk()?;
+            let data = rest.get(usize::try_from(zip_layout::name_and_extra_bytes(header)?).ok()?..)?;
+            return buffers.inflate(data.get(..usize::try_from(data_bytes).ok()?)?, &declared);
+        }
+        let reader = self.reader().ok()?;
+        let mut header = [0; zip_layout::LOCAL_HEADER_BYTES];
+        reader.seek(SeekFrom::Start(start)).ok()?;
+        reader.read_exact(&mut header).ok()?;
+        let behind_header = start.checked_add(header.len() as u64)?;
+        let data_start = behind_header.checked_add(u64::from(zip_layout::name_and_extra_bytes(&header)?))?;
+        buffers.read_and_inflate(reader, data_start, data_bytes, &declared)
     }
 }
 

@@ -7,7 +7,8 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
-const LOCAL_HEADER_BYTES: u64 = 30;
+/// Length of a local header without its name and its extra field.
+pub(super) const LOCAL_HEADER_BYTES: usize = 30;
 const DIRECTORY_ENTRY: [u8; 4] = *b"PK\x01\x02";
 const DIRECTORY_ENTRY_BYTES: u64 = 46;
 const END_RECORD: [u8; 4] = *b"PK\x05\x06";
@@ -143,9 +144,17 @@ fn u64_at(file: &mut (impl Read + Seek), at: u64) -> io::Result<u64> {
 /// Length of a local header with its name and its extra field.
 fn local_header_bytes(file: &mut (impl Read + Seek), at: u64) -> io::Result<u64> {
     let lengths: [u8; 4] = read_at(file, at.saturating_add(26))?;
-    let [name_low, name_high, extra_low, extra_high] = lengths;
-    let name = u64::from(u16::from_le_bytes([name_low, name_high]));
-    Ok(LOCAL_HEADER_BYTES + name + u64::from(u16::from_le_bytes([extra_low, extra_high])))
+    Ok(LOCAL_HEADER_BYTES as u64 + u64::from(sum_of_two(lengths)))
+}
+
+/// Bytes between a local header and the data: its name and its extra field. `None` where it is no local header.
+pub(super) fn name_and_extra_bytes(header: &[u8; LOCAL_HEADER_BYTES]) -> Option<u32> {
+    let lengths = header.last_chunk()?;
+    header.starts_with(&LOCAL_HEADER).then(|| sum_of_two(*lengths))
+}
+
+fn sum_of_two([low, high, other_low, other_high]: [u8; 4]) -> u32 {
+    u32::from(u16::from_le_bytes([low, high])) + u32::from(u16::from_le_bytes([other_low, other_high]))
 }
 
 /// Length of a directory entry with its name, its extra field and its comment.

@@ -1,0 +1,188 @@
+//! `decode-ratio [--records N] [--rounds N] [--load sessions|busy] [--floor X]`: the speed of decoding as a part of the speed of inflating.
+//!
+//! Answers for one figure that holds on noisy machines: generated archives are inflated alone and inflated, checked (CRC) and decoded, in
+//! turn, on one core, and the median of the rounds' ratios is told, with nanoseconds per record for each. Below `--floor` it fails: a guard
+//! against slowing the decoder down. Knows nothing of files, stores and other cores.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use arrow_array::RecordBatch;
+use keytrail_decode::{DecodeOptions, Decoder, Reject, Sink, SinkError};
+use keytrail_generate::{GenerateOptions, Load, generate};
+use libdeflater::{Crc, Decompressor};
+
+type Fault = Box<dyn Error + Send + Sync>;
+
+/// Bytes handed to the decoder at once, as ingest does.
+const PIECE_BYTES: usize = 1024 << 10;
+
+struct Arguments {
+    records: u64,
+    rounds: usize,
+    load: Load,
+    floor: f64,
+}
+
+/// A member as it lies in its archive.
+struct Member {
+    deflated: Vec<u8>,
+    length: usize,
+    crc: u32,
+}
+
+/// Nanoseconds per record of one round.
+#[derive(Clone, Copy)]
+struct Round {
+    inflate: f64,
+    decode: f64,
+    general: f64,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = parse(&arguments).and_then(|arguments| Ok((measure(&arguments)?, arguments)));
+    let told = outcome.and_then(|(mut rounds, arguments)| tell(&mut rounds, &arguments));
+    match told {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(fault) => {
+            let _ = writeln!(std::io::stderr(), "decode-ratio: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(arguments: &[String]) -> Result<Arguments, Fault> {
+    let mut parsed = Arguments { records: 200_000, rounds: 9, load: Load::Busy, floor: 0.0 };
+    for pair in arguments.chunks(2) {
+        match pair {
+            [option, value] if option == "--records" => parsed.records = value.parse()?,
+            [option, value] if option == "--rounds" => parsed.rounds = value.parse()?,
+            [option, value] if option == "--load" => parsed.load = value.parse()?,
+            [option, value] if option == "--floor" => parsed.floor = value.parse()?,
+            _ => {
+                let usage = "decode-ratio [--records N] [--rounds N] [--load sessions|busy] [--floor X]";
+                return Err(format!("usage: {usage}").into());
+            }
+        }
+    }
+    Ok(parsed)
+}
+
+fn measure(arguments: &Arguments) -> Result<Vec<Round>, Fault> {
+    let folder = tempfile::tempdir()?;
+    let options =
+        GenerateOptions { records: arguments.records, archives: 4, ..GenerateOptions::of_load(arguments.load) };
+    generate(&options, folder.path())?;
+    let members = members_of(&folder.path().join("archives"))?;
+    let mut bench = Bench {
+        decompressor: Decompressor::new(),
+        json: vec![0; members.iter().map(|member| member.length).max().unwrap_or_default()],
+        members,
+        records: arguments.records,
+    };
+    let mut usual = Decoder::new(DecodeOptions::default());
+    let mut general = Decoder::new(DecodeOptions { usual_shapes: false, ..DecodeOptions::default() });
+    let mut rounds = Vec::new();
+    // The first round warms up and does not count.
+    for round in 0..=arguments.rounds.max(1) {
+        let measured = Round {
+            inflate: bench.time(None)?,
+            decode: bench.time(Some(&mut usual))?,
+            general: bench.time(Some(&mut general))?,
+        };
+        if round > 0 {
+            rounds.push(measured);
+        }
+    }
+    Ok(rounds)
+}
+
+fn members_of(folder: &std::path::Path) -> Result<Vec<Member>, Fault> {
+    let mut members = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let mut zip = zip::ZipArchive::new(File::open(entry?.path())?)?;
+        let mut member = zip.by_index_raw(0)?;
+        let (length, crc, mut deflated) = (usize::try_from(member.size())?, member.crc32(), Vec::new());
+        member.read_to_end(&mut deflated)?;
+        members.push(Member { deflated, length, crc });
+    }
+    Ok(members)
+}
+
+struct Bench {
+    decompressor: Decompressor,
+    json: Vec<u8>,
+    members: Vec<Member>,
+    records: u64,
+}
+
+impl Bench {
+    /// Nanoseconds per record of inflating all members, and of checking and decoding them where there is a decoder.
+    fn time(&mut self, mut decoder: Option<&mut Decoder>) -> Result<f64, Fault> {
+        let mut counted = Counted(0);
+        let start = Instant::now();
+        for member in &self.members {
+            let length = self.decompressor.deflate_decompress(&member.deflated, &mut self.json)?;
+            let json =
+                self.json.get(..length).filter(|_| length == member.length).ok_or("a member of another length")?;
+            let Some(decoder) = &mut decoder else {
+                continue;
+            };
+            let mut crc = Crc::new();
+            for piece in json.chunks(PIECE_BYTES) {
+                crc.update(piece);
+                decoder.push(piece, &mut counted)?;
+            }
+            if crc.sum() != member.crc {
+                return Err("a member of another checksum".into());
+            }
+            decoder.finish(&mut counted)?;
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        if decoder.is_some() && counted.0 != self.records {
+            return Err(format!("expected {} records, found {}", self.records, counted.0).into());
+        }
+        Ok(seconds * 1e9 / self.records as f64)
+    }
+}
+
+/// Counts rows; a reject is a fault, since generated records are good.
+struct Counted(u64);
+
+impl Sink for Counted {
+    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+        self.0 += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    fn reject(&mut self, reject: Reject) -> Result<(), SinkError> {
+        Err(SinkError::new(reject.reason))
+    }
+}
+
+/// Prints the medians; whether the floor is kept.
+fn tell(rounds: &mut [Round], arguments: &Arguments) -> Result<bool, Fault> {
+    let mut median = |figure: fn(&Round) -> f64| {
+        rounds.sort_by(|a, b| figure(a).total_cmp(&figure(b)));
+        rounds.get(rounds.len() / 2).map_or(f64::NAN, figure)
+    };
+    let ratio = median(|round| round.inflate / round.decode);
+    let general = median(|round| round.inflate / round.general);
+    let (inflate, decode) = (median(|round| round.inflate), median(|round| round.decode));
+    let mut out = std::io::stdout();
+    writeln!(out, "inflate alone:                  {inflate:6.0} ns a record")?;
+    writeln!(
+        out,
+        "inflate, CRC and decode:        {decode:6.0} ns a record, {ratio:.2} of the speed of inflating alone"
+    )?;
+    writeln!(out, "the same by the general way:    {:6.0} ns a record, {general:.2}", median(|round| round.general))?;
+    if ratio < arguments.floor {
+        writeln!(std::io::stderr(), "decode-ratio: expected at least {:.2}, found {ratio:.2}", arguments.floor)?;
+    }
+    Ok(ratio >= arguments.floor)
+}

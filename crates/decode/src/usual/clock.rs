@@ -1,0 +1,135 @@
+//! The time of a record where it is written in the usual way: digits at fixed places, a day that was the same a moment ago.
+
+use keytrail_model::time::{self, RecordTime};
+
+/// Microseconds in a second.
+const SECOND: i64 = 1_000_000;
+/// Bytes of `YYYY-MM-DD`.
+const DATE_BYTES: usize = 10;
+/// Microseconds of one unit of the last digit of a fraction, by number of digits.
+const DIGIT_MICROS: [i64; 7] = [0, 100_000, 10_000, 1000, 100, 10, 1];
+
+/// Reads times; remembers the day.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    date: [u8; DATE_BYTES],
+    /// Its first microsecond.
+    day: i64,
+}
+
+impl Clock {
+    /// Microseconds since the epoch: what [`time::parse`] gives, where that loses no digit. `None` for all other texts, and for some good
+    /// ones that are rare.
+    pub(super) fn micros(&mut self, text: &[u8]) -> Option<i64> {
+        let (date, rest) = text.split_first_chunk::<DATE_BYTES>()?;
+        if *date != self.date {
+            self.day = first_micros(date)?;
+            self.date = *date;
+        }
+        let (&[b' ' | b'T', ref clock @ ..], zone) = rest.split_first_chunk::<9>()? else {
+            return None;
+        };
+        Some(self.day + clock_seconds(*clock)? * SECOND + fraction_micros(zone)?)
+    }
+}
+
+/// Seconds of `HH:MM:SS`.
+fn clock_seconds(text: [u8; 8]) -> Option<i64> {
+    const ZERO: u64 = u64::from_le_bytes(*b"00:00:00");
+    /// The bits of a digit that are the same for all digits; all bits of a colon.
+    const FIXED: u64 = u64::from_le_bytes([0xf0, 0xf0, 0xff, 0xf0, 0xf0, 0xff, 0xf0, 0xf0]);
+    /// Carries what is beyond `9` into those bits.
+    const BEYOND_9: u64 = u64::from_le_bytes([6, 6, 0, 6, 6, 0, 6, 6]);
+    let text = u64::from_le_bytes(text);
+    if text & FIXED != ZERO || (text.wrapping_add(BEYOND_9)) & FIXED != ZERO {
+        return None;
+    }
+    let [h1, h2, _, m1, m2, _, s1, s2] = (text ^ ZERO).to_le_bytes();
+    let two = |tens: u8, ones: u8| i64::from(tens * 10 + ones);
+    let (hours, minutes, seconds) = (two(h1, h2), two(m1, m2), two(s1, s2));
+    (hours < 24 && minutes < 60 && seconds < 60).then_some(hours * 3600 + minutes * 60 + seconds)
+}
+
+/// Microseconds of a fraction, if there is one, before the zone UTC.
+fn fraction_micros(text: &[u8]) -> Option<i64> {
+    let fraction = text.strip_suffix(b" UTC").or_else(|| text.strip_suffix(b"Z"))?;
+    let Some((b'.', digits)) = fraction.split_first() else {
+        return fraction.is_empty().then_some(0);
+    };
+    let unit = *DIGIT_MICROS.get(digits.len()).filter(|_| !digits.is_empty())?;
+    let mut micros = 0;
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        micros = micros * 10 + i64::from(digit);
+    }
+    Some(micros * unit)
+}
+
+/// First microsecond of a day that can be named to its end.
+fn first_micros(date: &[u8; DATE_BYTES]) -> Option<i64> {
+    let date = std::str::from_utf8(date).ok()?;
+    let RecordTime { micros, .. } = time::parse(&format!("{date}T00:00:00Z"))?;
+    time::parse(&format!("{date}T23:59:59.999999Z"))?;
+    Some(micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_what_the_model_reads() {
+        let texts = [
+            "2022-03-10 15:29:01 UTC",
+            "2026-01-05 08:00:01.250 UTC",
+            "2026-01-05 08:00:02.000417 UTC",
+            "2026-01-05 23:59:59.9Z",
+            "2026-01-05T08:00:01Z",
+            "2024-02-29 00:00:00 UTC",
+            "1969-12-31 23:59:59.999999 UTC",
+            "0001-01-01T00:00:00Z",
+        ];
+        let mut clock = Clock::default();
+        for text in texts {
+            assert_eq!(clock.micros(text.as_bytes()), time::parse(text).map(|time| time.micros), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_read() {
+        let texts = [
+            "",
+            "2026-01-05",
+            "2026-01-05 08:00:01",
+            "2026-01-05 08:00:01. UTC",
+            "2026-01-05 08:00:01.1234567 UTC",
+            "2026-01-05 08:00:01.12x UTC",
+            "2026-01-05 24:00:00 UTC",
+            "2026-01-05 08:60:00 UTC",
+            "2026-01-05 08:00:60 UTC",
+            "2026-01-05 08:00:0x UTC",
+            "2026-01-05 08:00:01 UTC ",
+            "2026-01-05 08:00:01 CET",
+            "2026-01-05T08:00:01+01:00",
+            "2023-02-29 00:00:00 UTC",
+            "9999-12-30 00:00:00 UTC",
+            "\0\0\0\0\0\0\0\0\0\0 00:00:00 UTC",
+        ];
+        let mut clock = Clock::default();
+        for text in texts {
+            assert_eq!(clock.micros(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_another_moment(text in "(20[0-9]{2}|0000|9999)-[01][0-9]-[0-3][0-9][ Tt][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,8})?( UTC|Z|z|\\+00:00)") {
+            if let Some(micros) = Clock::default().micros(text.as_bytes()) {
+                proptest::prop_assert_eq!(time::parse(&text), Some(RecordTime { micros, exact: true }));
+            }
+        }
+    }
+}

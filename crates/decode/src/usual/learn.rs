@@ -1,0 +1,140 @@
+//! The shape of a record that is known to be good, if it has one that can be followed.
+//!
+//! It has one when every name is known, spelt as the service spells it and there once; every value is plain text or null; and `meta` is
+//! an object of such members, or text that holds one, or says nothing. Nulls and empty `meta` are part of the shape.
+
+use keytrail_model::export::{ENVELOPE, META};
+use keytrail_model::schema::{self, TEXT_COLUMNS};
+
+use super::shapes::{Literal, NewStep, Slot};
+use super::wide::is_plain;
+use crate::text::{blanks, tail};
+
+const QUOTE: &[u8] = b"\"";
+/// A quote inside of text.
+const QUOTE_IN_TEXT: &[u8] = b"\\\"";
+
+/// The steps of a record. `None` where it has no shape that can be followed. For a text that is no JSON the outcome means nothing.
+pub(super) fn steps(record: &[u8]) -> Option<Vec<NewStep>> {
+    let mut walk = Walk { record, at: 0, literal_start: 0, steps: Vec::new() };
+    walk.object(QUOTE, Walk::envelope_member)?;
+    walk.add_step(Slot::End, 0)?;
+    let has_time = walk.steps.iter().any(|step| step.slot == Slot::Time);
+    (has_time && walk.at == record.len()).then_some(walk.steps)
+}
+
+/// A walk through a record.
+struct Walk<'a> {
+    record: &'a [u8],
+    at: usize,
+    /// End of the newest value.
+    literal_start: usize,
+    steps: Vec<NewStep>,
+}
+
+impl<'a> Walk<'a> {
+    fn rest(&self) -> &'a [u8] {
+        tail(self.record, self.at)
+    }
+
+    fn skip_blanks(&mut self) {
+        self.at += blanks(self.rest());
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Option<()> {
+        self.rest().starts_with(bytes).then(|| self.at += bytes.len())
+    }
+
+    /// Takes plain text up to what is not plain.
+    fn take_plain(&mut self) -> &'a [u8] {
+        let rest = self.rest();
+        let text = rest.get(..rest.iter().take_while(|byte| is_plain(**byte)).count()).unwrap_or_default();
+        self.at += text.len();
+        text
+    }
+
+    /// Walks through an object; `member` takes the value under a name, each of which may come once.
+    fn object(&mut self, quote: &[u8], member: fn(&mut Self, &str, &[u8]) -> Option<()>) -> Option<()> {
+        self.take(b"{")?;
+        self.skip_blanks();
+        if self.take(b"}").is_some() {
+            return Some(());
+        }
+        let mut names: Vec<&str> = Vec::new();
+        loop {
+            self.take(quote)?;
+            let name = std::str::from_utf8(self.take_plain()).ok()?;
+            if names.contains(&name) {
+                return None;
+            }
+            names.push(name);
+            self.take(quote)?;
+            self.skip_blanks();
+            self.take(b":")?;
+            self.skip_blanks();
+            member(self, name, quote)?;
+            self.skip_blanks();
+            if self.take(b"}").is_some() {
+                return Some(());
+            }
+            self.take(b",")?;
+            self.skip_blanks();
+        }
+    }
+
+    fn envelope_member(&mut self, name: &str, quote: &[u8]) -> Option<()> {
+        match name {
+            "meta" => self.meta(),
+            "time" => self.text(Slot::Time, quote),
+            _ => self.text_of_column(&ENVELOPE, name, quote),
+        }
+    }
+
+    fn meta_member(&mut self, name: &str, quote: &[u8]) -> Option<()> {
+        self.text_of_column(&META, name, quote)
+    }
+
+    fn meta(&mut self) -> Option<()> {
+        let says_nothing: [&[u8]; 3] = [b"null", b"\"\"", b"\"{}\""];
+        if says_nothing.iter().any(|nothing| self.take(nothing).is_some()) {
+            return Some(());
+        }
+        if self.take(QUOTE).is_none() {
+            return self.object(QUOTE, Self::meta_member);
+        }
+        self.skip_blanks();
+        self.object(QUOTE_IN_TEXT, Self::meta_member)?;
+        self.skip_blanks();
+        self.take(QUOTE)
+    }
+
+    fn text_of_column(&mut self, columns: &[(&str, &str)], name: &str, quote: &[u8]) -> Option<()> {
+        let (_, column) = columns.iter().find(|(known, _)| *known == name)?;
+        if self.take(b"null").is_some() {
+            return Some(());
+        }
+        let place = TEXT_COLUMNS.iter().position(|known| known == column)?;
+        let slot = if schema::is_dictionary(column) {
+            Slot::Text { column: place, empty_is_null: *column == "ouid" }
+        } else {
+            Slot::Plain(place)
+        };
+        self.text(slot, quote)
+    }
+
+    /// A text in quotes becomes a step; the quote behind it is the start of the next one.
+    fn text(&mut self, slot: Slot, quote: &[u8]) -> Option<()> {
+        self.take(quote)?;
+        self.add_step(slot, *quote.first()?)?;
+        let length = self.take_plain().len();
+        self.steps.last_mut()?.length = length;
+        self.literal_start = self.at;
+        self.take(quote)
+    }
+
+    fn add_step(&mut self, slot: Slot, end: u8) -> Option<()> {
+        let literal = Literal::of(self.record.get(self.literal_start..self.at)?)?;
+        self.steps.push(NewStep { literal, slot, end, length: 0 });
+        Some(())
+    }
+}

@@ -1,0 +1,179 @@
+//! The fast path: records of a shape met before.
+//!
+//! The records of one archive nearly always have the same members in the same order, between the same bytes. So the bytes between the
+//! values of a good record are learned (`learn`, `shapes`), and of the next record only two things are asked: are these bytes the same,
+//! and is each value plain text (printable ASCII without quotes and backslashes)? If so, the record is JSON of the same meaning with other
+//! texts, and nothing needs to be parsed. Most values were seen before: texts of one column are known by a few of their bytes (`values`),
+//! and so are whole stretches of values that go together, like partition, service, client and tenant (`stretches`). Time is read as digits
+//! (`clock`).
+//!
+//! Anything else is no matter of this module: the record goes to the general path, with the same result by construction, and may be
+//! learned from there. So this module rejects nothing and changes nothing but speed. What it cannot read: escapes, text beyond ASCII,
+//! names it does not know, values that are no texts, times with digits below the microsecond, and the last bytes of a window.
+
+mod clock;
+mod learn;
+mod shapes;
+mod stretches;
+mod values;
+mod wide;
+
+use keytrail_model::schema::TEXT_COLUMNS;
+
+use crate::columns::{Columns, NULL, RowIds};
+use crate::text::tail;
+use clock::Clock;
+use shapes::{Shapes, Slot, Step};
+use stretches::Stretches;
+use values::ValueCache;
+use wide::plain_length;
+
+/// Records in a row without a known shape after which learning becomes rare: where every record has a shape of its own, it would cost
+/// more than it gives.
+const PATIENCE: u64 = 16;
+
+/// Reads records of shapes that it has learned.
+pub(super) struct UsualReader {
+    shapes: Shapes,
+    stretches: Stretches,
+    clock: Clock,
+    /// By column.
+    caches: Vec<ValueCache>,
+    found: Found,
+    /// Records in a row that had no known shape.
+    unknown: u64,
+}
+
+/// A record that was found and not taken yet.
+struct Found {
+    time: i64,
+    ids: RowIds,
+    /// Texts that have no id: columns, and start and end in the window. Those of columns of texts that repeat may be new to them.
+    texts: Vec<(usize, usize, usize)>,
+    /// Stretches that were not known: which, and start and end in the window.
+    unknown_stretches: Vec<(usize, usize, usize)>,
+}
+
+/// A stretch whose steps are being walked one by one.
+struct Open {
+    stretch: usize,
+    start: usize,
+    /// Its last step.
+    last: usize,
+}
+
+impl Open {
+    const NONE: Self = Self { stretch: 0, start: 0, last: usize::MAX };
+}
+
+impl UsualReader {
+    pub(super) fn new() -> Self {
+        Self {
+            shapes: Shapes::default(),
+            stretches: Stretches::default(),
+            clock: Clock::default(),
+            caches: TEXT_COLUMNS.iter().map(|column| ValueCache::of(column)).collect(),
+            found: Found { time: 0, ids: [NULL; TEXT_COLUMNS.len()], texts: Vec::new(), unknown_stretches: Vec::new() },
+            unknown: 0,
+        }
+    }
+
+    /// Finds a record at the start of a window and tells its length. It can be taken then, once, from the same window.
+    pub(super) fn find(&mut self, window: &[u8]) -> Option<usize> {
+        let Self { shapes, stretches, clock, caches, found, .. } = self;
+        found.ids = [NULL; TEXT_COLUMNS.len()];
+        found.texts.clear();
+        found.unknown_stretches.clear();
+        let mut open = Open::NONE;
+        let (mut at, mut place) = (0, 0);
+        loop {
+            let step = shapes.step(place)?;
+            if let Some(stretch) = step.stretch {
+                if let Some((length, next)) = stretches.find(stretch, tail(window, at), &mut found.ids) {
+                    at += length;
+                    place = next;
+                    continue;
+                }
+                open = stretches.last_step(stretch).map_or(Open::NONE, |last| Open { stretch, start: at, last });
+            }
+            if !step.literal.stands(window, at) {
+                place = step.other;
+                open = Open::NONE;
+                continue;
+            }
+            at += step.literal.length();
+            let rest = tail(window, at);
+            at += match step.slot {
+                Slot::End => return Some(at),
+                Slot::Time => {
+                    let length = step.guess(rest)?;
+                    found.time = clock.micros(rest.get(..length)?)?;
+                    length
+                }
+                Slot::Plain(column) => {
+                    let length = step.guess_plain(rest)?;
+                    found.texts.push((column, at, at + length));
+                    length
+                }
+                Slot::Text { column, empty_is_null } => {
+                    let (id, length) = known_text(step, caches.get(column)?, rest)?;
+                    match id {
+                        Some(id) => *found.ids.get_mut(column)? = id,
+                        None if length == 0 && empty_is_null => {}
+                        None => found.texts.push((column, at, at + length)),
+                    }
+                    length
+                }
+            };
+            if place == open.last {
+                found.unknown_stretches.push((open.stretch, open.start, at));
+            }
+            place = step.next;
+        }
+    }
+
+    /// Appends the record just found as a row.
+    pub(super) fn take(&mut self, window: &[u8], ordinal: i64, columns: &mut Columns) {
+        self.unknown = 0;
+        let Found { time, ids, texts, unknown_stretches } = &mut self.found;
+        for &(column, start, end) in &*texts {
+            let text = window.get(start..end).unwrap_or_default();
+            let id = columns.take_plain(column, text);
+            if let (Some(new), Some(id), Some(cache)) = (id, ids.get_mut(column), self.caches.get_mut(column)) {
+                *id = new;
+                cache.insert(tail(window, start), text.len(), new);
+            }
+        }
+        for &(stretch, start, end) in &*unknown_stretches {
+            self.stretches.insert(stretch, tail(window, start), end - start, ids);
+        }
+        columns.push_row(ordinal, *time, *ids);
+    }
+
+    /// Learns the shape of a record that the general path has taken.
+    pub(super) fn learn(&mut self, record: &[u8]) {
+        self.unknown += 1;
+        if (self.unknown <= PATIENCE || self.unknown.is_power_of_two())
+            && let Some(steps) = learn::steps(record)
+        {
+            self.shapes.add(steps, &mut self.stretches);
+        }
+    }
+
+    /// Forgets all ids.
+    pub(super) fn forget_ids(&mut self) {
+        self.caches.iter_mut().for_each(ValueCache::forget);
+        self.stretches.forget();
+    }
+}
+
+/// The id, if it is remembered, and the length of the text at the start of a window.
+#[inline]
+fn known_text(step: &mut Step, cache: &ValueCache, window: &[u8]) -> Option<(Option<u32>, usize)> {
+    // As long as the one before, and seen before: then nothing has to be done but to compare.
+    if let Some(id) = cache.find(window, step.length, step.end) {
+        return Some((Some(id), step.length));
+    }
+    step.length = plain_length(window, step.end)?;
+    Some((cache.find(window, step.length, step.end), step.length))
+}

@@ -1,0 +1,210 @@
+//! The shapes of records: what stands between their values.
+//!
+//! A shape is a chain of steps: some bytes, then a value. Shapes that start alike share their first steps; where they part, a step knows
+//! the others that may stand in its place. Two different steps never match the same bytes to different ends, because each is
+//! the way of a JSON parser through the record, and there is only one.
+
+use super::stretches::Stretches;
+use super::wide::{LANE, are_plain, equal_start, mask, plain_length};
+
+/// Longest run of bytes between two values.
+const LITERAL_BYTES: usize = 2 * LANE;
+/// Steps of all shapes together. Usual archives have one to four shapes of some 15 steps.
+const STEPS_MAX: usize = 512;
+/// No step.
+const NONE: usize = usize::MAX;
+
+/// Bytes that have to stand as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Literal {
+    length: usize,
+    bytes: [[u8; LANE]; 2],
+    masks: [[u8; LANE]; 2],
+}
+
+impl Literal {
+    /// `None` where there are too many bytes.
+    pub(super) fn of(text: &[u8]) -> Option<Self> {
+        let mut padded = [0; LITERAL_BYTES];
+        padded.get_mut(..text.len())?.copy_from_slice(text);
+        let (bytes, _) = padded.as_chunks::<LANE>();
+        let masks = [mask(text.len()), mask(text.len().saturating_sub(LANE))];
+        Some(Self { length: text.len(), bytes: *bytes.first_chunk()?, masks })
+    }
+
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Whether a window has these bytes at a place. `false` also where the window ends soon behind them.
+    #[inline]
+    pub(super) fn stands(&self, window: &[u8], at: usize) -> bool {
+        let Some((start, rest)) = window.get(at..).and_then(|rest| rest.split_first_chunk::<LANE>()) else {
+            return false;
+        };
+        let [first, second] = &self.bytes;
+        let [first_mask, second_mask] = &self.masks;
+        equal_start(start, first, first_mask)
+            && (self.length <= LANE
+                || rest.first_chunk().is_some_and(|behind| equal_start(behind, second, second_mask)))
+    }
+}
+
+/// What follows the bytes of a step. Columns by their place in `TEXT_COLUMNS`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// The record ends.
+    End,
+    Time,
+    /// A text that repeats.
+    Text {
+        column: usize,
+        empty_is_null: bool,
+    },
+    /// A text that does not repeat.
+    Plain(usize),
+}
+
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) literal: Literal,
+    pub(super) slot: Slot,
+    /// Byte that ends the value: `"`, or the `\` of `\"`.
+    pub(super) end: u8,
+    /// Length of the newest value: the guess for the next one.
+    pub(super) length: usize,
+    /// Step behind the value.
+    pub(super) next: usize,
+    /// Another step for the same place.
+    pub(super) other: usize,
+    /// The stretch that starts with this step.
+    pub(super) stretch: Option<usize>,
+}
+
+impl Step {
+    /// Length of the text at the start of a window, which ends before [`Self::end`]; what it is made of is for the caller to check.
+    #[inline]
+    pub(super) fn guess(&mut self, window: &[u8]) -> Option<usize> {
+        if window.get(self.length) != Some(&self.end) {
+            self.length = plain_length(window, self.end)?;
+        }
+        Some(self.length)
+    }
+
+    /// Length of the plain text at the start of a window.
+    #[inline]
+    pub(super) fn guess_plain(&mut self, window: &[u8]) -> Option<usize> {
+        if window.get(self.length) != Some(&self.end) || !are_plain(window.get(..self.length)?) {
+            self.length = plain_length(window, self.end)?;
+        }
+        Some(self.length)
+    }
+}
+
+/// A step to learn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NewStep {
+    pub(super) literal: Literal,
+    pub(super) slot: Slot,
+    pub(super) end: u8,
+    /// Length of the value.
+    pub(super) length: usize,
+}
+
+/// All shapes known. Step 0 is where every record starts.
+#[derive(Debug, Default)]
+pub(super) struct Shapes {
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Link {
+    Next,
+    Other,
+}
+
+impl Shapes {
+    #[inline]
+    pub(super) fn step(&mut self, place: usize) -> Option<&mut Step> {
+        self.steps.get_mut(place)
+    }
+
+    /// Adds a shape. When there are too many, all others are forgotten.
+    pub(super) fn add(&mut self, shape: Vec<NewStep>, stretches: &mut Stretches) {
+        if self.steps.len() + shape.len() > STEPS_MAX {
+            self.steps.clear();
+            stretches.clear();
+        }
+        let known = self.steps.len();
+        // The step to follow, and what leads to it.
+        let mut place = 0;
+        let mut link: Option<(usize, Link)> = None;
+        for new in shape {
+            (place, link) = self.skip_others(place, link, &new);
+            let found = if place < known { place } else { self.append(new, link) };
+            link = Some((found, Link::Next));
+            place = self.steps.get(found).map_or(NONE, |step| step.next);
+        }
+        self.mark_stretches(known, stretches);
+    }
+
+    /// Follows the others for a place to one that is the same as a new step, or to the end.
+    fn skip_others(
+        &self,
+        mut place: usize,
+        mut link: Option<(usize, Link)>,
+        new: &NewStep,
+    ) -> (usize, Option<(usize, Link)>) {
+        while let Some(step) = self.steps.get(place)
+            && (step.literal != new.literal || step.slot != new.slot)
+        {
+            link = Some((place, Link::Other));
+            place = step.other;
+        }
+        (place, link)
+    }
+
+    fn append(&mut self, new: NewStep, link: Option<(usize, Link)>) -> usize {
+        let index = self.steps.len();
+        let NewStep { literal, slot, end, length } = new;
+        self.steps.push(Step { literal, slot, end, length, next: NONE, other: NONE, stretch: None });
+        match link.and_then(|(from, link)| Some((self.steps.get_mut(from)?, link))) {
+            Some((step, Link::Next)) => step.next = index,
+            Some((step, Link::Other)) => step.other = index,
+            None => {}
+        }
+        index
+    }
+
+    /// Finds the stretches among the steps from one on, which follow each other.
+    fn mark_stretches(&mut self, from: usize, stretches: &mut Stretches) {
+        let mut start = from;
+        while let Some(rest) = self.steps.get(start..).filter(|rest| !rest.is_empty()) {
+            let length = Stretches::length_of_next(rest).max(1);
+            let stretch = rest.get(..length).and_then(|steps| stretches.add(steps, start));
+            if let Some(step) = self.steps.get_mut(start) {
+                step.stretch = stretch;
+            }
+            start += length;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals() {
+        let long = "x".repeat(LITERAL_BYTES);
+        for text in ["", "a", "{\"time\":\"", &long[..LANE], &long[..LANE + 1], &long] {
+            let literal = Literal::of(text.as_bytes()).unwrap();
+            let window = format!("-{text}{}", "-".repeat(2 * LANE));
+            assert!(literal.stands(window.as_bytes(), 1), "{text}");
+            assert!(text.is_empty() || !literal.stands(window.as_bytes(), 0), "{text}");
+            assert!(!literal.stands(text.as_bytes(), 0) || text.len() >= LANE, "the window ends soon: {text}");
+            assert!(!literal.stands(window.as_bytes(), window.len() + 1), "{text}");
+        }
+        assert_eq!(Literal::of(format!("{long}x").as_bytes()), None);
+    }
+}

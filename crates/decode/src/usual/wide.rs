@@ -1,0 +1,121 @@
+//! Looking at several bytes at once, in plain integers and arrays that compilers turn into wide instructions.
+
+/// Bytes of a wide comparison.
+pub(super) const LANE: usize = 32;
+
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+const HIGH_BITS: u64 = u64::from_le_bytes([0x80; 8]);
+
+/// Whether a byte can stand in plain text: printable ASCII (and DEL) but `"` and `\`.
+pub(super) fn is_plain(byte: u8) -> bool {
+    (b' '..0x80).contains(&byte) && byte != b'"' && byte != b'\\'
+}
+
+/// Length of the plain text at the start of a window, which ends before the byte `end`. `None` where another byte that is not plain
+/// comes first, or where the window ends within the next 8 bytes.
+pub(super) fn plain_length(window: &[u8], end: u8) -> Option<usize> {
+    let (words, _) = window.as_chunks::<8>();
+    let mut length = 0;
+    for word in words {
+        let odd = odd_bytes(u64::from_le_bytes(*word));
+        if odd != 0 {
+            length += (odd.trailing_zeros() / 8) as usize;
+            return (window.get(length) == Some(&end)).then_some(length);
+        }
+        length += 8;
+    }
+    None
+}
+
+/// Whether all bytes of a text are plain.
+pub(super) fn are_plain(text: &[u8]) -> bool {
+    match text.last_chunk() {
+        // The last bytes may be looked at twice: that is faster than one by one.
+        Some(last) => text.as_chunks().0.iter().chain([last]).all(is_plain_lane),
+        None => text.iter().all(|byte| is_plain(*byte)),
+    }
+}
+
+fn is_plain_lane(bytes: &[u8; 16]) -> bool {
+    // Without branches, so that all bytes are compared at once.
+    let odd = bytes.iter().fold(0, |odd, &byte| {
+        odd | u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\') | (byte & 0x80)
+    });
+    odd == 0
+}
+
+/// Sets the high bit of the lowest byte that is not plain; bits of higher bytes may be set without cause.
+fn odd_bytes(word: u64) -> u64 {
+    let below_blank = word.wrapping_sub(ONES * u64::from(b' '));
+    let quote = (word ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
+    let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+    ((below_blank | quote | backslash) & !word | word) & HIGH_BITS
+}
+
+/// Whether two arrays are equal where the mask has bits.
+#[inline(always)]
+pub(super) fn equal_start<const N: usize>(a: &[u8; N], b: &[u8; N], mask: &[u8; N]) -> bool {
+    a.iter().zip(b).zip(mask).fold(0, |differ, ((a, b), mask)| differ | ((a ^ b) & mask)) == 0
+}
+
+/// A mask of the first `length` bytes.
+pub(super) const fn mask<const N: usize>(length: usize) -> [u8; N] {
+    let mut mask = [0; N];
+    let mut rest: &mut [u8] = &mut mask;
+    let mut left = length;
+    while left > 0 {
+        let Some((first, more)) = rest.split_first_mut() else {
+            break;
+        };
+        *first = 0xff;
+        rest = more;
+        left -= 1;
+    }
+    mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_texts() {
+        let cases: [(&[u8], Option<usize>); 10] = [
+            (b"\"-------", Some(0)),
+            (b"a\"------", Some(1)),
+            (b"abcdefgh\"-------", Some(8)),
+            (b"abcdefghi\\\"\"-----", None),
+            (b"a\x1f\"-----", None),
+            (b"a\x7f~ \"---", Some(4)),
+            (b"a\xc3\xa4\"----", None),
+            (b"abcdefg", None),
+            (b"abcdefghijkl\"", None),
+            (b"\x80\"------", None),
+        ];
+        for (window, expected) in cases {
+            assert_eq!(plain_length(window, b'"'), expected, "{}", window.escape_ascii());
+        }
+        assert_eq!(plain_length(b"ab\\\"----", b'\\'), Some(2));
+    }
+
+    #[test]
+    fn masks() {
+        assert_eq!(mask::<4>(0), [0; 4]);
+        assert_eq!(mask::<4>(3), [0xff, 0xff, 0xff, 0]);
+        assert_eq!(mask::<4>(9), [0xff; 4]);
+        assert!(equal_start(b"abcd", b"abxx", &mask(2)) && !equal_start(b"abcd", b"abxx", &mask(3)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn plain_texts_as_byte_by_byte(
+            window in proptest::collection::vec(proptest::prop_oneof![9 => 0x20..0x7f_u8, 1 => 0..=255_u8], 0..64)
+        ) {
+            let length = window.iter().take_while(|byte| is_plain(**byte)).count();
+            let expected = (length < window.len() / 8 * 8 && window[length] == b'"').then_some(length);
+            proptest::prop_assert_eq!(plain_length(&window, b'"'), expected);
+            proptest::prop_assert_eq!(are_plain(&window), length == window.len());
+            proptest::prop_assert!(are_plain(&window[..length]));
+        }
+    }
+}

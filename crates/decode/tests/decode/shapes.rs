@@ -1,0 +1,224 @@
+//! Records of shapes met before are read on a way of their own: with the same outcome as on the general one.
+
+use arrow_array::RecordBatch;
+use keytrail_decode::{DecodeOptions, Decoder, MemberSummary, Reject, Sink, SinkError};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+/// All that leaves a decoder.
+#[derive(Debug, Default, PartialEq)]
+struct Everything {
+    batches: Vec<RecordBatch>,
+    rejects: Vec<Reject>,
+    summaries: Vec<Result<MemberSummary, String>>,
+}
+
+impl Sink for Everything {
+    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+        self.batches.push(batch);
+        Ok(())
+    }
+
+    fn reject(&mut self, reject: Reject) -> Result<(), SinkError> {
+        self.rejects.push(reject);
+        Ok(())
+    }
+}
+
+/// What a decoder makes of members, one after the other.
+fn everything(members: &[Vec<u8>], cuts: &[Index], options: DecodeOptions) -> Everything {
+    let mut decoder = Decoder::new(options);
+    let mut found = Everything::default();
+    for member in members {
+        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(member.len() + 1)).chain([member.len()]).collect();
+        ends.sort_unstable();
+        let mut start = 0;
+        let pushed = ends.iter().try_for_each(|&end| {
+            let chunk = &member[std::mem::replace(&mut start, end)..end];
+            decoder.push(chunk, &mut found)
+        });
+        let summary = pushed.and_then(|()| decoder.finish(&mut found)).map_err(|error| error.to_string());
+        decoder.reset();
+        found.summaries.push(summary);
+    }
+    found
+}
+
+fn both_ways_agree(members: &[Vec<u8>], cuts: &[Index], options: DecodeOptions) {
+    let usual = everything(members, cuts, DecodeOptions { usual_shapes: true, ..options });
+    let general = everything(members, cuts, DecodeOptions { usual_shapes: false, ..options });
+    assert!(usual == general, "{}\n{usual:#?}\n{general:#?}", members.concat().escape_ascii());
+}
+
+/// How the records of an archive are written.
+#[derive(Debug, Clone)]
+struct Shape {
+    /// Members of the envelope, in order; `None` for `meta`.
+    names: Vec<&'static str>,
+    meta_names: Vec<&'static str>,
+    meta_is_text: bool,
+    colon: &'static str,
+    comma: &'static str,
+    ends: (&'static str, &'static str),
+}
+
+impl Shape {
+    /// A record with these values, as JSON, taken in turn.
+    fn record(&self, values: &[String], time: &str) -> String {
+        let mut values = values.iter().cycle();
+        let mut object = |names: &[&str], meta: &str| {
+            let members = names.iter().map(|name| {
+                let value = match *name {
+                    "time" => time,
+                    "meta" if !meta.is_empty() => meta,
+                    _ => values.next().unwrap(),
+                };
+                format!("\"{name}\"{}{value}", self.colon)
+            });
+            format!("{}{}{}", self.ends.0, members.collect::<Vec<_>>().join(self.comma), self.ends.1)
+        };
+        let meta = object(&self.meta_names, "");
+        let meta = if self.meta_is_text { serde_json::to_string(&meta).unwrap() } else { meta };
+        object(&self.names, &meta)
+    }
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let names = ["time", "source", "resourceID", "actorID", "tenantID", "action", "status", "traceID", "meta"];
+    let meta_names = ["clientip", "hsmid", "partid", "ouid", "role"];
+    let subset = |names: Vec<&'static str>| {
+        let all = names.len();
+        prop_oneof![
+            3 => Just(names.clone()),
+            1 => Just(names.clone()).prop_shuffle(),
+            1 => proptest::sample::subsequence(names, 0..all),
+        ]
+    };
+    let odd_name =
+        prop_oneof![6 => Just(None), 1 => select(vec!["x", "Status", "time", "status", "TIME"]).prop_map(Some)];
+    let blanks = select(vec![(":", ",", ("{", "}")), (": ", ", ", ("{ ", " }")), ("\t:", ",\n    ", ("{\n  ", "\n}"))]);
+    (subset(names.to_vec()), subset(meta_names.to_vec()), odd_name, any::<bool>(), blanks).prop_map(
+        |(mut names, meta_names, odd_name, meta_is_text, (colon, comma, ends))| {
+            if !names.contains(&"time") {
+                names.insert(0, "time");
+            }
+            names.extend(odd_name);
+            let lines_in_text = meta_is_text && comma.contains('\n');
+            let (colon, comma, ends) = if lines_in_text { (":", ", ", ("{", "}")) } else { (colon, comma, ends) };
+            Shape { names, meta_names, meta_is_text, colon, comma, ends }
+        },
+    )
+}
+
+/// Values as JSON: a few that repeat, new ones, and odd ones.
+fn value() -> impl Strategy<Value = String> {
+    let repeated = vec![
+        "\"LUNA_SIGN\"",
+        "\"LUNA_SIGN_INIT\"",
+        "\"LUNA_RET_OK\"",
+        "\"CO\"",
+        "\"public\"",
+        "\"192.0.2.1\"",
+        "\"192.0.2.110\"",
+        "\"0b1c0000-0000-4000-8000-000000000001\"",
+        "\"0b1c0000-0000-4000-8000-000000000002\"",
+        "\"2c00000500000121a1000001\"",
+        "\"thales/cloudhsm/1300000000001\"",
+        "\"\"",
+    ];
+    prop_oneof![
+        30 => select(repeated).prop_map(str::to_owned),
+        6 => "[ -!#-\\[\\]-~]{0,70}".prop_map(|text| format!("\"{text}\"")),
+        1 => any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap()),
+        1 => select(vec!["null", "17", "true", "{}", "[\"a\",\"b\"]", "\"{}\"", "\"\\u0041\"", "\"a\\\"b\"", "\"\u{7f}\"", "\"ä\"", "\"\u{1f}\""])
+            .prop_map(str::to_owned),
+    ]
+}
+
+fn time() -> impl Strategy<Value = String> {
+    let times = vec![
+        "\"2026-01-05 08:00:01 UTC\"",
+        "\"2026-01-05 08:00:01.250 UTC\"",
+        "\"2026-01-05 08:00:02.000417 UTC\"",
+        "\"2026-01-06T08:00:01Z\"",
+        "\"2026-01-05 08:00:01.1234567 UTC\"",
+        "\"2026-01-05 25:00:01 UTC\"",
+        "\"2026-01-05\"",
+        "null",
+        "\"2026-01-05T08:00:01+01:00\"",
+        "\"\"",
+        "\"2026-02-30 08:00:01 UTC\"",
+        "\"\\u0032026-01-05 08:00:01 UTC\"",
+    ];
+    prop_oneof![
+        8 => (0..60_u8, 0..1_000_000_u32).prop_map(|(s, us)| format!("\"2026-01-05 08:00:{s:02}.{us:06} UTC\"")),
+        1 => select(times).prop_map(str::to_owned),
+    ]
+}
+
+/// A member whose records have one of a few shapes.
+fn member() -> impl Strategy<Value = Vec<u8>> {
+    let records = vec((any::<Index>(), vec(value(), 13), time()), 0..40);
+    let between = select(vec![",", ",\n", " ,\r\n  ", "\n"]);
+    (vec(shape(), 1..4), records, between).prop_map(|(shapes, records, between)| {
+        let is_list = between != "\n";
+        let records = records.iter().map(|(shape, values, time)| {
+            let record = shapes[shape.index(shapes.len())].record(values, time);
+            if is_list { record } else { record.replace(['\n', '\t'], " ") }
+        });
+        let text = records.collect::<Vec<_>>().join(between);
+        // What follows the last record must not be what decides how it is read.
+        let rest = " ".repeat(300);
+        if is_list { format!("[{text}]{rest}") } else { format!("{text}\n{rest}") }.into_bytes()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn good_and_odd_records(members in vec(member(), 1..3), cuts in vec(any::<Index>(), 0..3)) {
+        both_ways_agree(&members, &cuts, DecodeOptions { batch_rows: 16, ..DecodeOptions::default() });
+    }
+
+    #[test]
+    fn damaged_members(mut member in member(), at: Index, byte in select(b"\"\\{}[],: \n\x00x\xff".to_vec()), change in 0..3) {
+        let at = at.index(member.len());
+        match change {
+            0 => member[at] = byte,
+            1 => member.insert(at, byte),
+            _ => {
+                member.remove(at);
+            }
+        }
+        both_ways_agree(&[member], &[], DecodeOptions { batch_rows: 16, ..DecodeOptions::default() });
+    }
+
+    #[test]
+    fn narrow_limits(member in member(), max_record_bytes in 64..600_usize, batch_bytes in 1..2000_usize, max_depth in 2..4_usize) {
+        let options = DecodeOptions { max_record_bytes, batch_bytes, max_depth, ..DecodeOptions::default() };
+        both_ways_agree(&[member], &[], options);
+    }
+}
+
+/// Texts of a column without end: what is remembered is forgotten in time, and ids that meant something mean nothing then.
+#[test]
+fn more_texts_than_are_remembered() {
+    let shape = Shape {
+        names: vec!["time", "source", "resourceID", "actorID", "tenantID", "action", "status", "traceID", "meta"],
+        meta_names: vec!["clientip", "hsmid", "partid", "ouid", "role"],
+        meta_is_text: true,
+        colon: ":",
+        comma: ",",
+        ends: ("{", "}"),
+    };
+    let record = |number: usize| {
+        // Some repeat, some were last seen before all was forgotten.
+        let values = (0..13).map(|value| format!("\"value {value} {:08}\"", number % (10_usize.pow(value / 2))));
+        shape.record(&values.collect::<Vec<_>>(), "\"2026-01-05 08:00:01 UTC\"")
+    };
+    let records: Vec<String> = (0..150_000).map(|number| record(number * 7919 % 100_000)).collect();
+    let member = format!("[{}]", records.join(",")).into_bytes();
+    both_ways_agree(&[member], &[], DecodeOptions { batch_rows: 10_000, ..DecodeOptions::default() });
+}

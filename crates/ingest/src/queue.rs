@@ -1,0 +1,288 @@
+//! The archives of a run on their way through its threads: read, hashed, claimed, decoded.
+//!
+//! Large files come first, so that no thread is left with one while the others have nothing. Each thread keeps its buffers, its decoder
+//! and its staging file from archive to archive. What comes out is in an order that does not depend on threads.
+
+use std::cmp::Reverse;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use crate::archive::{Archive, DecodedArchive, Worker};
+use crate::claims::{ArchiveId, Claim, Claims, Naming, Settled};
+use crate::container::{Budget, Buffer, Buffers, Container, Source};
+use crate::digest::{FileDigest, Stamp, Whole};
+use crate::error::IngestError;
+use crate::options::IngestOptions;
+use crate::progress::{ArchiveProgress, Observer, Progress};
+use crate::staging::StagingWriter;
+
+const CHANGED: &str = "the file changed while it was read";
+
+/// What became of the files of a run.
+#[derive(Default)]
+pub(crate) struct Decoded {
+    /// Archives in their final order: by first time, then by hash, those without records last.
+    pub(crate) archives: Vec<Archive>,
+    /// What was found in each of them.
+    pub(crate) decoded: Vec<DecodedArchive>,
+    /// Files that are equal to another, or that the store has.
+    pub(crate) known: u64,
+    /// What to tell about known ones.
+    pub(crate) notices: Vec<(PathBuf, String)>,
+    /// Files that could not be read, with the reason.
+    pub(crate) unreadable: Vec<(PathBuf, String)>,
+}
+
+/// What all threads share.
+pub(crate) struct Queue<'a> {
+    pub(crate) staging: &'a Path,
+    pub(crate) options: &'a IngestOptions,
+    pub(crate) settled: &'a Settled,
+    pub(crate) observer: Observer<'a>,
+    /// How much each thread may hold.
+    pub(crate) budget: Budget,
+}
+
+/// A file to look at.
+struct Job {
+    /// Place in the order of discovery.
+    position: usize,
+    path: PathBuf,
+    /// Length when the run began; 0 where it could not be told.
+    bytes: u64,
+    /// Whether no other file of the run is as long.
+    is_unlike_others: bool,
+}
+
+/// What became of a file.
+enum Outcome {
+    Decoded(Archive, Box<DecodedArchive>),
+    Known(Option<String>),
+    Unreadable(String),
+}
+
+impl Queue<'_> {
+    /// Decodes the files, given in the order of discovery, on the threads of the current pool.
+    ///
+    /// # Errors
+    /// This machine fails. A file that cannot be read is no error.
+    pub(crate) fn decode(&self, files: Vec<PathBuf>) -> Result<Decoded, IngestError> {
+        let jobs = jobs(files);
+        let bytes = jobs.iter().map(|job| job.bytes).sum();
+        (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
+        let claims = Claims::new(self.settled);
+        let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        // Staging files are numbered without gaps, whichever threads get work.
+        let staging_files = AtomicU32::new(0);
+        let outcomes = rayon::broadcast(|_| {
+            let mut outcomes = Vec::new();
+            let mut hands = None;
+            while let Some(job) =
+                jobs.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !is_over.load(Ordering::Relaxed))
+            {
+                let outcome = self.outcome(job, &claims, &staging_files, &mut hands);
+                is_over.fetch_or(outcome.is_err(), Ordering::Relaxed);
+                outcomes.push((job.position, outcome?));
+            }
+            Ok(outcomes)
+        });
+        let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, IngestError>>()?;
+        Ok(collect(outcomes.into_iter().flatten().collect(), jobs, &claims))
+    }
+
+    fn outcome(
+        &self,
+        job: &Job,
+        claims: &Claims<'_>,
+        staging_files: &AtomicU32,
+        hands: &mut Option<Hands>,
+    ) -> Result<Outcome, IngestError> {
+        let hands = match hands {
+            Some(hands) => hands,
+            none => none.insert(Hands::new(self, staging_files.fetch_add(1, Ordering::Relaxed))?),
+        };
+        let progress = ArchiveProgress::new(self.observer, job.bytes);
+        let outcome = hands.outcome(job, claims, self.settled, &progress);
+        progress.done();
+        outcome
+    }
+}
+
+/// Largest first; equal lengths in the order of discovery, so that of equal files the first one is nearly always decoded first.
+fn jobs(files: Vec<PathBuf>) -> Vec<Job> {
+    let found = files.into_par_iter().enumerate().map(|(position, path)| {
+        let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        Job { position, path, bytes, is_unlike_others: true }
+    });
+    let mut jobs: Vec<Job> = found.collect();
+    jobs.sort_by_key(|job| (Reverse(job.bytes), job.position));
+    for alike in jobs.chunk_by_mut(|one, other| one.bytes == other.bytes).filter(|alike| alike.len() > 1) {
+        alike.iter_mut().for_each(|job| job.is_unlike_others = false);
+    }
+    jobs
+}
+
+fn collect(mut outcomes: Vec<(usize, Outcome)>, mut jobs: Vec<Job>, claims: &Claims<'_>) -> Decoded {
+    outcomes.sort_by_key(|(position, _)| *position);
+    jobs.sort_by_key(|job| job.position);
+    let mut all = Decoded::default();
+    let mut decoded = Vec::new();
+    for ((position, outcome), job) in outcomes.into_iter().zip(jobs) {
+        match outcome {
+            Outcome::Decoded(archive, found) if claims.is_of(&archive.digest.sha256, position) => {
+                decoded.push((archive, *found));
+            }
+            // Decoded, but then an equal file came that was found earlier: what was staged is not referred to.
+            Outcome::Decoded(..) => all.known += 1,
+            Outcome::Known(notice) => {
+                all.known += 1;
+                all.notices.extend(notice.map(|notice| (job.path, notice)));
+            }
+            Outcome::Unreadable(reason) => all.unreadable.push((job.path, reason)),
+        }
+    }
+    decoded.sort_by_cached_key(|(archive, decoded)| {
+        let first = decoded.times.map(|(first, _)| first);
+        (first.is_none(), first, archive.digest.sha256.clone())
+    });
+    (all.archives, all.decoded) = decoded.into_iter().unzip();
+    all
+}
+
+/// What a thread works with.
+struct Hands {
+    file: Buffer,
+    buffers: Buffers,
+    worker: Worker,
+}
+
+impl Hands {
+    fn new(queue: &Queue<'_>, staging_file: u32) -> Result<Self, IngestError> {
+        let staging = StagingWriter::create(queue.staging, staging_file)?;
+        let worker = Worker::new(staging, queue.options.limits.clone(), queue.options.salvage);
+        Ok(Self { file: Buffer::default(), buffers: Buffers::new(queue.budget), worker })
+    }
+
+    fn outcome(
+        &mut self,
+        job: &Job,
+        claims: &Claims<'_>,
+        settled: &Settled,
+        progress: &ArchiveProgress<'_>,
+    ) -> Result<Outcome, IngestError> {
+        match FileDigest::read(&job.path, &mut self.file, self.buffers.budget().bytes) {
+            Ok(Whole::Read(digest)) => self.decode_read(job, digest, claims),
+            Ok(Whole::Changed) => Ok(Outcome::Unreadable(CHANGED.into())),
+            Ok(Whole::TooLarge) => {
+                self.file.release();
+                self.buffers.begin(0);
+                let is_large = job.bytes >= self.buffers.budget().large_bytes;
+                if is_large && job.is_unlike_others && !settled.has_length(job.bytes) {
+                    self.decode_while_hashing(job, claims, progress)
+                } else {
+                    self.decode_hashed(job, claims, progress)
+                }
+            }
+            Err(error) => Ok(unreadable(&error)),
+        }
+    }
+
+    /// A file that was read into memory.
+    fn decode_read(&mut self, job: &Job, digest: FileDigest, claims: &Claims<'_>) -> Result<Outcome, IngestError> {
+        match claims.claim(&digest.sha256, job.position) {
+            Claim::Granted => {}
+            refused => return Ok(known(refused)),
+        }
+        self.buffers.begin(self.file.held());
+        let bytes = usize::try_from(digest.bytes).unwrap_or_default();
+        let (source, id) = (Source::Memory(self.file.filled(bytes)), ArchiveId::of(&digest.sha256));
+        let decoded = self.worker.decode_guarded(&job.path, digest.bytes, source, &id, &mut self.buffers)?;
+        Ok(Outcome::Decoded(Archive { path: job.path.clone(), digest }, Box::new(decoded)))
+    }
+
+    /// A larger file: hashed, and if it is new, read again.
+    fn decode_hashed(
+        &mut self,
+        job: &Job,
+        claims: &Claims<'_>,
+        progress: &ArchiveProgress<'_>,
+    ) -> Result<Outcome, IngestError> {
+        let digest = match FileDigest::of(&job.path) {
+            Ok(digest) => digest,
+            Err(error) => return Ok(unreadable(&error)),
+        };
+        match claims.claim(&digest.sha256, job.position) {
+            Claim::Granted => {}
+            refused => return Ok(known(refused)),
+        }
+        let (source, id) = (Source::File(&job.path, progress), ArchiveId::of(&digest.sha256));
+        let decoded = self.worker.decode_guarded(&job.path, digest.bytes, source, &id, &mut self.buffers)?;
+        Ok(checked(job, digest, decoded))
+    }
+
+    /// A large file that no other is like: all but certainly new, so it is decoded while another thread hashes it. Should it be known
+    /// after all, decoding is given up.
+    fn decode_while_hashing(
+        &mut self,
+        job: &Job,
+        claims: &Claims<'_>,
+        progress: &ArchiveProgress<'_>,
+    ) -> Result<Outcome, IngestError> {
+        // Taken before either reader begins: what one of them reads before a change, the other could read behind it.
+        let stamp = match Stamp::now(&job.path) {
+            Ok(stamp) => stamp,
+            Err(error) => return Ok(unreadable(&error)),
+        };
+        let id = ArchiveId::default();
+        std::thread::scope(|scope| {
+            let hashing = std::thread::Builder::new().spawn_scoped(scope, || {
+                let id = Naming(&id);
+                let digest = FileDigest::of(&job.path)?;
+                let claim = claims.claim(&digest.sha256, job.position);
+                id.0.settle((claim == Claim::Granted).then_some(digest.sha256.as_str()));
+                Ok((digest, claim))
+            });
+            let hashing = match hashing {
+                Ok(hashing) => hashing,
+                Err(_) => return self.decode_hashed(job, claims, progress),
+            };
+            let source = Source::File(&job.path, progress);
+            let decoded = self.worker.decode_guarded(&job.path, job.bytes, source, &id, &mut self.buffers)?;
+            let hashed: std::io::Result<_> =
+                hashing.join().unwrap_or_else(|_| Err(std::io::Error::other("internal error while it was hashed")));
+            Ok(match hashed {
+                Ok((digest, Claim::Granted)) if digest.is_of(&stamp) => checked(job, digest, decoded),
+                Ok((digest, Claim::Granted)) => changed(job, digest, decoded.container),
+                Ok((_, refused)) => known(refused),
+                Err(error) => unreadable(&error),
+            })
+        })
+    }
+}
+
+/// What is decoded after hashing, or beside it, is filed under the hash: a file that changed meanwhile must not be.
+fn checked(job: &Job, digest: FileDigest, decoded: DecodedArchive) -> Outcome {
+    if digest.is_current(&job.path) {
+        Outcome::Decoded(Archive { path: job.path.clone(), digest }, Box::new(decoded))
+    } else {
+        changed(job, digest, decoded.container)
+    }
+}
+
+fn changed(job: &Job, digest: FileDigest, container: Option<Container>) -> Outcome {
+    let decoded = DecodedArchive::unsettled(container, CHANGED.into());
+    Outcome::Decoded(Archive { path: job.path.clone(), digest }, Box::new(decoded))
+}
+
+fn known(refused: Claim) -> Outcome {
+    match refused {
+        Claim::Settled(notice) => Outcome::Known(notice),
+        Claim::Granted | Claim::Repeated => Outcome::Known(None),
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> Outcome {
+    Outcome::Unreadable(format!("cannot be read: {error}"))
+}
