@@ -59,7 +59,7 @@ impl DecodedArchive {
 
     /// Moves what stays for the rest of the run to memory of its own, now that the buffers of reading are free again. Where it was made,
     /// among those buffers, each archive would keep some 10 KiB of heap from being used for anything else.
-    fn settle(&mut self) {
+    fn compact(&mut self) {
         self.members = self.members.iter().map(|name| name.as_str().to_owned()).collect();
         self.blocks = self.blocks.as_slice().to_vec();
         self.rejects = self.rejects.as_slice().to_vec();
@@ -123,7 +123,7 @@ impl Worker {
         if let Some(error) = system_error {
             decoded = DecodedArchive::unsettled(container, error);
         }
-        decoded.settle();
+        decoded.compact();
         Ok(decoded)
     }
 }
