@@ -9,9 +9,9 @@ mod group;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::ScopedJoinHandle;
 
 use keytrail_store::{EncodedColumn, EventsWriter, RejectsWriter, StagedFile, StagedRejects};
-use rayon::prelude::*;
 
 use crate::archive::{Archive, DecodedArchive};
 use crate::dedupe::Duplicates;
@@ -25,6 +25,8 @@ const SHORT_ROWS: u64 = 64 << 10;
 const SHORT_BYTES: u64 = 4 << 20;
 /// Short files written at once: enough to keep the disk busy, few enough for memory.
 const SHORT_AT_ONCE: usize = 16;
+/// The same for each thread that the run may use.
+const SHORT_PER_THREAD: usize = 8;
 
 /// What the files of a run are made from. Archives and decoded archives stand in the same, final order.
 pub(crate) struct Source<'a> {
@@ -89,21 +91,47 @@ fn write_short(
     written: &RowsWritten,
 ) -> Result<Numbered, IngestError> {
     let next = AtomicUsize::new(0);
-    let threads = rayon::current_num_threads().min(SHORT_AT_ONCE);
-    let staged = (0..threads).into_par_iter().with_max_len(1).map(|_| {
-        let mut staged = Vec::new();
-        let mut encoder = GroupEncoder::new(source, written, 1);
-        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let mut writer = EventsWriter::create(&path_of(source, file), file.month)?;
-            for group in &file.groups {
-                writer.append_row_group(encoder.encode(group)?)?;
-            }
-            staged.push((file.number, writer.finish()?));
+    // More threads than cores: they wait for the disk most of the time, which serves many as fast as one.
+    let threads = (rayon::current_num_threads() * SHORT_PER_THREAD).min(SHORT_AT_ONCE).min(files.len());
+    std::thread::scope(|scope| {
+        let start = |_| {
+            let work = || write_next_short(source, files, written, &next);
+            let thread = std::thread::Builder::new().name("short files".into()).spawn_scoped(scope, work);
+            thread.map_err(IngestError::io("starting a thread to write", source.staging))
+        };
+        let started: Vec<_> = (0..threads).map(start).collect::<Result<_, _>>()?;
+        let staged: Vec<Numbered> =
+            started.into_iter().map(|thread| joined(source, thread)).collect::<Result<_, _>>()?;
+        Ok(staged.into_iter().flatten().collect())
+    })
+}
+
+/// Writes one file after the other, as long as there are any that no thread has taken.
+fn write_next_short(
+    source: &Source<'_>,
+    files: &[&PlannedFile<'_>],
+    written: &RowsWritten,
+    next: &AtomicUsize,
+) -> Result<Numbered, IngestError> {
+    let mut staged = Vec::new();
+    let mut encoder = GroupEncoder::new(source, written, 1);
+    while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let mut writer = EventsWriter::create(&path_of(source, file), file.month)?;
+        for group in &file.groups {
+            writer.append_row_group(encoder.encode(group)?)?;
         }
-        Ok(staged)
-    });
-    let staged: Vec<Numbered> = staged.collect::<Result<_, IngestError>>()?;
-    Ok(staged.into_iter().flatten().collect())
+        staged.push((file.number, writer.finish()?));
+    }
+    Ok(staged)
+}
+
+fn joined(
+    source: &Source<'_>,
+    thread: ScopedJoinHandle<'_, Result<Numbered, IngestError>>,
+) -> Result<Numbered, IngestError> {
+    thread.join().unwrap_or_else(|_| {
+        Err(IngestError::io("writing", source.staging)(std::io::Error::other("the thread ended early")))
+    })
 }
 
 fn write_long(source: &Source<'_>, files: &[&PlannedFile<'_>], written: &RowsWritten) -> Result<Numbered, IngestError> {
@@ -120,9 +148,7 @@ fn write_long(source: &Source<'_>, files: &[&PlannedFile<'_>], written: &RowsWri
             .map_err(IngestError::io("starting a thread to write", source.staging))?;
         let encoded = encode_long(source, files, written, &sender);
         drop(sender);
-        let appended = appender.join().unwrap_or_else(|_| {
-            Err(IngestError::io("writing", source.staging)(std::io::Error::other("the thread ended early")))
-        });
+        let appended = joined(source, appender);
         // Where both failed, one was told that the other had.
         encoded.and(appended)
     })
