@@ -16,8 +16,8 @@ use keytrail_benches::Archives;
 use keytrail_ingest::{IngestOptions, ingest};
 use rayon::prelude::*;
 
-/// About 240 MB of JSON.
-const RECORDS: u64 = 500_000;
+/// About 480 MB of JSON.
+const RECORDS: u64 = 1_000_000;
 
 fn convert(criterion: &mut Criterion, case: &str, archives: u32) {
     let archives = Archives::generate(RECORDS, archives);
@@ -52,8 +52,9 @@ fn convert(criterion: &mut Criterion, case: &str, archives: u32) {
 }
 
 fn benches(criterion: &mut Criterion) {
-    convert(criterion, "few-large", 8);
-    convert(criterion, "many-small", 500);
+    convert(criterion, "few-large", 12);
+    convert(criterion, "many-small", 1000);
+    convert(criterion, "one-member", 1);
 }
 
 criterion_group!(convert_benches, benches);

@@ -1,4 +1,4 @@
-//! One core: archive bytes in memory to Arrow batches, beside inflating alone and beside parsing with serde_json.
+//! One core: archive bytes in memory to Arrow batches, stage by stage, beside inflating alone and beside parsing with serde_json.
 //!
 //! Names are `decode/case/implementation`. Every iteration checks how many records came out.
 
@@ -18,11 +18,12 @@ use arrow_array::RecordBatch;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use keytrail_benches::{Archives, Deflated};
 use keytrail_decode::{DecodeOptions, Decoder, Reject, Sink, SinkError};
+use sha2::{Digest, Sha256};
 
 /// About 95 MB of JSON.
 const RECORDS: u64 = 200_000;
 /// Bytes handed to the decoder at a time, as ingest does.
-const CHUNK_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Counts what comes out.
 #[derive(Default)]
@@ -42,17 +43,16 @@ impl Sink for Count {
     }
 }
 
-fn decode(decoder: &mut Decoder, json: &mut dyn Read, chunk: &mut [u8]) -> u64 {
+fn decode(decoder: &mut Decoder, json: &[u8]) -> u64 {
     let mut count = Count::default();
-    loop {
-        let length = json.read(chunk).expect("good data");
-        if length == 0 {
-            break;
-        }
-        decoder.push(&chunk[..length], &mut count).expect("good data");
-    }
+    json.chunks(PIECE_BYTES).for_each(|piece| decoder.push(piece, &mut count).expect("good data"));
     decoder.finish(&mut count).expect("good data");
     count.records
+}
+
+/// The general way: every record is parsed.
+fn general() -> Decoder {
+    Decoder::new(DecodeOptions { usual_shapes: false, ..DecodeOptions::default() })
 }
 
 fn inflate_only(
@@ -69,7 +69,7 @@ fn inflate_only(
         });
     });
     group.bench_function("inflate/zlib-rs", |bencher| {
-        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut chunk = vec![0; PIECE_BYTES];
         bencher.iter(|| {
             let mut total = 0;
             for member in members {
@@ -87,38 +87,42 @@ fn inflate_only(
 }
 
 fn benches(criterion: &mut Criterion) {
-    let archives = Archives::generate(RECORDS, 8);
+    let archives = Archives::generate(RECORDS, 20);
     let members = archives.deflated().expect("readable archives");
     let json_bytes: usize = members.iter().map(|member| member.json_bytes).sum();
     let mut group = criterion.benchmark_group("decode");
     group.sample_size(10).throughput(Throughput::ElementsAndBytes { elements: RECORDS, bytes: json_bytes as u64 });
     inflate_only(&mut group, &members, json_bytes);
-
-    let mut chunk = vec![0; CHUNK_BYTES];
-    group.bench_function("inflate+decode/keytrail", |bencher| {
-        let mut decoder = Decoder::new(DecodeOptions::default());
-        bencher.iter(|| {
-            let decoded = members.iter().map(|member| {
-                decode(&mut decoder, &mut flate2::read::DeflateDecoder::new(member.bytes.as_slice()), &mut chunk)
+    for (name, mut decoder) in [("keytrail", Decoder::new(DecodeOptions::default())), ("keytrail-general", general())] {
+        let (mut decompressor, mut buffer) = (libdeflater::Decompressor::new(), Vec::new());
+        group.bench_function(format!("inflate+decode/{name}"), |bencher| {
+            bencher.iter(|| {
+                let decoded = members.iter().map(|member| {
+                    let json = member.inflate_whole(&mut decompressor, &mut buffer).expect("good data");
+                    decode(&mut decoder, json)
+                });
+                assert_eq!(decoded.sum::<u64>(), RECORDS);
             });
-            assert_eq!(decoded.sum::<u64>(), RECORDS);
         });
-    });
-
+    }
     let (mut decompressor, mut buffer) = (libdeflater::Decompressor::new(), Vec::new());
     let json = members[0].inflate_whole(&mut decompressor, &mut buffer).expect("good data").to_vec();
     let records = serde_json::from_slice::<Vec<serde_json::Value>>(&json).expect("a list").len() as u64;
     group.throughput(Throughput::ElementsAndBytes { elements: records, bytes: json.len() as u64 });
-    group.bench_function("json/keytrail", |bencher| {
-        let mut decoder = Decoder::new(DecodeOptions::default());
-        bencher.iter(|| assert_eq!(decode(&mut decoder, &mut json.as_slice(), &mut chunk), records));
-    });
+    for (name, mut decoder) in [("keytrail", Decoder::new(DecodeOptions::default())), ("keytrail-general", general())] {
+        group.bench_function(format!("json/{name}"), |bencher| {
+            bencher.iter(|| assert_eq!(decode(&mut decoder, &json), records));
+        });
+    }
     group.bench_function("json/serde_json-values", |bencher| {
         bencher.iter(|| {
             let values: Vec<serde_json::Value> = serde_json::from_slice(&json).expect("a list");
             assert_eq!(values.len() as u64, records);
         });
     });
+    group.bench_function("crc/libdeflate", |bencher| bencher.iter(|| black_box(libdeflater::crc32(&json))));
+    // The archive is hashed, not what it holds: rates are of JSON all the same, to be compared with the others.
+    group.bench_function("sha256/sha2", |bencher| bencher.iter(|| black_box(Sha256::digest(&members[0].bytes))));
     group.finish();
 }
 

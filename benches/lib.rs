@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use keytrail_generate::{Expected, GenerateOptions, generate};
+use keytrail_generate::{Expected, GenerateOptions, Load, generate};
 
 /// Archives on disk, with the answers about them.
 pub struct Archives {
@@ -17,7 +17,7 @@ pub struct Archives {
 }
 
 impl Archives {
-    /// Generates ZIP archives of one member each.
+    /// Generates ZIP archives of one member each: of a busy service, whose records have little in common.
     ///
     /// # Panics
     /// The temporary folder cannot be written.
@@ -25,7 +25,8 @@ impl Archives {
     #[expect(clippy::expect_used, reason = "a bench without data has nothing to measure")]
     pub fn generate(records: u64, archives: u32) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let options = GenerateOptions { records, days: archives.max(31), archives, ..GenerateOptions::default() };
+        let options =
+            GenerateOptions { records, days: archives.max(31), archives, ..GenerateOptions::of_load(Load::Busy) };
         let expected = generate(&options, folder.path()).expect("generated archives");
         Self { folder, expected }
     }

@@ -22,6 +22,7 @@ mod list;
 mod members;
 mod number;
 mod options;
+mod prefetch;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod resync;

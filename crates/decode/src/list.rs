@@ -13,6 +13,7 @@
 //! nesting is deep, so time is bounded too.
 
 use crate::intake::{Records, Verdict};
+use crate::prefetch::prefetch;
 use crate::resync::{Before, Resync, Search};
 use crate::scan::{Scan, ScanEnd, guess_end};
 use crate::sink::DecodeError;
@@ -23,6 +24,8 @@ const GUESS_BYTES: usize = 4096;
 /// Length at which an object without end is first checked for being broken; then at each doubling. Without this check every missing
 /// quote would cost a scan of up to the longest record.
 const FIRST_CHECK_BYTES: usize = 1024;
+/// How far before they are needed bytes are asked for.
+const AHEAD_BYTES: usize = 1536;
 /// Blanks that are looked through where what follows them decides something; behind more of them it decides nothing.
 const MAX_GAP_BYTES: usize = 4096;
 
@@ -418,6 +421,8 @@ fn usual_records(window: &[u8], records: &mut Records<'_>) -> Result<Usual, Deco
     let mut start = 0;
     loop {
         let rest = tail(window, start);
+        // Records are read faster than the processor fetches them by itself.
+        (AHEAD_BYTES..AHEAD_BYTES + 512).step_by(64).for_each(|at| prefetch(rest, at));
         let Some(length) = records.find_usual(rest) else {
             return Ok(Usual { length: start, ends_with_record: false });
         };

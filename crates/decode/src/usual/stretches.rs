@@ -10,11 +10,10 @@ use super::shapes::{Slot, Step};
 use crate::columns::{NULL, RowIds};
 
 /// Columns whose values go together. A stretch takes the first group that holds its first column.
-const GROUPS: [Group; 4] = [
+const GROUPS: [Group; 3] = [
     Group { columns: &["source", "resource_id", "actor_id", "tenant_id"], lengths_vary: false, places_bits: 10 },
     Group { columns: &["action", "status"], lengths_vary: true, places_bits: 10 },
     Group { columns: &["client_ip", "hsm_id", "partition_id", "role"], lengths_vary: false, places_bits: 10 },
-    Group { columns: &["ouid", "partition_id", "hsm_id", "role"], lengths_vary: false, places_bits: 13 },
 ];
 
 #[derive(Debug)]

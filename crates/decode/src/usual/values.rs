@@ -9,8 +9,10 @@ use super::wide::{equal_start, mask};
 
 /// Longest text that is remembered.
 const TEXT_BYTES: usize = 48;
-/// Places for texts of a column: more than the actions, addresses, clients and, mostly, keys of a day.
-const PLACES_BITS: u32 = 10;
+/// Places for the texts of a column, as a power of two: more than the actions, addresses and clients of a day.
+const PLACES_BITS: u32 = 9;
+/// The same for keys, of which there are many more.
+const KEY_PLACES_BITS: u32 = 14;
 
 /// Masks by length.
 static MASKS: [[u8; TEXT_BYTES]; TEXT_BYTES + 1] = masks();
@@ -31,6 +33,8 @@ const fn masks() -> [[u8; TEXT_BYTES]; TEXT_BYTES + 1] {
 pub(super) struct ValueCache {
     /// Empty for a column whose texts are never looked up.
     places: Vec<Place>,
+    /// Bits of a hash that do not count.
+    shift: u32,
     /// Age whose ids count. Not 0.
     age: u32,
 }
@@ -49,12 +53,13 @@ struct Place {
 impl ValueCache {
     /// The cache of a text column.
     pub(super) fn of(column: &str) -> Self {
-        if schema::is_dictionary(column) { Self::new() } else { Self { places: Vec::new(), age: 1 } }
-    }
-
-    fn new() -> Self {
+        let places_bits = match column {
+            "ouid" => KEY_PLACES_BITS,
+            _ => PLACES_BITS,
+        };
+        let places = if schema::is_dictionary(column) { 1 << places_bits } else { 0 };
         let free = Place { text: [0; TEXT_BYTES], length: 0, age: 0, id: 0 };
-        Self { places: vec![free; 1 << PLACES_BITS], age: 1 }
+        Self { places: vec![free; places], shift: u64::BITS - places_bits, age: 1 }
     }
 
     /// The id of the text at the start of a window that has this length and is followed by the byte `end`, if it is remembered. A
@@ -62,7 +67,7 @@ impl ValueCache {
     #[inline]
     pub(super) fn find(&self, window: &[u8], length: usize, end: u8) -> Option<u32> {
         let start = window.first_chunk::<TEXT_BYTES>()?;
-        let place = self.places.get(place_of(window, start, length)?)?;
+        let place = self.places.get(self.place_of(window, start, length)?)?;
         let same = place.length == length
             && place.age == self.age
             && window.get(length) == Some(&end)
@@ -75,10 +80,23 @@ impl ValueCache {
         let Some(start) = window.first_chunk::<TEXT_BYTES>() else {
             return;
         };
-        let place = place_of(window, start, length).and_then(|place| self.places.get_mut(place));
+        let place = self.place_of(window, start, length).and_then(|place| self.places.get_mut(place));
         if let (Some(place), true) = (place, length <= TEXT_BYTES) {
             *place = Place { text: *start, length, age: self.age, id };
         }
+    }
+
+    /// The place of a text.
+    #[inline]
+    fn place_of(&self, window: &[u8], start: &[u8; TEXT_BYTES], length: usize) -> Option<usize> {
+        let first = u64::from_le_bytes(*start.first_chunk()?);
+        let mixed = match length.checked_sub(8) {
+            Some(at) => first ^ u64::from_le_bytes(*window.get(at..)?.first_chunk()?).rotate_left(21),
+            None => first & ((1 << (length * 8)) - 1),
+        };
+        // Multiplication carries every bit up to the highest ones.
+        let hash = (mixed ^ length as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        usize::try_from(hash >> self.shift).ok()
     }
 
     /// Forgets all texts.
@@ -89,19 +107,6 @@ impl ValueCache {
             1
         });
     }
-}
-
-/// The place of a text.
-#[inline]
-fn place_of(window: &[u8], start: &[u8; TEXT_BYTES], length: usize) -> Option<usize> {
-    let first = u64::from_le_bytes(*start.first_chunk()?);
-    let mixed = match length.checked_sub(8) {
-        Some(at) => first ^ u64::from_le_bytes(*window.get(at..)?.first_chunk()?).rotate_left(21),
-        None => first & ((1 << (length * 8)) - 1),
-    };
-    // Multiplication carries every bit up to the highest ones.
-    let hash = (mixed ^ length as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    usize::try_from(hash >> (u64::BITS - PLACES_BITS)).ok()
 }
 
 #[cfg(test)]
@@ -116,7 +121,7 @@ mod tests {
 
     #[test]
     fn texts_are_found_whole_or_not_at_all() {
-        let mut cache = ValueCache::new();
+        let mut cache = ValueCache::of("role");
         let texts = ["", "a", "CO", "1234567", "12345678", "LUNA_SIGN", &"x".repeat(48)];
         for (index, text) in (0..).zip(texts) {
             assert_eq!(cache.find(&padded(&format!("{text}\"")), text.len(), b'"'), None, "{text}");

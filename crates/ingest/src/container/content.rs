@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use libdeflater::Crc;
+
 /// Bytes of a piece at most: little enough to be read while still in the cache of a core.
 pub(crate) const PIECE_BYTES: usize = 256 << 10;
 
@@ -12,14 +14,40 @@ pub(crate) trait Content {
     fn piece(&mut self) -> io::Result<&[u8]>;
 }
 
-/// Content that is there, and checked.
-pub(super) struct Whole<'a>(pub(super) &'a [u8]);
+/// Content that is there as a whole.
+pub(super) struct Whole<'a> {
+    rest: &'a [u8],
+    /// The piece handed out last.
+    piece: &'a [u8],
+    /// The checksum so far, and what it has to be in the end.
+    check: Option<(Crc, u32)>,
+}
+
+impl<'a> Whole<'a> {
+    /// Content known to be sound.
+    pub(super) fn sound(content: &'a [u8]) -> Self {
+        Self { rest: content, piece: &[], check: None }
+    }
+
+    /// Content whose CRC-32 is checked on the way: each piece when it was used, and so is in the cache already.
+    pub(super) fn checked(content: &'a [u8], crc: u32) -> Self {
+        Self { rest: content, piece: &[], check: Some((Crc::new(), crc)) }
+    }
+}
 
 impl Content for Whole<'_> {
     fn piece(&mut self) -> io::Result<&[u8]> {
-        let (piece, rest) = self.0.split_at(self.0.len().min(PIECE_BYTES));
-        self.0 = rest;
-        Ok(piece)
+        if let Some((crc, _)) = &mut self.check {
+            crc.update(self.piece);
+        }
+        (self.piece, self.rest) = self.rest.split_at(self.rest.len().min(PIECE_BYTES));
+        match &self.check {
+            // In the words of the stream.
+            Some((crc, expected)) if self.piece.is_empty() && crc.sum() != *expected => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "Invalid checksum"))
+            }
+            _ => Ok(self.piece),
+        }
     }
 }
 
@@ -43,6 +71,35 @@ pub(super) fn read_piece(reader: &mut (impl Read + ?Sized), chunk: &mut [u8]) ->
         match reader.read(chunk) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             read => return read,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_content_is_handed_out_in_pieces_and_checked_at_its_end() {
+        for length in [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES] {
+            let content: Vec<u8> = (0..=255).cycle().take(length).collect();
+            let crc = libdeflater::crc32(&content);
+            for (mut whole, is_sound) in [
+                (Whole::sound(&content), true),
+                (Whole::checked(&content, crc), true),
+                (Whole::checked(&content, crc ^ 1), false),
+            ] {
+                let mut found = Vec::new();
+                let end = loop {
+                    match whole.piece() {
+                        Ok([]) => break Ok(()),
+                        Ok(piece) => found.extend_from_slice(piece),
+                        Err(error) => break Err(error.kind()),
+                    }
+                };
+                assert_eq!(end, if is_sound { Ok(()) } else { Err(io::ErrorKind::InvalidData) }, "{length}");
+                assert!(found == content, "{length}");
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn visit<M: Members>(
         && let Some(content) = buffers.gunzip(file)
         && members.admits(content.len() as u64)
     {
-        return members.member(&name_or(name, file_name), &mut Whole(content));
+        return members.member(&name_or(name, file_name), &mut Whole::sound(content));
     }
     match source.reader() {
         Ok(reader) => visit_stream(file_name, file_bytes, reader, buffers, members),

@@ -103,7 +103,7 @@ fn plain<M: Members>(
     members: &mut M,
 ) -> Result<(), M::Stop> {
     if let Source::Memory(bytes) = source {
-        return members.member(file_name, &mut content::Whole(bytes));
+        return members.member(file_name, &mut content::Whole::sound(bytes));
     }
     match source.reader() {
         // Nothing is to be inflated ahead: no second thread.

@@ -117,7 +117,7 @@ fn visit_entry<M: Members>(
     if members.admits(declared_bytes)
         && let Some(content) = body.whole(&entry, buffers)
     {
-        return members.member(&name, &mut Whole(content));
+        return members.member(&name, &mut Whole::checked(content, entry.crc32()));
     }
     let reader = match body.reader() {
         Ok(reader) => reader,
@@ -153,13 +153,13 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// A member inflated and checked as a whole. `None` where anything is not as expected, whatever it is: the stream tells.
+    /// A member inflated as a whole; its CRC is still to be checked. `None` where anything is not as expected, whatever it is: the stream tells.
     fn whole<'b>(&'b mut self, entry: &ZipFileEntry<'_>, buffers: &'b mut Buffers) -> Option<&'b [u8]> {
         if entry.encrypted() {
             return None;
         }
         let is_deflated = entry.compression() == CompressionMethod::Deflated;
-        let declared = Declared { is_deflated, bytes: entry.size(), crc: entry.crc32() };
+        let declared = Declared { is_deflated, bytes: entry.size() };
         let (start, data_bytes) = (entry.header_start(), entry.compressed_size());
         if let Source::Memory(bytes) = self.source {
             let (header, rest) = bytes.get(usize::try_from(start).ok()?..)?.split_first_chunk()?;
