@@ -20,6 +20,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Texts of a column, in number and in bytes, that are kept for the next batch; beyond that they are forgotten.
 const KEPT_TEXTS: usize = 1 << 16;
 const KEPT_BYTES: usize = 2 << 20;
+/// Rows that are turned from ids to indices at once: 26 KB.
+const TILE_ROWS: usize = 512;
 /// Rows of the columns of [`schema::decoded_schema`].
 pub(crate) struct Columns {
     schema: SchemaRef,
@@ -116,18 +118,34 @@ impl Columns {
         let ordinals = std::mem::replace(&mut self.ordinals, Vec::with_capacity(rows));
         let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"));
         let mut arrays = vec![times];
-        for (column, texts) in self.texts.iter_mut().enumerate() {
+        self.number_texts();
+        for texts in &mut self.texts {
             arrays.push(match texts {
-                TextColumn::Dictionary(dictionary) => {
-                    let ids = self.rows.iter().map(|row| row.get(column).copied().unwrap_or(NULL));
-                    Arc::new(dictionary.batch(ids)?)
-                }
+                TextColumn::Dictionary(dictionary) => Arc::new(dictionary.take()?),
                 TextColumn::Plain(plain) => Arc::new(plain.take(rows)?),
             });
         }
         arrays.push(Arc::new(Int64Array::from(ordinals)));
         self.rows.clear();
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
+    }
+
+    /// Turns the ids of all rows into indices of the batch.
+    fn number_texts(&mut self) {
+        let rows = self.rows.len();
+        for column in &mut self.texts {
+            if let TextColumn::Dictionary(dictionary) = column {
+                dictionary.start(rows);
+            }
+        }
+        // So few rows at a time that they stay in the cache for all columns.
+        for tile in self.rows.chunks(TILE_ROWS) {
+            for (column, texts) in self.texts.iter_mut().enumerate() {
+                if let TextColumn::Dictionary(dictionary) = texts {
+                    dictionary.extend(tile.iter().map(|row| row.get(column).copied().unwrap_or(NULL)));
+                }
+            }
+        }
     }
 
     /// Forgets texts where too many are kept; whether it did, so that all ids are void. For the time between two batches.
@@ -201,53 +219,64 @@ impl PlainColumn {
 struct DictionaryColumn {
     /// Texts of this batch and of earlier ones, by id.
     texts: Texts,
-    /// Index in the batch of each id, where it has one.
-    indices: Vec<BatchIndex>,
-    /// Number of the batch. Not 0.
-    batch: u32,
+    /// Index in the batch of each id, [`UNUSED`] where it has none.
+    indices: Vec<i32>,
+    /// Texts of the batch.
+    batch_texts: StringBuilder,
+    /// Index of each row's text; of a null it means nothing.
+    rows: Vec<i32>,
+    /// Rows without text.
+    nulls: Vec<usize>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct BatchIndex {
-    /// The batch for which the index counts.
-    batch: u32,
-    index: i32,
-}
+const UNUSED: i32 = -1;
 
 impl DictionaryColumn {
     fn new(seed: u64) -> Self {
-        Self { texts: Texts::new(seed), indices: Vec::new(), batch: 0 }
+        Self {
+            texts: Texts::new(seed),
+            indices: Vec::new(),
+            batch_texts: StringBuilder::new(),
+            rows: Vec::new(),
+            nulls: Vec::new(),
+        }
     }
 
-    /// The column of a batch: indices into the texts that these ids name, in the order in which they first come.
-    fn batch(
-        &mut self,
-        ids: impl ExactSizeIterator<Item = u32> + Clone,
-    ) -> Result<DictionaryArray<Int32Type>, ArrowError> {
-        self.batch = self.batch.checked_add(1).unwrap_or_else(|| {
-            self.indices.clear();
-            1
-        });
-        self.indices.resize(self.texts.ends.len(), BatchIndex::default());
-        let mut texts = StringBuilder::new();
-        let mut has_nulls = false;
-        let mut indices = Vec::with_capacity(ids.len());
-        indices.extend(ids.clone().map(|id| match self.indices.get_mut(id as usize) {
-            Some(known) if known.batch == self.batch => known.index,
-            Some(new) => {
+    /// A batch of so many rows starts.
+    fn start(&mut self, rows: usize) {
+        self.indices.clear();
+        self.indices.resize(self.texts.ends.len(), UNUSED);
+        self.rows = Vec::with_capacity(rows);
+    }
+
+    /// Appends rows by the ids of their texts. Indices follow the order in which texts first come.
+    fn extend(&mut self, ids: impl ExactSizeIterator<Item = u32>) {
+        let Self { texts, indices, batch_texts, rows, nulls } = self;
+        let first = rows.len();
+        rows.extend(ids.enumerate().map(|(row, id)| match indices.get_mut(id as usize) {
+            Some(index) if *index != UNUSED => *index,
+            Some(index) => {
                 // A batch has at most `i32::MAX` rows, hence texts.
-                let index = i32::try_from(texts.offsets_slice().len() - 1).unwrap_or(i32::MAX);
-                texts.append_value(self.texts.get(id).unwrap_or_default());
-                *new = BatchIndex { batch: self.batch, index };
-                index
+                *index = i32::try_from(batch_texts.offsets_slice().len() - 1).unwrap_or(i32::MAX);
+                batch_texts.append_value(texts.get(id).unwrap_or_default());
+                *index
             }
             None => {
-                has_nulls = true;
+                nulls.push(first + row);
                 0
             }
         }));
-        let nulls = has_nulls.then(|| NullBuffer::from_iter(ids.map(|id| id != NULL)));
-        DictionaryArray::try_new(Int32Array::try_new(indices.into(), nulls)?, Arc::new(texts.finish()))
+    }
+
+    fn take(&mut self) -> Result<DictionaryArray<Int32Type>, ArrowError> {
+        let rows = std::mem::take(&mut self.rows);
+        let nulls = (!self.nulls.is_empty()).then(|| {
+            let mut valid = BooleanBufferBuilder::new(rows.len());
+            valid.append_n(rows.len(), true);
+            self.nulls.drain(..).for_each(|row| valid.set_bit(row, false));
+            NullBuffer::new(valid.finish())
+        });
+        DictionaryArray::try_new(Int32Array::try_new(rows.into(), nulls)?, Arc::new(self.batch_texts.finish()))
     }
 }
 
@@ -346,7 +375,9 @@ mod tests {
                 (0..2000).map(|row| (row % 5 != 0).then(|| format!("text {}", (row + round) * row % 300))).collect();
             let ids: Vec<u32> =
                 rows.iter().map(|text| text.as_deref().map_or(NULL, |text| column.texts.find_or_add(text))).collect();
-            let array = column.batch(ids.iter().copied()).unwrap();
+            column.start(ids.len());
+            ids.chunks(TILE_ROWS).for_each(|tile| column.extend(tile.iter().copied()));
+            let array = column.take().unwrap();
             let texts: &StringArray = array.values().as_string();
             let mut distinct: Vec<&String> = Vec::new();
             for text in rows.iter().flatten() {
