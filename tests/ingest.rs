@@ -320,3 +320,27 @@ fn a_store_may_be_named_relative_to_the_folder_or_not_at_all() {
         assert!(store.join("_staging").read_dir().unwrap().next().is_none(), "nothing is left in staging");
     }
 }
+
+#[test]
+fn progress_is_drawn_on_a_terminal_only() {
+    let bench = Bench::new();
+    let archives = bench.path("archives");
+    let made = bench.keytrail(&["generate", archives.to_str().unwrap(), "--records", "5000", "--archives", "4"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let (code, _, words) = bench.ingest(&[&archives.join("archives")], &[]);
+    assert_eq!((code, words.contains("/4 archives")), (0, false), "{words}");
+    // `script` gives the program a terminal, and what it draws there to us.
+    let program = env!("CARGO_BIN_EXE_keytrail");
+    let command = format!("'{program}' ingest '{}' --store other --format json", archives.join("archives").display());
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["-qec", &command, "/dev/null"]).current_dir(bench.path("")).env("TERM", "xterm");
+    let drawn = match terminal.output() {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(error) if std::env::var_os("CI").is_none() => return eprintln!("passed over, without `script`: {error}"),
+        Err(error) => panic!("script: {error}"),
+    };
+    for part in ["0/4 archives [", "left", "writing files: "] {
+        assert!(drawn.contains(part), "{part}: {drawn:?}");
+    }
+    assert!(drawn.contains("\"stored\":5000"), "{drawn:?}");
+}
