@@ -1,7 +1,8 @@
 //! Writing the planned files from the staging area, and counting what each archive gave to them.
 //!
 //! Long files are written one after the other: the columns of a row group are encoded side by side (`group`) while the row group before
-//! it is appended, so memory holds a few row groups whatever the number of threads. Short files, of which there may be
+//! it is appended, and full files get to the disk while the next one is written; so memory holds a few row groups whatever the number of
+//! threads. Short files, of which there may be
 //! thousands, are written side by side instead, each by one thread.
 
 mod group;
@@ -27,6 +28,8 @@ const SHORT_BYTES: u64 = 4 << 20;
 const SHORT_AT_ONCE: usize = 16;
 /// The same for each thread that the run may use.
 const SHORT_PER_THREAD: usize = 8;
+/// Long files that may wait for the disk while the next one is written.
+const LONG_WAITING: usize = 4;
 
 /// What the files of a run are made from. Archives and decoded archives stand in the same, final order.
 pub(crate) struct Source<'a> {
@@ -139,18 +142,24 @@ fn write_long(source: &Source<'_>, files: &[&PlannedFile<'_>], written: &RowsWri
         return Ok(Vec::new());
     }
     // Without room in between: one row group is encoded, one is appended.
-    let (sender, receiver) = sync_channel(0);
+    let (groups, encoded) = sync_channel(0);
+    let (full, appended) = sync_channel(LONG_WAITING);
     std::thread::scope(|scope| {
-        // A thread of its own and none of the pool: while it waits for the disk, all of the pool encodes.
+        // Threads of their own and none of the pool: while they wait for the disk, all of the pool encodes.
         let appender = std::thread::Builder::new()
             .name("append".into())
-            .spawn_scoped(scope, move || append_long(source, files, &receiver))
+            .spawn_scoped(scope, move || append_long(source, files, &encoded, &full).map(|()| Vec::new()))
             .map_err(IngestError::io("starting a thread to write", source.staging))?;
-        let encoded = encode_long(source, files, written, &sender);
-        drop(sender);
+        let finisher = std::thread::Builder::new()
+            .name("finish".into())
+            .spawn_scoped(scope, move || finish_long(&appended))
+            .map_err(IngestError::io("starting a thread to write", source.staging))?;
+        let encoded = encode_long(source, files, written, &groups);
+        drop(groups);
         let appended = joined(source, appender);
-        // Where both failed, one was told that the other had.
-        encoded.and(appended)
+        let finished = joined(source, finisher);
+        // Where several failed, those before were told that the last had.
+        encoded.and(finished.and_then(|files| appended.map(|_| files)))
     })
 }
 
@@ -170,25 +179,33 @@ fn encode_long(
     Ok(())
 }
 
-/// Appends row groups as they come: those of the first file, then those of the next.
+/// Appends row groups as they come: those of the first file, then those of the next. Hands on each file that has all of its own.
 fn append_long(
     source: &Source<'_>,
     files: &[&PlannedFile<'_>],
     groups: &Receiver<Vec<EncodedColumn>>,
-) -> Result<Numbered, IngestError> {
-    let mut staged = Vec::new();
+    full: &SyncSender<(usize, EventsWriter)>,
+) -> Result<(), IngestError> {
     for file in files {
         let mut writer = EventsWriter::create(&path_of(source, file), file.month)?;
         for _ in &file.groups {
             let Ok(columns) = groups.recv() else {
                 // The encoder is gone and has its own error.
-                return Ok(staged);
+                return Ok(());
             };
             writer.append_row_group(columns)?;
         }
-        staged.push((file.number, writer.finish()?));
+        if full.send((file.number, writer)).is_err() {
+            // The finisher is gone and has its own error.
+            break;
+        }
     }
-    Ok(staged)
+    Ok(())
+}
+
+/// Ends files and waits until they are on the disk, while further ones are written.
+fn finish_long(full: &Receiver<(usize, EventsWriter)>) -> Result<Numbered, IngestError> {
+    full.iter().map(|(number, writer)| Ok((number, writer.finish()?))).collect()
 }
 
 /// Writes the rejects of a run from where they are staged, given in their final order.
