@@ -59,10 +59,10 @@ pub(crate) struct IngestArgs {
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
-    /// Threads that decode and write [default: one for each core].
+    /// Threads that decode and write, as far as --memory has room for them [default: one for each core].
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// Memory to plan with: bytes, or a number with K, M or G.
+    /// Memory to plan with: bytes, or a number with K, M or G. Writing takes some 170 MB however little this is.
     #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_size)]
     pub(crate) memory: u64,
     /// How the outcome is told: in words on stderr, or as one JSON object on stdout.

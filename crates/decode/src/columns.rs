@@ -41,7 +41,7 @@ pub(crate) type RowIds = [u32; TEXT_COLUMNS.len()];
 pub(crate) const NULL: u32 = u32::MAX;
 
 enum TextColumn {
-    Dictionary(DictionaryColumn),
+    Dictionary(Box<DictionaryColumn>),
     Plain(PlainColumn),
 }
 
@@ -51,7 +51,7 @@ impl Columns {
         let seed = std::collections::hash_map::RandomState::new().build_hasher().finish();
         let texts = TEXT_COLUMNS.iter().map(|column| {
             if schema::is_dictionary(column) {
-                TextColumn::Dictionary(DictionaryColumn::new(seed))
+                TextColumn::Dictionary(Box::new(DictionaryColumn::new(seed)))
             } else {
                 TextColumn::Plain(PlainColumn::default())
             }
@@ -155,7 +155,7 @@ impl Columns {
             if let TextColumn::Dictionary(dictionary) = column
                 && dictionary.texts.are_too_many()
             {
-                *dictionary = DictionaryColumn::new(dictionary.texts.seed);
+                **dictionary = DictionaryColumn::new(dictionary.texts.seed);
                 forgot = true;
             }
         }

@@ -48,6 +48,9 @@ impl Intake {
 
     /// Drops rows and counts of the member at hand.
     pub(crate) fn reset(&mut self) {
+        if let Some(usual) = &mut self.usual {
+            usual.start_member();
+        }
         self.summary = MemberSummary::default();
         self.batch_bytes = 0;
         if self.columns.rows() > 0 {

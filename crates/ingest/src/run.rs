@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use keytrail_model::ledger::{ArchiveStatus, LedgerRow, RecordCounts};
@@ -23,6 +24,8 @@ use crate::write::{self, RowsWritten, Source};
 
 /// Threads that a run uses at most: each holds buffers, and more have never been of use.
 const JOBS_MAX: usize = 256;
+/// Memory that a thread takes at most beside archives held as a whole: rows in the making, texts met before, blocks on their way.
+const THREAD_BYTES: u64 = 40 << 20;
 
 /// Ingests the archives under the given paths into the store, which is made if it is not there.
 ///
@@ -51,7 +54,7 @@ pub fn ingest_observed(
     on_wait: &mut dyn FnMut(),
     observer: &(dyn Fn(Progress) + Sync),
 ) -> Result<Summary, IngestError> {
-    let threads = options.jobs.map_or(0, |jobs| jobs.get().min(JOBS_MAX));
+    let threads = threads(options);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let found = discover(paths, store)?;
     let mut writer = Writer::open(store, on_wait)?;
@@ -65,6 +68,13 @@ pub fn ingest_observed(
     run.summary.warnings = writer.warnings().to_vec();
     run.summary.notices.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(run.summary)
+}
+
+/// Threads of a run: as many as asked for, and as the memory has room for.
+fn threads(options: &IngestOptions) -> usize {
+    let asked = options.jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let fitting = usize::try_from(options.memory_bytes / THREAD_BYTES).unwrap_or(usize::MAX);
+    asked.min(fitting).clamp(1, JOBS_MAX)
 }
 
 fn now() -> i64 {

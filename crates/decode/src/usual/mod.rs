@@ -28,8 +28,8 @@ use stretches::Stretches;
 use values::ValueCache;
 use wide::plain_length;
 
-/// Records in a row without a known shape after which learning becomes rare: where every record has a shape of its own, it would cost
-/// more than it gives.
+/// Records of a member without a known shape after which learning becomes rare: where every record has a shape of its own, or one that
+/// cannot be learned, it would cost more than it gives.
 const PATIENCE: u64 = 16;
 
 /// Reads records of shapes that it has learned.
@@ -40,7 +40,7 @@ pub(super) struct UsualReader {
     /// By column.
     caches: Vec<ValueCache>,
     found: Found,
-    /// Records in a row that had no known shape.
+    /// Records of the member that had no known shape.
     unknown: u64,
 }
 
@@ -134,7 +134,6 @@ impl UsualReader {
 
     /// Appends the record just found as a row.
     pub(super) fn take(&mut self, window: &[u8], ordinal: i64, columns: &mut Columns) {
-        self.unknown = 0;
         let Found { time, ids, texts, unknown_stretches } = &mut self.found;
         for &(column, start, end) in &*texts {
             let text = window.get(start..end).unwrap_or_default();
@@ -158,6 +157,11 @@ impl UsualReader {
         {
             self.shapes.add(steps, &mut self.stretches);
         }
+    }
+
+    /// Another member comes: it may have other shapes.
+    pub(super) fn start_member(&mut self) {
+        self.unknown = 0;
     }
 
     /// Forgets all ids.
