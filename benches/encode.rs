@@ -12,8 +12,8 @@
     reason = "a bench stops at the first surprise"
 )]
 
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, RecordBatch};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keytrail_benches::Archives;
 use keytrail_decode::{DecodeOptions, Decoder, Reject, Sink, SinkError};
