@@ -176,6 +176,14 @@ impl Columns {
     }
 }
 
+/// Which rows are valid: as `usual` says, but for the exceptions.
+fn valid_rows(rows: usize, usual: bool, exceptions: impl Iterator<Item = usize>) -> NullBuffer {
+    let mut valid = BooleanBufferBuilder::new(rows);
+    valid.append_n(rows, usual);
+    exceptions.for_each(|row| valid.set_bit(row, !usual));
+    NullBuffer::new(valid.finish())
+}
+
 /// A column of texts as they are.
 #[derive(Default)]
 struct PlainColumn {
@@ -197,12 +205,8 @@ impl PlainColumn {
         let text = std::mem::replace(&mut self.text, more);
         let mut ends = Vec::with_capacity(rows + 1);
         ends.push(0);
-        let nulls = (self.present.len() < rows).then(|| {
-            let mut valid = BooleanBufferBuilder::new(rows);
-            valid.append_n(rows, false);
-            self.present.iter().for_each(|&(row, _)| valid.set_bit(row as usize, true));
-            NullBuffer::new(valid.finish())
-        });
+        let present = self.present.iter().map(|&(row, _)| row as usize);
+        let nulls = (self.present.len() < rows).then(|| valid_rows(rows, false, present));
         let mut end_before = 0;
         for &(row, end) in &self.present {
             ends.resize(row as usize + 1, end_before);
@@ -270,12 +274,8 @@ impl DictionaryColumn {
 
     fn take(&mut self) -> Result<DictionaryArray<Int32Type>, ArrowError> {
         let rows = std::mem::take(&mut self.rows);
-        let nulls = (!self.nulls.is_empty()).then(|| {
-            let mut valid = BooleanBufferBuilder::new(rows.len());
-            valid.append_n(rows.len(), true);
-            self.nulls.drain(..).for_each(|row| valid.set_bit(row, false));
-            NullBuffer::new(valid.finish())
-        });
+        let nulls = std::mem::take(&mut self.nulls);
+        let nulls = (!nulls.is_empty()).then(|| valid_rows(rows.len(), true, nulls.into_iter()));
         DictionaryArray::try_new(Int32Array::try_new(rows.into(), nulls)?, Arc::new(self.batch_texts.finish()))
     }
 }

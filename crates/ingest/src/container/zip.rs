@@ -153,7 +153,8 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// A member inflated as a whole; its CRC is still to be checked. `None` where anything is not as expected, whatever it is: the stream tells.
+    /// A member inflated as a whole; its CRC is still to be checked. `None` where anything is not as expected, whatever it is: the
+    /// stream tells.
     fn whole<'b>(&'b mut self, entry: &ZipFileEntry<'_>, buffers: &'b mut Buffers) -> Option<&'b [u8]> {
         if entry.encrypted() {
             return None;

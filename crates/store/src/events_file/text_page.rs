@@ -1,6 +1,5 @@
 //! Rows of a plain text column, encoded once and put into a file as they are.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray as _, StringArray, new_empty_array};
@@ -70,22 +69,6 @@ impl TextPage {
     /// # Errors
     /// The bytes are not what [`Self::write_to`] made: a checksum tells.
     pub fn read_from(bytes: &[u8]) -> std::result::Result<(Self, usize), StoreError> {
-        Self::read_with(bytes, |body| Bytes::copy_from_slice(bytes.get(body).unwrap_or_default()))
-    }
-
-    /// As [`Self::read_from`], but the page shares the bytes, and keeps all of them alive.
-    ///
-    /// # Errors
-    /// As for [`Self::read_from`].
-    pub fn read_shared(bytes: &Bytes) -> std::result::Result<(Self, usize), StoreError> {
-        Self::read_with(bytes, |body| bytes.slice(body))
-    }
-
-    /// `take` gets the range of the body, which lies within `bytes`.
-    fn read_with(
-        bytes: &[u8],
-        take: impl FnOnce(Range<usize>) -> Bytes,
-    ) -> std::result::Result<(Self, usize), StoreError> {
         let header = bytes.split_first_chunk::<LENGTHS_BYTES>().and_then(|(lengths, rest)| {
             let (sum, body) = rest.split_first_chunk()?;
             Some((lengths, u64::from_le_bytes(*sum), body))
@@ -103,8 +86,8 @@ impl TextPage {
         if found != sum {
             return Err(damaged(format!("checksum {sum:016x}"), format!("{found:016x}")));
         }
-        let end = HEADER_BYTES + body_bytes;
-        Ok((Self { rows, nulls, plain_bytes, body: take(HEADER_BYTES..end) }, end))
+        let body = Bytes::copy_from_slice(body);
+        Ok((Self { rows, nulls, plain_bytes, body }, HEADER_BYTES + body_bytes))
     }
 
     /// The texts again.
