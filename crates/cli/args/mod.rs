@@ -1,0 +1,139 @@
+//! What can be typed. One definition for each flag gives its help, its completion and its check.
+
+mod generate;
+mod ingest;
+mod query;
+mod report;
+mod store;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use generate::GenerateArgs;
+pub(crate) use ingest::{IngestArgs, SummaryFormat};
+pub(crate) use query::{ExportArgs, MetaForm, SqlArgs};
+pub(crate) use report::{FailOn, MonthlyArgs, ReportArgs, ReportFormat, ReportKind};
+pub(crate) use store::{FilesArgs, ListingArgs, VerifyArgs, ViewsArgs};
+
+/// Offline analytics over archived Luna Cloud HSM audit logs.
+///
+/// Archives (ZIP, gzip or plain JSON) go into a store of Parquet files, without losing a record; SQL, built-in views and monthly
+/// reports come out.
+#[derive(Debug, Parser)]
+#[command(name = "keytrail", version, max_term_width = 110)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some input was refused; 4 report done, with findings at or above --fail-on; 5 verification found damage; 6 verification could not be done."
+)]
+pub(crate) struct Keytrail {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Ingest(IngestArgs),
+    Sql(SqlArgs),
+    Report(ReportArgs),
+    /// List the ledger: a row for each archive, what became of it and where its records went.
+    Archives(ListingArgs),
+    /// List what was refused: a row for each reject, with its place, its reason and its bytes in hex.
+    Rejects(ListingArgs),
+    Views(ViewsArgs),
+    Files(FilesArgs),
+    Verify(VerifyArgs),
+    Export(ExportArgs),
+    Generate(GenerateArgs),
+    Completions(CompletionsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Folder of the store.
+    #[arg(long, value_name = "DIR", env = "KEYTRAIL_STORE", default_value = "keytrail-store")]
+    pub(crate) store: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EngineArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Threads that work on a query [default: one for each core].
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Memory that a query may hold before it spills to disk: bytes, or a number with K, M or G [default: no limit].
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) memory: Option<u64>,
+    /// CSV file with the columns status,class[,also,meaning,code] that goes before the built-in meaning of statuses.
+    #[arg(long, value_name = "FILE", env = "KEYTRAIL_STATUSES")]
+    pub(crate) statuses: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Form of the rows.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: RowsFormat,
+    /// File to write instead of stdout.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowsFormat {
+    #[default]
+    Table,
+    Csv,
+    Json,
+    Ndjson,
+    Parquet,
+}
+
+/// Print completions for a shell.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  keytrail completions bash > /etc/bash_completion.d/keytrail")]
+pub(crate) struct CompletionsArgs {
+    /// Shell to complete for.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+fn parse_month(text: &str) -> Result<keytrail_model::time::Month, String> {
+    keytrail_model::time::Month::parse(text).ok_or_else(|| "expected a month such as 2026-01".into())
+}
+
+/// Reads `1500`, `512K`, `64M`, `2G` (also `KB`, `KiB` and so on; always powers of 1024).
+fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || "expected bytes, or a number with K, M or G, such as 512M".to_owned();
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).filter(|size| *size > 0).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        <Keytrail as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, size) in [("1", 1), ("512M", 512 << 20), ("2g", 2 << 30), ("64KiB", 64 << 10), ("3MB", 3 << 20)] {
+            assert_eq!(parse_size(text), Ok(size), "{text}");
+        }
+        for text in ["", "M", "0", "1T", "1.5G", "-1", "99999999999999999999", "99999999999G"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+}
