@@ -30,8 +30,10 @@ use keytrail_model::schema::{MONTH, SCHEMA_VERSION, TIME, events_file_schema};
 use object_store::path::Path as ObjectPath;
 
 use crate::chain::CommitRecord;
+use crate::checkpoints::Checkpoints;
 use crate::durable::DurableStore;
-use crate::{StoreError, layout};
+use crate::layout::Layout;
+use crate::{StoreError, layout, seal};
 
 /// The table's place in the file system that the library sees.
 const TABLE: &str = "file:///";
@@ -157,9 +159,11 @@ pub(crate) fn append(
     })
 }
 
-/// Writes a checkpoint of a version, and then the hint at it.
+/// Writes a checkpoint of a version, then the hint at it, then the list of checkpoints.
 pub(crate) fn checkpoint(events: &Path, version: u64) -> Result<(), StoreError> {
-    with_engine(events, "write a checkpoint", |engine| snapshot(engine, version)?.checkpoint(engine, None).map(|_| ()))
+    let write = |engine: &Engine| snapshot(engine, version)?.checkpoint(engine, None).map(|_| ());
+    with_engine(events, "write a checkpoint", write)?;
+    Checkpoints::write(&Layout::new(events.parent().unwrap_or(events)))
 }
 
 fn snapshot(engine: &Engine, version: u64) -> Result<SnapshotRef, KernelError> {
@@ -271,7 +275,10 @@ fn fields(columns: &[(&str, ArrayRef)], nullable: bool) -> Fields {
 
 /// One row with one column `keytrail`, which the library merges into `commitInfo`.
 fn commit_info(record: &CommitRecord) -> Result<(ArrowEngineData, Arc<StructType>), KernelError> {
-    let value = serde_json::to_value(record).map_err(|error| KernelError::generic(error.to_string()))?;
+    let mut value = serde_json::to_value(record).map_err(|error| KernelError::generic(error.to_string()))?;
+    if let Some(members) = value.as_object_mut() {
+        members.insert("seal".into(), seal::blank().into());
+    }
     let array = json_column(&value)?;
     let schema = Arc::new(ArrowSchema::new(vec![Field::new("keytrail", array.data_type().clone(), true)]));
     let kernel_schema = Arc::new(StructType::try_from_arrow(schema.as_ref())?);

@@ -45,6 +45,16 @@ impl Layout {
         self.root.join("rejects")
     }
 
+    /// Statements about heads, with their signatures.
+    pub(crate) fn signatures(&self) -> PathBuf {
+        self.root.join("signatures")
+    }
+
+    /// What the checkpoints of the log hold: see [`crate::checkpoints`].
+    pub(crate) fn checkpoints(&self) -> PathBuf {
+        self.root.join("_checkpoints.json")
+    }
+
     pub(crate) fn staging(&self) -> PathBuf {
         self.root.join("_staging")
     }
@@ -59,6 +69,11 @@ pub(crate) fn parse_log_name(name: &str) -> Option<(u64, &str)> {
     let (digits, rest) = name.split_at_checked(VERSION_DIGITS)?;
     let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
     Some((all_digits.then(|| digits.parse().ok()).flatten()?, rest.strip_prefix('.')?))
+}
+
+/// Whether a file in the log is a commit.
+pub(crate) fn is_commit(name: &str) -> bool {
+    parse_log_name(name).is_some_and(|(_, rest)| rest == "json")
 }
 
 /// Whether a file in the log is a checkpoint or the hint at the last one. Both only repeat what the commits say.

@@ -17,7 +17,13 @@ pub(crate) fn sweep_log(layout: &Layout, swept: &mut Vec<String>) -> Result<(), 
 
 /// Removes all checkpoints, which repeat the commits, and the hint at the last one: for when one of them is damaged.
 pub(crate) fn sweep_checkpoints(layout: &Layout, swept: &mut Vec<String>) -> Result<(), StoreError> {
-    remove(layout, &layout.log(), &mut layout::is_checkpoint, swept)
+    let list = layout.checkpoints();
+    match fs::remove_file(&list) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StoreError::io("remove the list of checkpoints", &list)(error));
+        }
+        _ => remove(layout, &layout.log(), &mut layout::is_checkpoint, swept),
+    }
 }
 
 /// Removes the files of runs that were not committed. What is removed is named in `swept`, relative to the root.

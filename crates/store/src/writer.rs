@@ -17,7 +17,7 @@ use crate::layout::{self, Layout};
 use crate::lock::Lock;
 use crate::rejects_file::StagedRejects;
 use crate::sealed_file::{Seal, sha256};
-use crate::{Snapshot, StoreError, durable, ledger_file, sweep};
+use crate::{Snapshot, StoreError, checkpoints, durable, ledger_file, sweep};
 
 /// Commits between two checkpoints: opening replays at most so many commit files.
 const COMMITS_PER_CHECKPOINT: u64 = 100;
@@ -75,7 +75,7 @@ impl Writer {
             Some(loaded) => loaded,
             None => create(&layout)?,
         };
-        if snapshot.checkpoint_ignored() {
+        if snapshot.checkpoint_ignored() || !checkpoints::are_whole(&layout)? {
             sweep::sweep_checkpoints(&layout, &mut swept)?;
             chain.checkpoint = None;
         }
