@@ -20,3 +20,4 @@ mod samples;
 mod sql;
 mod support;
 mod verify;
+mod versions;

@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         Command::Views(arguments) => commands::listing::views(&arguments),
         Command::Files(arguments) => commands::listing::files(&arguments),
         Command::Verify(arguments) => commands::verify::run(&arguments),
+        Command::Head(arguments) => commands::head::run(&arguments),
+        Command::Sign(arguments) => commands::sign::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Completions(arguments) => commands::completions::run(&arguments),

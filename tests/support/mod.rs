@@ -126,3 +126,36 @@ pub fn record(time: &str, action: &str) -> String {
         r#"{{"time":"{time}","source":"thales/cloudhsm/1","actorID":"a","action":"{action}","status":"LUNA_RET_OK"}}"#
     )
 }
+
+/// Copies a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    for (path, bytes) in contents(from) {
+        let to = to.join(path.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::write(to, bytes).unwrap();
+    }
+}
+
+/// Changes a commit of a store and forges all links after it, as somebody would who knows how: hashes of commits before, and seals.
+pub fn forge_commit(store: &Path, version: u64, change: impl FnOnce(&str) -> String) {
+    use sha2::{Digest, Sha256};
+    let path = |version: u64| store.join(format!("events/_delta_log/{version:020}.json"));
+    let hash = |text: &str| -> String { Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect() };
+    let mut before = std::fs::read_to_string(path(version)).unwrap();
+    let mut forged = change(&before);
+    assert_ne!(forged, before, "something is changed");
+    for version in version.. {
+        if let Some(start) = forged.find("\"seal\":\"").map(|start| start + 8) {
+            forged.replace_range(start..start + 64, &"0".repeat(64));
+            let seal = hash(&forged);
+            forged.replace_range(start..start + 64, &seal);
+        }
+        std::fs::write(path(version), &forged).unwrap();
+        let Ok(next) = std::fs::read_to_string(path(version + 1)) else {
+            break;
+        };
+        let (old, new) = (hash(&before), hash(&forged));
+        forged = next.replace(&old, &new);
+        before = next;
+    }
+}

@@ -15,7 +15,7 @@ pub(crate) use generate::GenerateArgs;
 pub(crate) use ingest::{IngestArgs, SummaryFormat};
 pub(crate) use query::{ExportArgs, MetaForm, SqlArgs};
 pub(crate) use report::{FailOn, MonthlyArgs, ReportArgs, ReportFormat, ReportKind};
-pub(crate) use store::{FilesArgs, ListingArgs, VerifyArgs, ViewsArgs};
+pub(crate) use store::{FilesArgs, HeadArgs, ListingArgs, SignArgs, VerifyArgs, ViewsArgs};
 
 /// Offline analytics over archived Luna Cloud HSM audit logs.
 ///
@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Views(ViewsArgs),
     Files(FilesArgs),
     Verify(VerifyArgs),
+    Head(HeadArgs),
+    Sign(SignArgs),
     Export(ExportArgs),
     Generate(GenerateArgs),
     Completions(CompletionsArgs),

@@ -3,10 +3,12 @@
 pub(crate) mod completions;
 pub(crate) mod export;
 pub(crate) mod generate;
+pub(crate) mod head;
 pub(crate) mod ingest;
 pub(crate) mod listing;
 pub(crate) mod report;
 mod shell;
+pub(crate) mod sign;
 pub(crate) mod sql;
 pub(crate) mod verify;
 

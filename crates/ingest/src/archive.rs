@@ -11,7 +11,7 @@ use crate::digest::FileDigest;
 use crate::error::IngestError;
 use crate::options::Limits;
 use crate::rejects::PendingRejects;
-use crate::staging::{Place, StagedBlock, StagingWriter};
+use crate::staging::{Place, Records, StagedBlock, StagingWriter};
 
 /// Bytes of rejects held before they are staged.
 const REJECTS_BYTES_MAX: usize = 1 << 20;
@@ -72,17 +72,34 @@ impl DecodedArchive {
 }
 
 /// Decodes archives, one after the other, with buffers that are used again.
-pub(crate) struct Worker {
+pub(crate) struct Worker<S = StagingWriter> {
     decoder: Decoder,
-    staging: StagingWriter,
+    staging: S,
     limits: Limits,
     salvage: bool,
 }
 
-impl Worker {
-    pub(crate) fn new(staging: StagingWriter, limits: Limits, salvage: bool) -> Self {
-        let options = DecodeOptions { max_record_bytes: limits.max_record_bytes, ..DecodeOptions::default() };
-        Self { decoder: Decoder::new(options), staging, limits, salvage }
+impl<S: Records> Worker<S> {
+    pub(crate) fn new(staging: S, limits: Limits, salvage: bool) -> Self {
+        Self { decoder: Decoder::new(options(&limits)), staging, limits, salvage }
+    }
+
+    /// Reads what comes under other limits.
+    pub(crate) fn set_limits(&mut self, limits: Limits, salvage: bool) {
+        if limits.max_record_bytes != self.limits.max_record_bytes {
+            self.decoder = Decoder::new(options(&limits));
+        }
+        (self.limits, self.salvage) = (limits, salvage);
+    }
+
+    /// Where the records went, and the end of the work.
+    pub(crate) fn into_staging(self) -> S {
+        self.staging
+    }
+
+    /// Where the records go.
+    pub(crate) fn staging_mut(&mut self) -> &mut S {
+        &mut self.staging
     }
 
     /// Decodes an archive of `bytes` from its source. Damage is part of the result; an error is a fault of this machine.
@@ -128,9 +145,13 @@ impl Worker {
     }
 }
 
+fn options(limits: &Limits) -> DecodeOptions {
+    DecodeOptions { max_record_bytes: limits.max_record_bytes, ..DecodeOptions::default() }
+}
+
 /// One archive being visited.
-struct ArchiveVisit<'a> {
-    worker: &'a mut Worker,
+struct ArchiveVisit<'a, S> {
+    worker: &'a mut Worker<S>,
     id: &'a ArchiveId,
     /// Length of its file.
     bytes: u64,
@@ -139,7 +160,7 @@ struct ArchiveVisit<'a> {
     system_error: Option<String>,
 }
 
-impl Members for ArchiveVisit<'_> {
+impl<S: Records> Members for ArchiveVisit<'_, S> {
     type Stop = IngestError;
 
     fn member(&mut self, name: &str, content: &mut dyn Content) -> Result<(), IngestError> {
@@ -150,10 +171,14 @@ impl Members for ArchiveVisit<'_> {
             Ok(summary) => (summary, None),
             Err(MemberEnd::Stop(error)) => return Err(*error),
             Err(MemberEnd::System(error)) => {
+                self.worker.staging.member_ended(false);
                 self.unreadable(&error);
                 return Ok(());
             }
-            Err(MemberEnd::GivenUp) => return Ok(()),
+            Err(MemberEnd::GivenUp) => {
+                self.worker.staging.member_ended(false);
+                return Ok(());
+            }
             Err(MemberEnd::Damaged { summary, fault }) => (summary, Some(fault)),
         };
         let MemberSink { out: StagingSink { blocks, rejects, first_reject, .. }, bytes, .. } = sink;
@@ -161,9 +186,11 @@ impl Members for ArchiveVisit<'_> {
         if let Some(fault) = fault {
             self.decoded.faults.push(format!("member {name:?}: {fault}"));
             if !self.worker.salvage {
+                self.worker.staging.member_ended(false);
                 return Ok(());
             }
         }
+        self.worker.staging.member_ended(true);
         self.keep(&summary, blocks, rejects, first_reject);
         Ok(())
     }
@@ -192,7 +219,7 @@ impl Members for ArchiveVisit<'_> {
     }
 }
 
-impl ArchiveVisit<'_> {
+impl<S: Records> ArchiveVisit<'_, S> {
     fn add_member(&mut self, name: &str) -> u32 {
         self.decoded.members.push(name.to_owned());
         u32::try_from(self.decoded.members.len() - 1).unwrap_or(u32::MAX)
@@ -236,16 +263,16 @@ enum MemberEnd {
 }
 
 /// Takes the records of one member out of the decoder and into staging.
-struct MemberSink<'a> {
+struct MemberSink<'a, S> {
     decoder: &'a mut Decoder,
     limits: &'a Limits,
-    out: StagingSink<'a>,
+    out: StagingSink<'a, S>,
     bytes: u64,
 }
 
 /// The part of a [`MemberSink`] that the decoder calls back.
-struct StagingSink<'a> {
-    staging: &'a mut StagingWriter,
+struct StagingSink<'a, S> {
+    staging: &'a mut S,
     id: &'a ArchiveId,
     name: &'a str,
     member: u32,
@@ -257,8 +284,8 @@ struct StagingSink<'a> {
     error: Option<IngestError>,
 }
 
-impl<'a> MemberSink<'a> {
-    fn new(worker: &'a mut Worker, id: &'a ArchiveId, name: &'a str, member: u32, next_row: u64) -> Self {
+impl<'a, S: Records> MemberSink<'a, S> {
+    fn new(worker: &'a mut Worker<S>, id: &'a ArchiveId, name: &'a str, member: u32, next_row: u64) -> Self {
         let Worker { decoder, staging, limits, .. } = worker;
         let out = StagingSink {
             staging,
@@ -359,9 +386,9 @@ fn describe(error: &std::io::Error) -> String {
     }
 }
 
-impl Sink for StagingSink<'_> {
+impl<S: Records> Sink for StagingSink<'_, S> {
     fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
-        let staged = self.staging.append_records(&batch, self.member, self.next_row, &mut self.blocks);
+        let staged = self.staging.records(&batch, (self.member, self.name), self.next_row, &mut self.blocks);
         self.noted(staged)?;
         self.next_row += batch.num_rows() as u64;
         Ok(())
@@ -381,7 +408,7 @@ impl Sink for StagingSink<'_> {
     }
 }
 
-impl StagingSink<'_> {
+impl<S: Records> StagingSink<'_, S> {
     /// Keeps an error of ours while the decoder unwinds.
     fn noted<T>(&mut self, result: Result<T, IngestError>) -> Result<T, SinkError> {
         result.map_err(|error| {
@@ -397,7 +424,7 @@ impl StagingSink<'_> {
             && let Some(archive) = self.id.sha256()
         {
             let batch = self.pending.finish(archive)?;
-            self.rejects.push((self.staging.append(&batch)?, batch.num_rows() as u64));
+            self.rejects.push((self.staging.rejects(&batch)?, batch.num_rows() as u64));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Options of one run.
 #[derive(Debug, Clone, Serialize)]
@@ -26,7 +26,8 @@ impl Default for IngestOptions {
 }
 
 /// Limits against hostile input, counted on what really comes out, never on what a header claims.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     /// Longest record, in bytes of JSON. Real ones have about 500.
     pub max_record_bytes: usize,

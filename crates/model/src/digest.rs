@@ -63,6 +63,30 @@ impl RowsDigest {
         Ok(Self { rows, sum: limbs })
     }
 
+    /// The sum, the lowest 64 bits first.
+    #[must_use]
+    pub fn limbs(&self) -> [u64; LIMBS] {
+        self.sum
+    }
+
+    /// The digest of a sum and a number of rows.
+    #[must_use]
+    pub fn of_limbs(rows: u64, sum: [u64; LIMBS]) -> Self {
+        Self { rows, sum }
+    }
+
+    /// Adds a digest several times.
+    pub fn add_times(&mut self, other: Self, times: u64) {
+        let (mut doubled, mut left) = (other, times);
+        while left > 0 {
+            if left & 1 == 1 {
+                *self += doubled;
+            }
+            doubled += doubled;
+            left >>= 1;
+        }
+    }
+
     /// Rows added, each as often as it was.
     #[must_use]
     pub fn rows(&self) -> u64 {
@@ -275,6 +299,18 @@ mod tests {
         let expected: String = Sha256::digest(&bytes).iter().rev().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(of_rows(&[(7, Some("ab".into()), "m".into(), 5)]).to_string(), expected);
         assert_eq!(RowsDigest::default().to_string(), "0".repeat(64));
+    }
+
+    #[test]
+    fn a_digest_is_added_as_often_as_asked() {
+        let one = of_rows(&[(7, Some("ab".into()), "m".into(), 5)]);
+        for times in [0, 1, 2, 3, 7, 100] {
+            let (mut by_hand, mut at_once) = (RowsDigest::default(), RowsDigest::default());
+            (0..times).for_each(|_| by_hand += one);
+            at_once.add_times(one, times);
+            assert_eq!(at_once, by_hand);
+            assert_eq!(RowsDigest::of_limbs(times, at_once.limbs()), at_once);
+        }
     }
 
     #[test]

@@ -13,10 +13,10 @@ fn pair(folder: &Path) -> (SecretKey, PublicKey) {
 fn what_is_signed_is_verified_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let (secret, public) = pair(folder.path());
-    assert_eq!(secret.public_key().unwrap(), public);
+    assert_eq!(secret.public_key(), public);
     let text = secret.sign(b"content", "a comment: ä").unwrap().to_text();
     let signature = Signature::from_text(&text).unwrap();
-    assert_eq!((signature.trusted_comment().as_str(), signature.key_id()), ("a comment: ä", public.id()));
+    assert_eq!((signature.trusted_comment(), signature.key_id()), ("a comment: ä", public.id()));
     assert!(signature.has_usual_comment() && signature.to_text() == text);
     assert!(public.verifies(b"content", &signature));
     assert!(!public.verifies(b"Content", &signature));
@@ -35,7 +35,9 @@ fn any_changed_byte_of_a_signature_is_noticed() {
             bytes[place] ^= flip;
             let changed = String::from_utf8(bytes).unwrap();
             let passes = Signature::from_text(&changed).is_some_and(|signature| {
-                public.verifies(b"content", &signature) && signature.has_usual_comment() && signature.to_text() == changed
+                public.verifies(b"content", &signature)
+                    && signature.has_usual_comment()
+                    && signature.to_text() == changed
             });
             assert!(!passes, "byte {place}: {changed}");
         }
@@ -98,4 +100,20 @@ fn an_encrypted_key_wants_its_password() {
     let signature = open("right").unwrap().sign(b"x", "c").unwrap();
     assert!(public.verifies(b"x", &signature));
     assert!(open("wrong").err().unwrap().to_string().contains("and its password"));
+}
+
+#[test]
+fn costs_are_those_of_libsodium() {
+    let cost = |operations, memory| {
+        let number = [0; 8];
+        let stored = StoredKey::of(number, &KeyPair::from_seed(Seed::new([7; 32])));
+        StoredKey { operations, memory, ..stored }.cost()
+    };
+    // What `minisign -G` writes, what is written here, libsodium's interactive limits.
+    assert_eq!(cost(1 << 25, 1 << 30), Some(Cost { log_n: 20, r: 8, p: 1 }));
+    assert_eq!(cost(OPERATIONS, MEMORY), Some(Cost { log_n: 18, r: 8, p: 1 }));
+    assert_eq!(cost(1 << 19, 1 << 24), Some(Cost { log_n: 14, r: 8, p: 1 }));
+    for (operations, memory) in [(1 << 25, 1 << 31), (u64::MAX, 1 << 20), (0, u64::MAX)] {
+        assert_eq!(cost(operations, memory), None, "{operations} {memory}");
+    }
 }

@@ -33,7 +33,8 @@ impl Checkpoints {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             read => read.map_err(StoreError::io("read the list of checkpoints", &path))?,
         };
-        let damaged = |found: String| StoreError::damaged_file(&path, "the list of checkpoints that was written", found);
+        let damaged =
+            |found: String| StoreError::damaged_file(&path, "the list of checkpoints that was written", found);
         match seal::check(&bytes) {
             seal::Seal::Whole => {}
             seal::Seal::Absent => return Err(damaged("a file without a seal".into())),

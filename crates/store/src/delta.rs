@@ -39,6 +39,8 @@ use crate::{StoreError, layout, seal};
 const TABLE: &str = "file:///";
 const ENGINE: &str = concat!("keytrail/", env!("CARGO_PKG_VERSION"));
 const OPERATION: &str = "KEYTRAIL INGEST";
+/// Property of the table that names the version of its columns.
+const SCHEMA_PROPERTY: &str = "keytrail.schemaVersion";
 const MICROS_PER_MILLI: i64 = 1000;
 
 type Engine = DefaultEngine<TokioMultiThreadExecutor>;
@@ -95,7 +97,7 @@ pub(crate) fn create_table(events: &Path, record: &CommitRecord) -> Result<(), S
             // The chain of custody is in the JSON commits: no program may trim them.
             ("delta.enableExpiredLogCleanup", "false".to_owned()),
             ("delta.logRetentionDuration", "interval 36500 days".to_owned()),
-            ("keytrail.schemaVersion", SCHEMA_VERSION.to_string()),
+            (SCHEMA_PROPERTY, SCHEMA_VERSION.to_string()),
         ];
         let result = create_table_transaction(TABLE, Arc::new(table_schema()?), ENGINE, false)
             .with_table_properties(properties)
@@ -117,20 +119,23 @@ pub(crate) fn live_files(events: &Path, version: u64, source: Source) -> Result<
         Source::Checkpoint => |_| false,
         Source::CommitsOnly => |path| path.filename().is_some_and(layout::is_checkpoint),
     };
-    with_engine_hiding(hidden, events, "list the live files", |engine| {
-        let scan = snapshot(engine, version)?
-            .scan_builder()
-            .with_stats(StatsOptions::json_only())
-            .without_row_transforms()
-            .build()?;
+    let (files, schema_version) = with_engine_hiding(hidden, events, "list the live files", |engine| {
+        let snapshot = snapshot(engine, version)?;
+        let schema_version = snapshot.table_properties().unknown_properties.get(SCHEMA_PROPERTY).cloned();
+        let scan = snapshot.scan_builder().with_stats(StatsOptions::json_only()).without_row_transforms().build()?;
         let mut files = Vec::new();
         for metadata in scan.scan_metadata(engine)? {
             let selected = metadata?.scan_files.apply_selection_vector()?;
             let data = ArrowEngineData::try_from_engine_data(selected)?;
             read_live(data.record_batch(), &mut files)?;
         }
-        Ok(files)
-    })
+        Ok((files, schema_version))
+    })?;
+    let (known, found) = (u64::from(SCHEMA_VERSION), schema_version.and_then(|version| version.parse().ok()));
+    match found.filter(|&found| found > known) {
+        Some(found) => Err(StoreError::SchemaTooNew { path: events.parent().unwrap_or(events).into(), found, known }),
+        None => Ok(files),
+    }
 }
 
 /// Commits `version` with its files. An error leaves open whether the commit stands: look.
@@ -198,7 +203,12 @@ fn with_engine_hiding<T: Send>(
     let outcome = std::thread::scope(|scope| scope.spawn(run).join());
     let failed = |reason: String| StoreError::Log { path: events.to_owned(), what, reason };
     match outcome {
-        Ok(result) => result.map_err(|error| failed(error.to_string())),
+        Ok(result) => result.map_err(|error| match error.without_backtrace() {
+            KernelError::Unsupported(needs) => {
+                StoreError::TableTooNew { path: events.parent().unwrap_or(events).into(), needs: needs.clone() }
+            }
+            error => failed(error.to_string()),
+        }),
         Err(_) => Err(failed("the Delta library panicked".into())),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
-use keytrail_model::schema::TIME;
+use keytrail_model::schema::{TIME, events_file_schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowPredicateFn, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
@@ -41,6 +41,28 @@ pub fn read_events<E: From<StoreError>>(
                 each(&batch)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Hands all rows of one data file of a snapshot to `each`, batch by batch, in their order: columns of
+/// [`keytrail_model::schema::events_file_schema`] as they stand there, repeating texts as dictionaries.
+///
+/// # Errors
+/// As [`read_events`].
+pub fn read_data_file<E: From<StoreError>>(
+    snapshot: &Snapshot,
+    file: &DataFile,
+    each: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
+) -> Result<(), E> {
+    let path = snapshot.events_dir().join(&file.path);
+    let input = File::open(&path).map_err(StoreError::io("open the data file", &path))?;
+    let options = ArrowReaderOptions::new().with_schema(events_file_schema());
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new_with_options(input, options).map_err(StoreError::parquet(&path))?;
+    let batches = builder.with_batch_size(BATCH_ROWS).build().map_err(StoreError::parquet(&path))?;
+    for batch in batches {
+        each(&batch.map_err(|error| StoreError::parquet(&path)(error.into()))?)?;
     }
     Ok(())
 }

@@ -73,8 +73,10 @@ mod tests {
     use super::*;
 
     fn commit(seal: &str) -> Vec<u8> {
-        format!("{{\"commitInfo\":{{\"options\":\"{{\\\"seal\\\":\\\"00\\\"}}\",\"seal\":\"{seal}\",\"x\":1}}}}\n{{}}\n")
-            .into_bytes()
+        format!(
+            "{{\"commitInfo\":{{\"options\":\"{{\\\"seal\\\":\\\"00\\\"}}\",\"seal\":\"{seal}\",\"x\":1}}}}\n{{}}\n"
+        )
+        .into_bytes()
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub(super) struct Tables {
     pub(super) privileged_use: Table,
     pub(super) failed_operations: Table,
     pub(super) custody: Table,
+    pub(super) signatures: Table,
 }
 
 /// The sections in the order in which they are shown.
@@ -83,8 +84,9 @@ pub(super) fn of(tables: Tables) -> Vec<Section> {
             "custody",
             "Custody",
             "The archives behind the figures, by the SHA-256 of their bytes. The same hash in hand means the same bytes. The state of the \
-             store named at the head of this report stands for its whole history: every commit holds the hash of the one before it.",
-            vec![tables.custody],
+             store named at the head of this report stands for its whole history: every commit holds the hash of the one before it. \
+             Signatures that lie in the store are named, not checked: keytrail verify --public-key does that.",
+            vec![tables.custody, tables.signatures],
         ),
     ]
 }

@@ -17,6 +17,17 @@ pub(super) fn damage(room: &Room, version: u64, change: impl Fn(&str) -> String)
     fs::write(path, change(&text)).unwrap();
 }
 
+/// Changes a commit as somebody would who knows of its seal.
+pub(super) fn forge(room: &Room, version: u64, change: impl Fn(&str) -> String) {
+    damage(room, version, change);
+    let path = room.commit_file(version);
+    let text = fs::read_to_string(&path).unwrap();
+    let start = text.find("\"seal\":\"").unwrap() + 8;
+    let mut bytes = text.replace(&text[start..start + 64], &crate::seal::blank()).into_bytes();
+    crate::seal::close(&mut bytes);
+    fs::write(path, bytes).unwrap();
+}
+
 #[test]
 fn a_commit_that_is_not_whole_is_refused() {
     type Change = fn(&str) -> String;

@@ -48,12 +48,7 @@ pub(super) fn check(layout: &Layout, log: &Log, findings: &mut Findings<'_>) -> 
 }
 
 /// Checkpoints without a list.
-fn unlisted(
-    layout: &Layout,
-    log: &Log,
-    newest: Option<u64>,
-    findings: &mut Findings<'_>,
-) -> Result<(), StoreError> {
+fn unlisted(layout: &Layout, log: &Log, newest: Option<u64>, findings: &mut Findings<'_>) -> Result<(), StoreError> {
     let Some(newest) = newest else {
         return Ok(());
     };

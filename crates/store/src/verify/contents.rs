@@ -123,9 +123,8 @@ fn open_data_file<'a>(
         return Ok(None);
     }
     let file = File::open(&path).map_err(StoreError::io("open the data file", &path))?;
-    let options = ArrowReaderOptions::new()
-        .with_page_index_policy(PageIndexPolicy::Optional)
-        .with_schema(events_file_schema());
+    let options =
+        ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional).with_schema(events_file_schema());
     let metadata = ArrowReaderMetadata::load(&file, options).map_err(StoreError::parquet(&path))?;
     Ok(Some(OpenedFile { live, path, metadata }))
 }

@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use serde::Deserialize as _;
+
 use super::{Findings, sum};
 use crate::chain::{self, Action, Commit, CommitRecord, FileRecord, Listing, RunRecord};
 use crate::delta::Live;
 use crate::layout::{self, Layout};
+use crate::seal::{self, Seal};
 use crate::sealed_file::sha256;
+use crate::signatures::Statement;
 use crate::snapshot::{data_file, decode_path};
 use crate::{DataFile, StoreError, sweep};
 
@@ -18,8 +22,12 @@ pub(super) struct Log {
     pub(super) version: u64,
     /// SHA-256 of the last commit file.
     pub(super) head: String,
-    /// Commit files.
-    pub(super) commits: u64,
+    /// Version and SHA-256 of every commit file.
+    pub(super) heads: Vec<(u64, String)>,
+    /// Versions that are signed.
+    signed: BTreeSet<u64>,
+    /// What there is to sign about them.
+    pub(super) statements: BTreeMap<u64, Statement>,
     /// Runs, oldest first.
     pub(super) runs: Vec<RunRecord>,
     /// Live data files by path.
@@ -35,10 +43,10 @@ pub(super) struct LiveFile {
     pub(super) sha256: Option<String>,
 }
 
-/// Reads all commits.
-pub(super) fn read(layout: &Layout, findings: &mut Findings<'_>) -> Result<Log, StoreError> {
+/// Reads all commits; `signed` are the versions that are signed.
+pub(super) fn read(layout: &Layout, signed: BTreeSet<u64>, findings: &mut Findings<'_>) -> Result<Log, StoreError> {
     let listing = Listing::with_gaps(layout)?;
-    let mut log = Log::default();
+    let mut log = Log { signed, ..Log::default() };
     let Some(end) = listing.end() else {
         let Some(found) = sweep::any_run_file(layout)? else {
             return Err(StoreError::NotFound { path: layout.root().to_owned() });
@@ -55,6 +63,10 @@ pub(super) fn read(layout: &Layout, findings: &mut Findings<'_>) -> Result<Log, 
             previous = None;
         }
         previous = log.read_commit(layout, version, previous.as_deref(), findings)?;
+        log.note_statement();
+        if Some(version) == listing.commits.last().copied() {
+            check_seal(layout, version, findings)?;
+        }
         next = version.saturating_add(1);
     }
     if end >= next {
@@ -64,6 +76,25 @@ pub(super) fn read(layout: &Layout, findings: &mut Findings<'_>) -> Result<Log, 
 }
 
 impl Log {
+    /// Commit files.
+    pub(super) fn commits(&self) -> u64 {
+        self.heads.len() as u64
+    }
+
+    /// What there is to sign about the version that was read last, where it is signed.
+    fn note_statement(&mut self) {
+        if self.signed.contains(&self.version) {
+            let statement = Statement {
+                version: self.version,
+                head: self.head.clone(),
+                runs: self.runs.len() as u64,
+                rows: sum(self.live.values().map(|live| live.file.rows)),
+                last_run_at: self.runs.last().map(|run| run.committed_at),
+            };
+            self.statements.insert(self.version, statement);
+        }
+    }
+
     /// Reads one commit and returns its SHA-256 where it is readable.
     fn read_commit(
         &mut self,
@@ -74,7 +105,8 @@ impl Log {
     ) -> Result<Option<String>, StoreError> {
         let path = layout.commit(version);
         let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
-        (self.version, self.head, self.commits) = (version, sha256(&bytes), self.commits + 1);
+        (self.version, self.head) = (version, sha256(&bytes));
+        self.heads.push((version, self.head.clone()));
         let Some(commit) = findings.take(Commit::parse(layout, version, &bytes))? else {
             return Ok(None);
         };
@@ -155,6 +187,37 @@ impl Log {
         self.live.insert(file.path.clone(), LiveFile { file, sha256 });
         Ok(())
     }
+}
+
+/// The last commit is vouched for by no later one, but by its own seal.
+fn check_seal(layout: &Layout, version: u64, findings: &mut Findings<'_>) -> Result<(), StoreError> {
+    let path = layout.commit(version);
+    let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
+    match seal::check(&bytes) {
+        Seal::Whole => {}
+        Seal::Broken { expected, found } => {
+            findings.damage(&path, format!("bytes of the seal {expected}"), format!("bytes of another, {found}"));
+        }
+        Seal::Absent if has_members_of_others(&bytes) => {
+            findings.damage(&path, "a commit record with its seal", "none, and members that keytrail does not write");
+        }
+        Seal::Absent => findings.notes.push(format!(
+            "events/_delta_log/{version:020}.json: the last commit carries no seal (an earlier keytrail wrote it); only a head kept \
+             elsewhere shows every change of it"
+        )),
+    }
+    Ok(())
+}
+
+/// Whether a commit record holds what no keytrail of this schema version writes, such as a seal under another name.
+fn has_members_of_others(bytes: &[u8]) -> bool {
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let info: Option<serde_json::Value> = serde_json::from_slice(line).ok();
+    let Some(value) = info.as_ref().and_then(|line| line.get("commitInfo")?.get("keytrail")) else {
+        return false;
+    };
+    let known = CommitRecord::deserialize(value).ok().and_then(|record| serde_json::to_value(record).ok());
+    known.as_ref() != Some(value)
 }
 
 /// The link to the commit before. The commit that differs from what the next one recorded is the one to be named.

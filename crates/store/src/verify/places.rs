@@ -48,7 +48,6 @@ struct Book {
 
 /// Consecutive rows of one member whose ordinals are consecutive, too.
 struct Stretch<'a> {
-    archive: &'a str,
     member: &'a str,
     first: i64,
     rows: u64,
@@ -145,7 +144,7 @@ impl Places {
                 times.iter().copied().min().zip(times.iter().copied().max())
             });
             let (archive, member) = (archives.text(from).unwrap_or_default(), members.text(from).unwrap_or_default());
-            let stretch = Stretch { archive, member, first, rows: (end - from) as u64, times };
+            let stretch = Stretch { member, first, rows: (end - from) as u64, times };
             match self.numbers.get(archive).and_then(|&number| self.books.get(number)) {
                 Some(book) => each(&mut book.lock().unwrap_or_else(PoisonError::into_inner), stretch),
                 None => self.stranger(archive, stretch.rows),
@@ -181,7 +180,8 @@ impl Book {
             && !self.span.is_some_and(|(from, to)| from <= first && last <= to)
         {
             let ledger = self.span.map(|(from, to)| format!("{} to {}", format_service(from), format_service(to)));
-            let expected = format!("times of archive {} as in the ledger: {}", self.archive, ledger.unwrap_or("none".into()));
+            let expected =
+                format!("times of archive {} as in the ledger: {}", self.archive, ledger.unwrap_or("none".into()));
             let found = format!("{} to {}", format_service(first), format_service(last));
             self.outside.get_or_insert((expected, found));
         }

@@ -239,12 +239,7 @@ fn claim_of(chunk: &ColumnChunkMetaData) -> Claim {
 }
 
 /// Checks the index over the pages of a column chunk.
-fn check_index(
-    index: &ColumnIndexMetaData,
-    pages: &[Extent],
-    place: &str,
-    wrong: &mut dyn FnMut(String, String),
-) {
+fn check_index(index: &ColumnIndexMetaData, pages: &[Extent], place: &str, wrong: &mut dyn FnMut(String, String)) {
     let text = |bytes: Option<&[u8]>| bytes.map(|bytes| Value::Text(bytes.to_vec()));
     let bounds = |page: usize| match index {
         ColumnIndexMetaData::INT64(numbers) => {
@@ -296,7 +291,11 @@ mod tests {
         assert_eq!(stretches(&[0, 4, 8], 2, 7), [(0, 0, 2), (1, 2, 4), (2, 6, 1)]);
         assert_eq!(stretches(&[0, 4], 4, 2), [(1, 0, 2)]);
         assert_eq!(stretches(&[0, 4, 4, 9], 3, 3), [(0, 0, 1), (2, 1, 2)], "an empty page has no rows");
-        assert_eq!(stretches(&[0, 9, 3], 0, 10).iter().map(|(_, _, rows)| rows).sum::<usize>(), 10, "whatever is forged");
+        assert_eq!(
+            stretches(&[0, 9, 3], 0, 10).iter().map(|(_, _, rows)| rows).sum::<usize>(),
+            10,
+            "whatever is forged"
+        );
         assert_eq!(stretches(&[0], 0, 0), []);
     }
 
