@@ -6,7 +6,7 @@ use flate2::bufread::GzDecoder;
 
 use super::Members;
 use super::buffers::Buffers;
-use super::content::Whole;
+use super::content::{Watched, Whole};
 use super::source::Source;
 
 /// What a gzip file is taken to inflate to, to decide about a second thread. Real ones have more.
@@ -52,15 +52,18 @@ fn visit_stream<M: Members>(
     let mut first_byte = [0; 1];
     let first = stream.read(&mut first_byte);
     let name = name_or(stream.name.clone(), file_name);
+    let mut is_whole = false;
     match first {
         Err(error) => members.damaged(Some(&name), error.to_string()),
         Ok(count) => {
             let head = first_byte.get(..count).unwrap_or_default();
             let expected_bytes = file_bytes.saturating_mul(RATIO);
-            buffers.stream(&mut head.chain(&mut stream), expected_bytes, |content| members.member(&name, content))?;
+            let mut content = Watched::new(head.chain(&mut stream));
+            buffers.stream(&mut content, expected_bytes, |content| members.member(&name, content))?;
+            is_whole = buffers.skip_rest(&mut content, |bytes| members.admits(bytes));
         }
     }
-    if stream.trailing_bytes > 0 {
+    if is_whole && stream.trailing_bytes > 0 {
         members.note(format!("{} bytes that are not gzip follow the last gzip member", stream.trailing_bytes));
     }
     Ok(())
