@@ -13,6 +13,7 @@ use crate::progress::ArchiveProgress;
 /// Longest content that is looked at, of a member and of all together.
 const MEMBER_BYTES_MAX: usize = 1 << 20;
 const ARCHIVE_BYTES_MAX: usize = 4 << 20;
+const MEMBERS_MAX: u64 = 50;
 
 /// Any bytes as an archive file: no panic, and the same told of it whether file and members are held in memory, streamed, or read by a
 /// second thread, with and without salvage; gzip as flate2 reads it. The first byte chooses salvage, and how much the visitor wants of a
@@ -163,6 +164,10 @@ impl Members for Visitor {
 
     fn admits(&self, bytes: u64) -> bool {
         bytes <= MEMBER_BYTES_MAX as u64
+    }
+
+    fn members_max(&self) -> u64 {
+        MEMBERS_MAX
     }
 
     fn damaged(&mut self, name: Option<&str>, reason: String) {

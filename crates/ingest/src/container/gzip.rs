@@ -47,7 +47,9 @@ fn visit_stream<M: Members>(
     buffers: &mut Buffers,
     members: &mut M,
 ) -> Result<(), M::Stop> {
-    let mut stream = GzipStream { state: State::Header(reader), name: None, trailing_bytes: 0 };
+    let members_max = members.members_max();
+    let mut stream =
+        GzipStream { state: State::Header(reader), name: None, trailing_bytes: 0, members: 0, members_max };
     // The header has to be read before the member can be named.
     let mut first_byte = [0; 1];
     let first = stream.read(&mut first_byte);
@@ -76,6 +78,9 @@ struct GzipStream<R> {
     name: Option<String>,
     /// Bytes behind the last member, counted at the end.
     trailing_bytes: u64,
+    /// Members begun. To begin one costs as much as to inflate some thousand bytes, so many small ones are a bomb of their own.
+    members: u64,
+    members_max: u64,
 }
 
 enum State<R> {
@@ -90,6 +95,11 @@ impl<R: BufRead> Read for GzipStream<R> {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return Ok(0),
                 State::Header(reader) => {
+                    self.members += 1;
+                    if self.members > self.members_max {
+                        let message = format!("more than {} gzip members, the limit for an archive", self.members_max);
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+                    }
                     let decoder = GzDecoder::new(reader);
                     if self.name.is_none() {
                         self.name = decoder.header().and_then(|header| header.filename()).map(name_of);

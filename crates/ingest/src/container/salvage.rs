@@ -38,7 +38,13 @@ pub(super) fn visit_zip_without_directory<M: Members>(
     let Ok(mut reader) = source.reader() else {
         return Ok(());
     };
+    let mut found = 0;
     while let Ok(Some(header)) = next_header(&mut reader) {
+        found += 1;
+        if found > members.members_max() {
+            members.damaged(None, format!("more than {} members, the limit for an archive", members.members_max()));
+            return Ok(());
+        }
         if header.flags & FLAG_ENCRYPTED != 0 {
             members.damaged(Some(&header.name), "encrypted: expected plain content".into());
             return Ok(());
