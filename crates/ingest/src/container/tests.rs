@@ -288,7 +288,12 @@ fn archives_that_lie() {
         ("deflated, but said to be stored", zip(&[Member { method: 0, ..a() }, b()], b""), "a: ", 1),
         ("stored, but said to be deflated", zip(&[a(), Member { method: 8, ..b() }], b""), "b: ", 1),
         ("a wrong CRC", zip(&[Member { crc: 7, ..a() }, b()], b""), "a: Invalid checksum", 1),
-        ("too long", zip(&[Member { bytes: 9, ..a() }, b()], b""), "a: File is larger than its declared uncompressed size", 1),
+        (
+            "too long",
+            zip(&[Member { bytes: 9, ..a() }, b()], b""),
+            "a: File is larger than its declared uncompressed size",
+            1,
+        ),
         ("too short", zip(&[Member { bytes: 999, ..a() }, b()], b""), "a: cut: expected 999 bytes", 1),
         ("data beyond the file", zip(&[a(), Member { data_bytes: Some(1 << 30), ..b() }], b""), "b: ", 1),
         (
