@@ -12,7 +12,9 @@
 
 mod cli;
 mod export;
+mod foreign;
 mod generated;
+mod hostile;
 mod ingest;
 mod outsiders;
 mod report;
