@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use keytrail_decode::{DecodeError, DecodeOptions, Decoder, MemberSummary, Reject, Sink, SinkError};
+use keytrail_model::ledger::{Note, ServiceSpan};
 
 use crate::claims::ArchiveId;
 use crate::container::{self, Buffers, Container, Content, Members, Source};
@@ -11,6 +12,7 @@ use crate::digest::FileDigest;
 use crate::error::IngestError;
 use crate::options::Limits;
 use crate::rejects::PendingRejects;
+use crate::services::{ServiceNames, Services};
 use crate::staging::{Place, StagedBlock, StagingWriter};
 
 /// Bytes of rejects held before they are staged.
@@ -40,10 +42,12 @@ pub(crate) struct DecodedArchive {
     pub(crate) json_bytes: u64,
     /// Earliest and latest time of a record.
     pub(crate) times: Option<(i64, i64)>,
-    /// Why the archive is damaged, a text for each fault.
-    pub(crate) faults: Vec<String>,
+    /// Services of the records staged; `None` where they were too many to count.
+    pub(crate) services: Option<Vec<ServiceSpan>>,
+    /// Why the archive is damaged.
+    pub(crate) faults: Vec<Note>,
     /// What is odd about it and loses nothing.
-    pub(crate) notes: Vec<String>,
+    pub(crate) notes: Vec<Note>,
     /// Where and why its first record was rejected.
     pub(crate) first_reject: Option<String>,
     /// Whether the faults are those of the moment (a disk error, a file that changed) and not of the archive's bytes: then nothing of
@@ -67,7 +71,7 @@ impl DecodedArchive {
 
     /// An archive that could not be read now.
     pub(crate) fn unsettled(container: Option<Container>, fault: String) -> Self {
-        Self { container, faults: vec![fault], is_unsettled: true, ..Self::default() }
+        Self { container, faults: vec![Note::new("unreadable", fault)], is_unsettled: true, ..Self::default() }
     }
 }
 
@@ -75,6 +79,7 @@ impl DecodedArchive {
 pub(crate) struct Worker {
     decoder: Decoder,
     staging: StagingWriter,
+    names: ServiceNames,
     limits: Limits,
     salvage: bool,
 }
@@ -82,7 +87,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(staging: StagingWriter, limits: Limits, salvage: bool) -> Self {
         let options = DecodeOptions { max_record_bytes: limits.max_record_bytes, ..DecodeOptions::default() };
-        Self { decoder: Decoder::new(options), staging, limits, salvage }
+        Self { decoder: Decoder::new(options), staging, names: ServiceNames::default(), limits, salvage }
     }
 
     /// Decodes an archive of `bytes` from its source. Damage is part of the result; an error is a fault of this machine.
@@ -116,10 +121,12 @@ impl Worker {
     ) -> Result<DecodedArchive, IngestError> {
         let salvage = self.salvage;
         let decoded = DecodedArchive::default();
-        let mut visit = ArchiveVisit { worker: self, id, bytes, decoded, system_error: None };
+        let services = Services::default();
+        let mut visit = ArchiveVisit { worker: self, id, bytes, decoded, services, system_error: None };
         let container = container::visit(source, (file_name, bytes), buffers, salvage, &mut visit)?;
-        let ArchiveVisit { mut decoded, system_error, .. } = visit;
+        let ArchiveVisit { mut decoded, services, system_error, .. } = visit;
         decoded.container = container;
+        decoded.services = services.finish();
         if let Some(error) = system_error {
             decoded = DecodedArchive::unsettled(container, error);
         }
@@ -135,6 +142,7 @@ struct ArchiveVisit<'a> {
     /// Length of its file.
     bytes: u64,
     decoded: DecodedArchive,
+    services: Services,
     /// An error of the system while the file was read.
     system_error: Option<String>,
 }
@@ -156,14 +164,15 @@ impl Members for ArchiveVisit<'_> {
             Err(MemberEnd::GivenUp) => return Ok(()),
             Err(MemberEnd::Damaged { summary, fault }) => (summary, Some(fault)),
         };
-        let MemberSink { out: StagingSink { blocks, rejects, first_reject, .. }, bytes, .. } = sink;
+        let MemberSink { out: StagingSink { blocks, rejects, first_reject, services, .. }, bytes, .. } = sink;
         self.decoded.json_bytes += bytes;
         if let Some(fault) = fault {
-            self.decoded.faults.push(format!("member {name:?}: {fault}"));
+            self.fault(Note::new("damaged_member", format!("member {name:?}: {fault}")));
             if !self.worker.salvage {
                 return Ok(());
             }
         }
+        self.services.merge(services);
         self.keep(&summary, blocks, rejects, first_reject);
         Ok(())
     }
@@ -177,9 +186,9 @@ impl Members for ArchiveVisit<'_> {
         match name {
             Some(name) => {
                 self.add_member(name);
-                self.decoded.faults.push(format!("member {name:?}: {reason}"));
+                self.fault(Note::new("damaged_member", format!("member {name:?}: {reason}")));
             }
-            None => self.decoded.faults.push(reason),
+            None => self.fault(Note::new("damaged_container", reason)),
         }
     }
 
@@ -187,7 +196,11 @@ impl Members for ArchiveVisit<'_> {
         self.system_error = Some(format!("cannot be read: {error}"));
     }
 
-    fn note(&mut self, note: String) {
+    fn fault(&mut self, fault: Note) {
+        self.decoded.faults.push(fault);
+    }
+
+    fn note(&mut self, note: Note) {
         self.decoded.notes.push(note);
     }
 }
@@ -217,7 +230,8 @@ impl ArchiveVisit<'_> {
         if summary.accepted == 0 && summary.read > 0 {
             let member = decoded.members.last().cloned().unwrap_or_default();
             let first = first_reject.clone().unwrap_or_default();
-            decoded.faults.push(format!("member {member:?}: holds no usable record; first reject: {first}"));
+            let text = format!("member {member:?}: holds no usable record; first reject: {first}");
+            decoded.faults.push(Note::new("no_usable_record", text));
         }
         decoded.first_reject = decoded.first_reject.take().or(first_reject);
     }
@@ -246,6 +260,7 @@ struct MemberSink<'a> {
 /// The part of a [`MemberSink`] that the decoder calls back.
 struct StagingSink<'a> {
     staging: &'a mut StagingWriter,
+    names: &'a mut ServiceNames,
     id: &'a ArchiveId,
     name: &'a str,
     member: u32,
@@ -254,14 +269,16 @@ struct StagingSink<'a> {
     rejects: Vec<(Place, u64)>,
     pending: PendingRejects,
     first_reject: Option<String>,
+    services: Services,
     error: Option<IngestError>,
 }
 
 impl<'a> MemberSink<'a> {
     fn new(worker: &'a mut Worker, id: &'a ArchiveId, name: &'a str, member: u32, next_row: u64) -> Self {
-        let Worker { decoder, staging, limits, .. } = worker;
+        let Worker { decoder, staging, names, limits, .. } = worker;
         let out = StagingSink {
             staging,
+            names,
             id,
             name,
             member,
@@ -270,6 +287,7 @@ impl<'a> MemberSink<'a> {
             rejects: Vec::new(),
             pending: PendingRejects::default(),
             first_reject: None,
+            services: Services::default(),
             error: None,
         };
         Self { decoder, limits, out, bytes: 0 }
@@ -363,6 +381,8 @@ impl Sink for StagingSink<'_> {
     fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
         let staged = self.staging.append_records(&batch, self.member, self.next_row, &mut self.blocks);
         self.noted(staged)?;
+        let counted = self.services.add(&batch, self.names);
+        self.noted(counted)?;
         self.next_row += batch.num_rows() as u64;
         Ok(())
     }

@@ -92,7 +92,7 @@ pub struct LedgerRow {
     pub last_time: Option<i64>,
     /// Run that wrote this row.
     pub run: String,
-    /// When that run wrote it, microseconds since the epoch.
+    /// When the archive was read, microseconds since the epoch.
     pub ingested_at: i64,
     /// All that is odd about the file and its container: `reason` names only the first of it.
     pub notes: Vec<Note>,
