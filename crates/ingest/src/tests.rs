@@ -1,6 +1,7 @@
 //! Whole runs against a plain model of the rule of duplicates, on random archives.
 
 mod hostile;
+mod oddities;
 mod speed;
 mod timing;
 mod ways;

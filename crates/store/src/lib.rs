@@ -13,6 +13,7 @@ mod durable;
 mod error;
 mod events_file;
 mod layout;
+mod ledger;
 mod ledger_file;
 mod lock;
 mod rejects_file;
