@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 use crate::delta::Live;
+use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::sealed_file::sha256;
 
@@ -142,7 +143,8 @@ impl Chain {
         let mut head = String::new();
         for &version in &listing.commits {
             let path = layout.commit(version);
-            let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
+            let bytes = reach(Point::CommitReading).and_then(|()| fs::read(&path));
+            let bytes = bytes.map_err(StoreError::io("read the commit", &path))?;
             let mut commit = Commit::parse(layout, version, &bytes)?;
             let last = version + 1 == listing.commits.len() as u64;
             commit.check_prev(&path, &head)?;

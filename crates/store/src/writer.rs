@@ -13,6 +13,7 @@ use keytrail_model::schema::SCHEMA_VERSION;
 use crate::chain::{self, Chain, CommitRecord, FileRecord, RunRecord, SidecarRecord, actions_digest};
 use crate::delta::{self, Add, Committed};
 use crate::events_file::StagedFile;
+use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::lock::Lock;
 use crate::rejects_file::StagedRejects;
@@ -68,7 +69,9 @@ impl Writer {
     pub fn open(root: &Path, on_wait: &mut dyn FnMut()) -> Result<Self, StoreError> {
         let layout = Layout::new(root);
         durable::create_folder(root)?;
+        reach(Point::RootMade).map_err(StoreError::io("make the store", root))?;
         let lock = Lock::take(&layout.lock(), on_wait)?;
+        reach(Point::Locked).map_err(StoreError::io("open the store", root))?;
         let mut swept = Vec::new();
         sweep::sweep_log(&layout, &mut swept)?;
         let (snapshot, mut chain) = match Snapshot::load_with_chain(&layout)? {
@@ -87,6 +90,7 @@ impl Writer {
             durable::create_folder(&folder)?;
         }
         swept.sort_unstable();
+        reach(Point::Opened).map_err(StoreError::io("open the store", root))?;
         let (staging, checkpoint) = (layout.staging(), chain.checkpoint);
         Ok(Self { layout, staging, snapshot, checkpoint, swept, warnings: Vec::new(), _lock: lock })
     }
@@ -135,6 +139,7 @@ impl Writer {
     pub fn commit(&mut self, run: RunCommit) -> Result<Snapshot, StoreError> {
         let placed = self.place(run)?;
         self.publish(&placed)?;
+        reach(Point::Published).map_err(StoreError::io("look at the commit", self.layout.root()))?;
         let (snapshot, chain) = Snapshot::load_with_chain(&self.layout)?.ok_or_else(|| self.no_store())?;
         self.snapshot = snapshot;
         self.checkpoint = chain.checkpoint;
@@ -171,6 +176,7 @@ impl Writer {
             durable::sync_folder(&folder)?;
         }
         durable::sync_name_of_root(root)?;
+        reach(Point::Placed).map_err(StoreError::io("commit to the store", root))?;
         let actions: Vec<_> = adds.iter().map(|add| ("add", add.path.as_str(), add.bytes)).collect();
         let record = CommitRecord {
             version: KEYTRAIL_VERSION.into(),
@@ -229,7 +235,8 @@ impl Writer {
         if version - self.checkpoint.unwrap_or(0) < COMMITS_PER_CHECKPOINT {
             return;
         }
-        match delta::checkpoint(&self.layout.events(), version) {
+        let begun = reach(Point::CheckpointBegun).map_err(StoreError::io("write a checkpoint to", self.layout.root()));
+        match begun.and_then(|()| delta::checkpoint(&self.layout.events(), version)) {
             Ok(()) => self.checkpoint = Some(version),
             Err(error) => self.warnings.push(format!("no checkpoint of version {version}: {error}")),
         }
@@ -270,11 +277,13 @@ fn create(layout: &Layout) -> Result<(Snapshot, Chain), StoreError> {
         run: None,
     };
     delta::create_table(&layout.events(), &record)?;
+    reach(Point::TableMade).map_err(StoreError::io("make the store", layout.root()))?;
     Snapshot::load_with_chain(layout)?.ok_or_else(|| StoreError::NotFound { path: layout.root().to_owned() })
 }
 
 fn move_file(from: &Path, to: &Path) -> Result<(), StoreError> {
-    fs::rename(from, to).map_err(StoreError::io("move a staged file from here to its place", from))
+    let moved = reach(Point::Moving).and_then(|()| fs::rename(from, to)).and_then(|()| reach(Point::Moved));
+    moved.map_err(StoreError::io("move a staged file from here to its place", from))
 }
 
 /// Every figure must agree with every other before anything is moved.
