@@ -183,7 +183,7 @@ fn readers_beside_runs_see_committed_states_only() {
         })
         .collect();
     let done = AtomicBool::new(false);
-    let query = "SELECT (SELECT count(*) FROM events WHERE length(archive) = 64), (SELECT count(*) FROM archives)";
+    let query = "SELECT (SELECT count(*) FROM events WHERE length(archive) = 64) AS rows, (SELECT count(*) FROM archives) AS archives";
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let mut seen: Vec<usize> = Vec::new();

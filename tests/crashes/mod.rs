@@ -86,7 +86,7 @@ pub fn history() -> Vec<Vec<Archive>> {
         archive("b.json", log.export(30, 55, &all, 1 + 4)),
         archive("page.html", "<html><body>Service unavailable</body></html>".into()),
     ];
-    let mut broken = log.export(45, 60, &all, 2 + 8);
+    let mut broken = log.export(45, 60, &all, 8);
     broken.push_str("\noops\n{\"time\":\"yesterday\"}\n");
     let second = vec![
         archive("c.json", log.export(20, 75, &Filter { action: Some("LUNA_SIGN"), ..Filter::default() }, 3 + 16)),

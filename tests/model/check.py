@@ -42,7 +42,7 @@ class Damaged(Exception):
 
 
 def moment(text):
-    """Microseconds since 1970 and what is below them; None where there is no usable time."""
+    """The moment as text, in UTC, with all its digits; None where there is no usable time."""
     found = TIME.match(text) if isinstance(text, str) else None
     if not found:
         return None
@@ -52,9 +52,8 @@ def moment(text):
         whole = datetime.datetime.fromisoformat(f"{day}T{clock}{zone}")
     except ValueError:
         return None
-    since = whole - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
-    digits = (digits or "").ljust(6, "0")
-    return (since.days * 86400 + since.seconds) * 1_000_000 + int(digits[:6]), digits[6:].rstrip("0")
+    digits = (digits or "").rstrip("0")
+    return whole.astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S") + ("." + digits if digits else "")
 
 
 def without_nulls(value):

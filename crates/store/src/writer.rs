@@ -216,17 +216,24 @@ impl Writer {
         let events = self.layout.events();
         let moment_ms = placed.record.run.as_ref().map_or(0, |run| run.committed_at.div_euclid(1000));
         let outcome = delta::append(&events, placed.version, &placed.record, &placed.adds, moment_ms);
-        if outcome.as_ref().is_ok_and(|outcome| *outcome == Committed::Yes) {
-            return Ok(());
+        // An error may come after the commit file got its name, a conflict may be with ourselves, and an answer may be wrong: whatever it
+        // was, the file tells.
+        let path = self.layout.commit(placed.version);
+        if !path.try_exists().map_err(StoreError::io("look for the commit", &path))? {
+            return match outcome? {
+                Committed::Yes => {
+                    Err(StoreError::damaged_commit(&path, "the commit that was just made", "no such file"))
+                }
+                Committed::Conflict => Err(StoreError::Conflict { path: events, version: placed.version }),
+            };
         }
-        // An error may come after the commit file got its name, and a conflict may be with ourselves: the file tells.
-        if !self.layout.commit(placed.version).exists() {
-            return outcome.map(|_| ());
+        if chain::record_of(&self.layout, placed.version)?.is_none_or(|found| found != placed.record) {
+            return Err(StoreError::Conflict { path: events, version: placed.version });
         }
-        if chain::run_of(&self.layout, placed.version)? == placed.record.run {
-            return durable::sync_folder(&self.layout.log());
+        match outcome {
+            Ok(Committed::Yes) => Ok(()),
+            _ => durable::sync_folder(&self.layout.log()),
         }
-        Err(StoreError::Conflict { path: events, version: placed.version })
     }
 
     /// A store without a checkpoint is slower to open and as right: a failure is a warning.
@@ -236,7 +243,9 @@ impl Writer {
             return;
         }
         let begun = reach(Point::CheckpointBegun).map_err(StoreError::io("write a checkpoint to", self.layout.root()));
-        match begun.and_then(|()| delta::checkpoint(&self.layout.events(), version)) {
+        let written = begun.and_then(|()| delta::checkpoint(&self.layout.events(), version));
+        let done = || reach(Point::CheckpointDone).map_err(StoreError::io("write a checkpoint to", self.layout.root()));
+        match written.and_then(|()| done()) {
             Ok(()) => self.checkpoint = Some(version),
             Err(error) => self.warnings.push(format!("no checkpoint of version {version}: {error}")),
         }
