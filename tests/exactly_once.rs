@@ -254,3 +254,48 @@ fn the_model_in_python_tells_a_difference() {
     let ran = python_model(&bench, &bench.path("in"));
     assert!(ran.code == 1 && ran.stdout.contains("1 instead of 0 times"), "{}", ran.stdout);
 }
+
+#[test]
+fn a_run_in_which_all_overlaps_stays_within_its_memory() {
+    // What writing takes however little memory there is (see `keytrail ingest --help`), and the program itself.
+    const FLOOR_MIB: u64 = 210;
+    let (records, memory_mib) = if long() { ("2000000", 256) } else { ("150000", 48) };
+    let bench = Bench::new();
+    for container in ["zip", "gzip_lines"] {
+        // The same log twice, in archives of other bytes.
+        let made = bench.keytrail(&[
+            "generate",
+            container,
+            "--records",
+            records,
+            "--archives",
+            "20",
+            "--days",
+            "60",
+            "--container",
+            container,
+        ]);
+        assert_eq!(made.code, 0, "{}", made.stderr);
+    }
+    // The system counts the memory of children that have ended; the standard library of Rust does not ask it.
+    let measure = "import resource, subprocess, sys\nended = subprocess.run(sys.argv[1:]).returncode\n\
+                   print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024, file=sys.stderr)\nsys.exit(ended)";
+    let memory = format!("{memory_mib}M");
+    let ran = |archives: &[&str], store: &str| {
+        let mut python = Command::new("python3");
+        python.args(["-c", measure, env!("CARGO_BIN_EXE_keytrail"), "ingest", "--format", "json", "--memory", &memory]);
+        python.args(archives).args(["--store", store]).current_dir(bench.path(""));
+        let ran = Ran::of(python.output().unwrap());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let peak: u64 = ran.stderr.lines().last().unwrap().parse().unwrap();
+        println!("{archives:?}: peak {peak} MiB with --memory {memory}");
+        assert!(peak <= memory_mib.max(FLOOR_MIB), "{archives:?}: peak {peak} MiB with --memory {memory}");
+        counts(&serde_json::from_str(&ran.stdout).unwrap())
+    };
+    let count: u64 = records.parse().unwrap();
+    let [zip, gzip] = ["zip/archives", "gzip_lines/archives"];
+    // Within one run, then against what is stored.
+    assert_eq!(ran(&[zip, gzip], "one"), [40, 0, 0, 2 * count, count, count, 0]);
+    ran(&[zip], "two");
+    assert_eq!(ran(&[gzip], "two"), [20, 0, 0, count, 0, count, 0]);
+}

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Case, Scenario, long, scenarios, side_by_side};
+use super::{Case, Scenario, files, long, scenarios, side_by_side};
 use crate::support::model::Dice;
 
 /// Something that happened to the disk. Paths relative to the recorded folder.
@@ -78,6 +78,8 @@ fn parse(trace: &str, base: &Path) -> Vec<Event> {
 fn event(call: &str, base: &Path) -> Option<Event> {
     let (name, rest) = call.split_once('(')?;
     let (arguments, result) = rest.rsplit_once(" = ")?;
+    // A call that was put together again has blanks there.
+    let arguments = arguments.trim_end().strip_suffix(')')?;
     if result.starts_with('-') || result.starts_with('?') {
         return None;
     }
@@ -104,7 +106,7 @@ fn event(call: &str, base: &Path) -> Option<Event> {
         "write" => Some(Event::Write { path: of_file()?, at: None, bytes: texts.first()?.clone() }),
         "writev" => Some(Event::Write { path: of_file()?, at: None, bytes: texts.concat() }),
         "pwrite64" => {
-            let at = arguments.trim_end_matches(')').rsplit_once(", ")?.1.parse().unwrap();
+            let at = arguments.rsplit_once(", ")?.1.parse().unwrap();
             Some(Event::Write { path: of_file()?, at: Some(at), bytes: texts.first()?.clone() })
         }
         "fsync" | "fdatasync" => of_file().map(Event::Sync),
@@ -369,7 +371,8 @@ impl Cut<'_> {
 /// What the disk may hold after a power cut at any moment of the scenario's run, each once.
 fn cuts(scenario: &Scenario) -> Option<Vec<Cut<'_>>> {
     let case = scenario.case();
-    let mut disk = Disk::of(&case.bench.path(""));
+    let start = Disk::of(&case.bench.path(""));
+    let mut disk = start.clone();
     let events = record(&case)?;
     let syncs = events.iter().filter(|event| matches!(event, Event::Sync(_))).count();
     assert!(
@@ -396,7 +399,40 @@ fn cuts(scenario: &Scenario) -> Option<Vec<Cut<'_>>> {
         }
         event.into_iter().for_each(|event| disk.apply(event));
     }
+    check_that_all_is_durable(&start, &disk, &events, &case);
     Some(cuts)
+}
+
+/// At the end of a run, all that the store consists of is durable, name by name and byte by byte; and the replay would have told.
+fn check_that_all_is_durable(start: &Disk, end: &Disk, events: &[Event], case: &Case) {
+    let of_store = |left: BTreeMap<PathBuf, Option<Vec<u8>>>| -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+        let is_work = |path: &Path| {
+            path.starts_with("store/_staging") || path.starts_with("store/_lock") || !path.starts_with("store")
+        };
+        left.into_iter().filter(|(path, bytes)| !is_work(path) && bytes.is_some()).collect()
+    };
+    let now = of_store(end.after(Crash::OnlySynced));
+    for path in files(&case.bench.store()) {
+        let bytes = std::fs::read(case.bench.store().join(&path)).unwrap();
+        let durable =
+            now.get(&Path::new("store").join(&path)).unwrap_or_else(|| panic!("{path}: its name is not durable"));
+        assert!(durable.as_ref() == Some(&bytes), "{path}: its contents are not durable");
+    }
+    // Without any one of these syncs less would be durable: the replay can tell.
+    let without = |left_out: &dyn Fn(&Path) -> bool| {
+        let mut disk = start.clone();
+        let kept = events.iter().filter(|event| !matches!(event, Event::Sync(path) if left_out(path)));
+        kept.for_each(|event| disk.apply(event));
+        of_store(disk.after(Crash::OnlySynced))
+    };
+    let months = events.iter().filter_map(|event| match event {
+        Event::Sync(path) if path.parent() == Some(Path::new("store/events")) => path.to_str(),
+        _ => None,
+    });
+    for folder in ["store/events/_delta_log", "store/archives", "store/rejects"].into_iter().chain(months) {
+        assert!(without(&|path| path == Path::new(folder)) != now, "without a sync of {folder}");
+    }
+    assert!(without(&|path| path.extension().is_some()) != now, "without the syncs of files");
 }
 
 #[test]
@@ -457,6 +493,8 @@ fn lines_of_strace_are_understood() {
          7 write(5<{file}>, \"{bytes}\", 3 <unfinished ...>\n\
          8 fsync(6<{folder}>) = 0\n\
          7 <... write resumed>) = 3\n\
+         7 pwrite64(5<{file}>, \"{bytes}\", 3, 24 <unfinished ...>\n\
+         7 <... pwrite64 resumed>)              = 3\n\
          8 unlinkat(6<{folder}>, \"{name}\", 0) = 0\n\
          8 mkdir(\"{other}\", 0777) = -1 EEXIST (File exists)\n\
          8 fsync(9<{other}>) = 0\n",
@@ -470,6 +508,7 @@ fn lines_of_strace_are_understood() {
         Event::Create { path: path("store/f"), cut: false },
         Event::Sync(path("store")),
         Event::Write { path: path("store/f"), at: None, bytes: b"a\"<".to_vec() },
+        Event::Write { path: path("store/f"), at: Some(24), bytes: b"a\"<".to_vec() },
         Event::Remove(path("store/f")),
     ];
     assert_eq!(parse(&trace, Path::new("/b")), expected);
