@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use keytrail_model::ledger::{ArchiveStatus, LedgerRow, Note, RecordCounts};
+use keytrail_store::failpoint::{Point, reach};
 use keytrail_store::{RunCommit, RunInfo, Snapshot, Writer};
 
 use crate::archive::{Archive, DecodedArchive, display};
@@ -348,14 +349,16 @@ impl StagingFolder {
         // The parent is empty whenever a writer is opened, so the name is free.
         let folder = parent.join("run");
         std::fs::create_dir(&folder).map_err(IngestError::io("creating", &folder))?;
-        Ok(Self(folder))
+        let made = Self(folder);
+        reach(Point::StagingMade).map_err(IngestError::io("creating", &made.0))?;
+        Ok(made)
     }
 }
 
 impl Drop for StagingFolder {
     fn drop(&mut self) {
         // What cannot be removed now is swept by the next run.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = reach(Point::StagingRemoving).and_then(|()| std::fs::remove_dir_all(&self.0));
     }
 }
 

@@ -12,6 +12,7 @@ mod delta;
 mod durable;
 mod error;
 mod events_file;
+pub mod failpoint;
 mod layout;
 mod ledger;
 mod ledger_file;

@@ -4,6 +4,7 @@ mod crashes;
 mod damage;
 mod encoding;
 mod encoding_speed;
+pub(crate) mod faulty;
 mod files;
 mod runs;
 mod speed;
