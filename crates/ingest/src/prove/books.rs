@@ -116,7 +116,12 @@ impl Books {
             (one, other) => one.or(other),
         };
         book.read_max = book.read_max.max(row.records.read);
+        let was_read = row.ingested_at != book.row.ingested_at;
         book.row = row;
+        if !was_read {
+            // A request that was learned later: the archive was not read again.
+            return;
+        }
         book.was_tried_again = true;
         book.tries.retain(|earlier| *earlier != try_);
         book.tries.push(try_);

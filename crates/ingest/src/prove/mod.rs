@@ -560,14 +560,14 @@ impl Hands<'_> {
             let decoded = self.decode(path, sha256, try_, progress)?;
             let is_settled = !decoded.is_unsettled;
             if !is_settled {
-                let why = decoded.faults.first().cloned().unwrap_or_default();
+                let why = decoded.faults.first().map(|fault| fault.text.clone()).unwrap_or_default();
                 findings.unsettled.insert(number, format!("archive {sha256} ({}): {why}", path.display()));
-                self.worker.staging_mut().end(false);
+                self.worker.staging_mut().end_archive(false);
                 return Ok(());
             }
             last = Some((decoded, try_.salvage));
         }
-        self.worker.staging_mut().end(true);
+        self.worker.staging_mut().end_archive(true);
         let Some((decoded, salvage)) = last.filter(|_| !subject.deal_rows) else {
             return Ok(());
         };

@@ -1,6 +1,6 @@
 //! Watching an archive being decoded: its records are compared with the store instead of being staged.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -124,17 +124,18 @@ impl<'a> Watch<'a> {
 
     /// A further try of the same archive comes.
     pub(super) fn begin_try(&mut self) {
+        self.keep_pending();
         self.rejects = RowsDigest::default();
-        self.drop_pending();
     }
 
     /// The archive was read to its end. With `is_settled` false nothing of it counts.
-    pub(super) fn end(&mut self, is_settled: bool) {
-        self.drop_pending();
+    pub(super) fn end_archive(&mut self, is_settled: bool) {
         if !is_settled {
             self.sums.dropped.extend(self.members.drain(..));
+            self.drop_pending();
             return;
         }
+        self.keep_pending();
         self.sums.records += self.kept.records;
         merge(&mut self.sums.months, self.kept.months.drain());
         if let Some(mut rows) = self.subject.books.rows_of(self.archive) {
@@ -146,6 +147,13 @@ impl<'a> Watch<'a> {
     pub(super) fn finish(self) -> Result<Sums, IngestError> {
         self.dealer.finish()?;
         Ok(self.sums)
+    }
+
+    /// The member at hand was good.
+    fn keep_pending(&mut self) {
+        self.kept.add(&mut self.pending);
+        self.rejects += self.pending_rejects;
+        self.drop_pending();
     }
 
     fn drop_pending(&mut self) {
@@ -166,6 +174,17 @@ impl<'a> Watch<'a> {
 }
 
 impl Records for Watch<'_> {
+    fn end(&mut self) -> u64 {
+        self.keep_pending();
+        0
+    }
+
+    fn take_back(&mut self, _: u64) -> Result<(), IngestError> {
+        self.sums.dropped.extend(self.member);
+        self.drop_pending();
+        Ok(())
+    }
+
     fn records(
         &mut self,
         batch: &RecordBatch,
@@ -228,14 +247,8 @@ impl Records for Watch<'_> {
                 }
             }
         }
-        let times = columns.times();
-        if let Some(span) = times.iter().copied().min().zip(times.iter().copied().max())
-            && let Some(month) = Month::of(span.0)
-        {
-            // Stands for the batch in the books of the archive: nothing lies behind it.
-            let rows = u32::try_from(times.len()).unwrap_or(u32::MAX);
-            blocks.push(StagedBlock { place: Place::default(), first_row, times: span, rows, member: index, month });
-        }
+        drop(rows);
+        note_months(columns.times(), index, first_row, blocks);
         Ok(())
     }
 
@@ -243,15 +256,29 @@ impl Records for Watch<'_> {
         self.pending_rejects += digest_of_rejects(batch);
         Ok(Place::default())
     }
+}
 
-    fn member_ended(&mut self, is_kept: bool) {
-        if is_kept {
-            self.kept.add(&mut self.pending);
-            self.rejects += self.pending_rejects;
-        } else {
-            self.sums.dropped.extend(self.member);
-        }
-        self.drop_pending();
+/// Notes blocks that stand for the rows of a batch in the books of their archive: one for each month, with nothing behind it.
+fn note_months(times: &[i64], member: u32, first_row: u64, blocks: &mut Vec<StagedBlock>) {
+    let mut months = BTreeMap::<Month, (u32, (i64, i64))>::new();
+    let mut current: Option<(Month, (i64, i64))> = None;
+    for &time in times {
+        let of = match current.filter(|(_, (from, until))| (*from..*until).contains(&time)) {
+            Some((month, _)) => Some(month),
+            None => Month::of(time),
+        };
+        let Some(month) = of else {
+            continue;
+        };
+        current = Some((month, month.bounds()));
+        let (rows, (first, last)) = months.entry(month).or_insert((0, (time, time)));
+        *rows += 1;
+        (*first, *last) = ((*first).min(time), (*last).max(time));
+    }
+    let mut first_row = first_row;
+    for (month, (rows, times)) in months {
+        blocks.push(StagedBlock { place: Place::default(), first_row, times, rows, member, month });
+        first_row += u64::from(rows);
     }
 }
 

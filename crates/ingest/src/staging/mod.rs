@@ -21,6 +21,12 @@ pub(crate) use writer::StagingWriter;
 
 /// Where a worker puts what it decodes.
 pub(crate) trait Records {
+    /// The place after all that was put there. Told before each member.
+    fn end(&mut self) -> u64;
+
+    /// Takes back what was put there from an end on: the member that began then gives nothing.
+    fn take_back(&mut self, end: u64) -> Result<(), IngestError>;
+
     /// Takes records of a member (its number and name), in the columns of [`keytrail_model::schema::decoded_schema`], and notes blocks that
     /// count them. `first_row` is the position of the first one among all rows of the archive.
     fn records(
@@ -33,12 +39,17 @@ pub(crate) trait Records {
 
     /// Takes rejects of a member, in the schema of `rejects`.
     fn rejects(&mut self, batch: &RecordBatch) -> Result<Place, IngestError>;
-
-    /// The member ended, and what it gave is kept or not.
-    fn member_ended(&mut self, _is_kept: bool) {}
 }
 
 impl Records for StagingWriter {
+    fn end(&mut self) -> u64 {
+        Self::end(self)
+    }
+
+    fn take_back(&mut self, end: u64) -> Result<(), IngestError> {
+        Self::take_back(self, end)
+    }
+
     fn records(
         &mut self,
         batch: &RecordBatch,
