@@ -15,7 +15,7 @@ use keytrail_model::schema::{MONTH, SCHEMA_VERSION};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
-use crate::delta::Live;
+use crate::delta::{self, Live};
 use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::sealed_file::sha256;
@@ -266,6 +266,7 @@ impl Commit {
         check_schema_version(layout, &value)?;
         let record = CommitRecord::deserialize(value)
             .map_err(|error| damaged("what keytrail writes in commitInfo.keytrail", error.to_string()))?;
+        check_table_version(layout, bytes)?;
         Ok(Self { version, record: Some(record), foreign: Vec::new() })
     }
 
@@ -374,6 +375,42 @@ fn check_schema_version(layout: &Layout, record: &serde_json::Value) -> Result<(
         Some(found) if found > known => Err(StoreError::SchemaTooNew { path: layout.root().to_owned(), found, known }),
         _ => Ok(()),
     }
+}
+
+/// Versions of the Delta protocol that our commits may ask for, and the features.
+const READER_VERSION: u64 = 3;
+const WRITER_VERSION: u64 = 7;
+const FEATURES: [&str; 2] = ["appendOnly", "invariants"];
+
+/// The same for what a commit of ours says of the table as a whole. Commits of other programs are the Delta library's to judge.
+fn check_table_version(layout: &Layout, bytes: &[u8]) -> Result<(), StoreError> {
+    let is_about_table = |line: &&[u8]| line.starts_with(b"{\"protocol\"") || line.starts_with(b"{\"metaData\"");
+    for line in bytes.split(|&byte| byte == b'\n').filter(is_about_table) {
+        // What is no JSON is found where all lines are read.
+        let line: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+        let version = line.pointer("/metaData/configuration").and_then(|all| all.get(delta::SCHEMA_PROPERTY)?.as_str());
+        let (known, found) = (u64::from(SCHEMA_VERSION), version.and_then(|version| version.parse().ok()));
+        if let Some(found) = found.filter(|&found| found > known) {
+            return Err(StoreError::SchemaTooNew { path: layout.root().to_owned(), found, known });
+        }
+        let Some(protocol) = line.get("protocol") else {
+            continue;
+        };
+        let needs = |name: &str, known: u64| {
+            let version = protocol.get(name).and_then(serde_json::Value::as_u64).filter(|&version| version > known);
+            version.map(|version| format!("{name} {version}"))
+        };
+        let features =
+            ["readerFeatures", "writerFeatures"].into_iter().filter_map(|list| protocol.get(list)?.as_array());
+        let mut features = features.flatten().filter_map(serde_json::Value::as_str);
+        let needs = needs("minReaderVersion", READER_VERSION)
+            .or_else(|| needs("minWriterVersion", WRITER_VERSION))
+            .or_else(|| features.find(|name| !FEATURES.contains(name)).map(|name| format!("feature {name}")));
+        if let Some(needs) = needs {
+            return Err(StoreError::TableTooNew { path: layout.root().to_owned(), needs });
+        }
+    }
+    Ok(())
 }
 
 /// Whether there is a log, with a first commit that this keytrail can read. Damage further on is for [`Chain::read`] to find.

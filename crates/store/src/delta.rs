@@ -40,7 +40,7 @@ const TABLE: &str = "file:///";
 const ENGINE: &str = concat!("keytrail/", env!("CARGO_PKG_VERSION"));
 const OPERATION: &str = "KEYTRAIL INGEST";
 /// Property of the table that names the version of its columns.
-const SCHEMA_PROPERTY: &str = "keytrail.schemaVersion";
+pub(crate) const SCHEMA_PROPERTY: &str = "keytrail.schemaVersion";
 const MICROS_PER_MILLI: i64 = 1000;
 
 type Engine = DefaultEngine<TokioMultiThreadExecutor>;
