@@ -273,7 +273,7 @@ impl StoredKey {
 
     fn of(number: KeyNumber, pair: &KeyPair) -> Self {
         let mut secret = [0; 104];
-        let parts = number.iter().chain(pair.sk.iter()).copied().chain(checksum(number, &pair.sk));
+        let parts = number.iter().chain(pair.sk.iter()).copied().chain(checksum(number, &*pair.sk));
         secret.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
         Self { derivation: UNENCRYPTED, salt: [0; 32], operations: 0, memory: 0, secret }
     }
@@ -313,7 +313,7 @@ impl StoredKey {
         (seed != [0; 32]).then_some(())?;
         let pair = KeyPair::from_seed(Seed::new(seed));
         // The tool writes no checksum into an unencrypted key. The two halves tell as much.
-        let is_whole = sum == checksum(number, &pair.sk) || self.derivation == UNENCRYPTED && sum == [0; 32];
+        let is_whole = sum == checksum(number, &*pair.sk) || self.derivation == UNENCRYPTED && sum == [0; 32];
         (*pair.pk == public && is_whole).then_some(SecretKey { number, pair })
     }
 }

@@ -95,6 +95,11 @@ fn write_file(path: &Path, payload: &PutPayload, create: bool) -> io::Result<()>
     reach(Point::PutSynced)
 }
 
+/// Writes a small file of ours whole and durably; one that is there is replaced.
+pub(crate) fn replace_file(path: &Path, bytes: Vec<u8>) -> Result<(), StoreError> {
+    write_file(path, &bytes.into(), false).map_err(StoreError::io("write the file", path))
+}
+
 fn write_temporary(path: &Path, payload: &PutPayload) -> io::Result<()> {
     let mut file = File::create_new(path)?;
     payload.iter().try_for_each(|bytes| file.write_all(bytes))?;
@@ -130,7 +135,9 @@ impl DurableStore {
 
     fn put(&self, location: &ObjectPath, payload: &PutPayload, create: bool) -> object_store::Result<PutResult> {
         let path = self.inner.path_to_filesystem(location)?;
-        match write_file(&path, payload, create) {
+        let is_commit = location.filename().is_some_and(layout::is_commit);
+        let sealed = is_commit.then(|| sealed(payload));
+        match write_file(&path, sealed.as_ref().unwrap_or(payload), create) {
             Ok(()) => Ok(PutResult { e_tag: None, version: None }),
             Err(source) if source.kind() == ErrorKind::AlreadyExists => {
                 Err(object_store::Error::AlreadyExists { path: location.to_string(), source: source.into() })
@@ -144,6 +151,13 @@ impl fmt::Display for DurableStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "DurableStore({})", self.inner)
     }
+}
+
+/// A commit as it is written: with its seal.
+fn sealed(payload: &PutPayload) -> PutPayload {
+    let mut bytes: Vec<u8> = payload.iter().flat_map(|part| part.iter().copied()).collect();
+    seal::close(&mut bytes);
+    bytes.into()
 }
 
 fn not_supported(operation: &str) -> object_store::Error {

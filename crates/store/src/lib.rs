@@ -8,6 +8,7 @@
 //! [`RejectsWriter`] first.
 
 mod chain;
+mod checkpoints;
 mod delta;
 mod durable;
 mod error;
@@ -20,7 +21,9 @@ mod ledger_file;
 mod lock;
 mod rejects_file;
 mod scan;
+mod seal;
 mod sealed_file;
+mod signatures;
 mod snapshot;
 mod sweep;
 mod verify;
@@ -34,9 +37,12 @@ use std::path::{Path, PathBuf};
 pub use error::StoreError;
 pub use events_file::{ColumnEncoder, EncodedColumn, EventsWriter, StagedFile, TextPage, TextPageEncoder};
 pub use rejects_file::{RejectsWriter, StagedRejects};
-pub use scan::read_events;
+pub use scan::{read_data_file, read_events};
 pub use snapshot::{DataFile, RunFile, RunInfo, Sidecar, Snapshot};
-pub use verify::{Damage, Depth, Verification, verify};
+pub use signatures::{SignedStatement, Statement};
+pub use verify::{
+    Damage, Depth, ExpectedHead, Verification, VerifiedSignature, VerifyOptions, verify, verify_with,
+};
 pub use writer::{RunCommit, Writer};
 
 use layout::Layout;

@@ -196,7 +196,7 @@ impl Work<'_> {
         let of = |number: &u32| self.books.get(*number);
         self.proof.bytes = given
             .iter()
-            .filter(|number| !unsettled.contains_key(number))
+            .filter(|number| !unsettled.contains_key(*number))
             .filter_map(of)
             .map(|book| book.row.bytes)
             .sum();
@@ -418,7 +418,7 @@ impl Work<'_> {
     /// Compares rows with the records at their places; archives that differ.
     fn compare_rows(&mut self, given: &[u32], unsettled: &HashMap<u32, String>) -> Vec<u32> {
         let mut differing = Vec::new();
-        for &number in given.iter().filter(|number| !unsettled.contains_key(number)) {
+        for &number in given.iter().filter(|number| !unsettled.contains_key(*number)) {
             if let Some(rows) = self.books.rows_of(number)
                 && rows.stored != rows.found
             {

@@ -459,7 +459,9 @@ fn a_signature_of_another_history_is_damage() {
     fs::create_dir(room.root.join("signatures")).unwrap();
     let mut names = Vec::new();
     list(&other.root, &other.root.join("signatures"), &mut names);
-    names.iter().for_each(|name| drop(fs::copy(other.root.join(name), room.root.join(name)).unwrap()));
+    for name in names {
+        fs::copy(other.root.join(&name), room.root.join(&name)).unwrap();
+    }
     let found = damages(&room, Depth::Quick);
     assert!(found.len() == 1 && found[0].contains("expected what the log says: keytrail store, "), "{found:?}");
 }

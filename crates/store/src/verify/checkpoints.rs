@@ -36,8 +36,8 @@ pub(super) fn check(layout: &Layout, log: &Log, findings: &mut Findings<'_>) -> 
         }
     }
     names.retain(|name| !list.files.contains_key(name));
-    for name in names {
-        let version = layout::parse_log_name(&name).map(|(version, _)| version);
+    for name in &names {
+        let version = layout::parse_log_name(name).map(|(version, _)| version);
         let why = match is_new(version) || version.is_none() && is_unfinished {
             true => "not listed yet; the next run writes it anew",
             false => "no checkpoint of keytrail's",
