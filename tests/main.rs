@@ -11,6 +11,8 @@
 )]
 
 mod cli;
+mod crashes;
+mod exactly_once;
 mod export;
 mod foreign;
 mod generated;

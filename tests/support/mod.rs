@@ -1,5 +1,7 @@
 //! Running the program, and reading what it said.
 
+pub mod model;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use keytrail_decode::{DecodeError, DecodeOptions, Decoder, MemberSummary, Reject, Sink, SinkError};
+use keytrail_model::ledger::{Note, ServiceSpan};
 use keytrail_model::time::Month;
 
 use crate::claims::ArchiveId;
@@ -13,6 +14,7 @@ use crate::digest::FileDigest;
 use crate::error::IngestError;
 use crate::options::Limits;
 use crate::rejects::PendingRejects;
+use crate::services::{ServiceNames, Services};
 use crate::staging::{Place, StagedBlock, StagingWriter};
 
 /// Bytes of rejects held before they are staged.
@@ -48,10 +50,12 @@ pub(crate) struct DecodedArchive {
     pub(crate) json_bytes: u64,
     /// Earliest and latest time of a record.
     pub(crate) times: Option<(i64, i64)>,
-    /// Why the archive is damaged, a text for each fault.
-    pub(crate) faults: Vec<String>,
+    /// Services of the records staged; `None` where they were too many to count.
+    pub(crate) services: Option<Vec<ServiceSpan>>,
+    /// Why the archive is damaged.
+    pub(crate) faults: Vec<Note>,
     /// What is odd about it and loses nothing.
-    pub(crate) notes: Vec<String>,
+    pub(crate) notes: Vec<Note>,
     /// Faults and notes beyond those.
     pub(crate) untold: [u64; 2],
     /// Where and why its first record was rejected.
@@ -74,7 +78,7 @@ impl DecodedArchive {
             [(&mut self.faults, self.untold[0], "faults"), (&mut self.notes, self.untold[1], "notes")]
         {
             if untold > 0 {
-                told.push(format!("and {untold} more {what}"));
+                told.push(Note::new("untold", format!("and {untold} more {what}")));
             }
         }
         self.members = self.members.iter().map(|name| name.as_str().to_owned()).collect();
@@ -82,25 +86,26 @@ impl DecodedArchive {
         self.rejects = self.rejects.as_slice().to_vec();
     }
 
-    fn fault(&mut self, fault: String) {
+    fn fault(&mut self, fault: Note) {
         tell(&mut self.faults, &mut self.untold[0], fault);
     }
 
     /// An archive that could not be read now.
     pub(crate) fn unsettled(container: Option<Container>, fault: String) -> Self {
-        Self { container, faults: vec![fault], is_unsettled: true, ..Self::default() }
+        Self { container, faults: vec![Note::new("unreadable", fault)], is_unsettled: true, ..Self::default() }
     }
 }
 
 /// Tells something more, unless that is too much: a directory of a hundred thousand broken members is not worth as many lines.
-fn tell(told: &mut Vec<String>, untold: &mut u64, text: String) {
-    if told.len() < Limits::TOLD { told.push(text) } else { *untold += 1 }
+fn tell(told: &mut Vec<Note>, untold: &mut u64, note: Note) {
+    if told.len() < Limits::TOLD { told.push(note) } else { *untold += 1 }
 }
 
 /// Decodes archives, one after the other, with buffers that are used again.
 pub(crate) struct Worker {
     decoder: Decoder,
     staging: StagingWriter,
+    names: ServiceNames,
     limits: Limits,
     salvage: bool,
 }
@@ -109,7 +114,7 @@ impl Worker {
     pub(crate) fn new(staging: StagingWriter, limits: Limits, salvage: bool) -> Self {
         let Limits { max_record_bytes, max_depth, .. } = limits;
         let options = DecodeOptions { max_record_bytes, max_depth, ..DecodeOptions::default() };
-        Self { decoder: Decoder::new(options), staging, limits, salvage }
+        Self { decoder: Decoder::new(options), staging, names: ServiceNames::default(), limits, salvage }
     }
 
     /// Decodes an archive of `bytes` from its source. Damage is part of the result; an error is a fault of this machine.
@@ -145,10 +150,12 @@ impl Worker {
     ) -> Result<DecodedArchive, IngestError> {
         let (salvage, staged) = (self.salvage, self.staging.end());
         let decoded = DecodedArchive::default();
-        let mut visit = ArchiveVisit { worker: self, id, bytes, decoded, system_error: None };
+        let services = Services::default();
+        let mut visit = ArchiveVisit { worker: self, id, bytes, decoded, services, system_error: None };
         let container = container::visit(source, (file_name, bytes), buffers, salvage, &mut visit)?;
-        let ArchiveVisit { mut decoded, system_error, .. } = visit;
+        let ArchiveVisit { mut decoded, services, system_error, .. } = visit;
         decoded.container = container;
+        decoded.services = services.finish();
         if let Some(error) = system_error {
             decoded = DecodedArchive::unsettled(container, error);
             self.staging.take_back(staged)?;
@@ -165,6 +172,7 @@ struct ArchiveVisit<'a> {
     /// Length of its file.
     bytes: u64,
     decoded: DecodedArchive,
+    services: Services,
     /// An error of the system while the file was read.
     system_error: Option<String>,
 }
@@ -180,7 +188,7 @@ impl Members for ArchiveVisit<'_> {
         let mut sink = MemberSink::new(self.worker, self.id, name, member, &self.decoded);
         let outcome = sink.read(content, self.decoded.json_bytes, self.bytes);
         let MemberSink { out, bytes, .. } = sink;
-        let StagingSink { blocks, rejects, first_reject, rejects_bytes, months, .. } = out;
+        let StagingSink { blocks, rejects, first_reject, services, rejects_bytes, months, .. } = out;
         let (summary, fault, is_usable) = match outcome {
             Ok(summary) => (summary, None, true),
             Err(MemberEnd::Stop(error)) => return Err(*error),
@@ -194,12 +202,13 @@ impl Members for ArchiveVisit<'_> {
         };
         self.decoded.json_bytes += bytes;
         if let Some(fault) = fault {
-            self.decoded.fault(format!("member {}: {fault}", shown(name)));
+            self.fault(Note::new("damaged_member", format!("member {}: {fault}", shown(name))));
         }
         if !is_usable {
             return self.worker.staging.take_back(staged);
         }
         (self.decoded.rejects_bytes, self.decoded.months) = (rejects_bytes, months);
+        self.services.merge(services);
         self.keep(&summary, blocks, rejects, first_reject);
         Ok(())
     }
@@ -217,10 +226,10 @@ impl Members for ArchiveVisit<'_> {
         match name {
             Some(name) => {
                 if self.add_member(name).is_some() {
-                    self.decoded.fault(format!("member {}: {reason}", shown(name)));
+                    self.fault(Note::new("damaged_member", format!("member {}: {reason}", shown(name))));
                 }
             }
-            None => self.decoded.fault(reason),
+            None => self.fault(Note::new("damaged_container", reason)),
         }
     }
 
@@ -228,7 +237,11 @@ impl Members for ArchiveVisit<'_> {
         self.system_error = Some(format!("cannot be read: {error}"));
     }
 
-    fn note(&mut self, note: String) {
+    fn fault(&mut self, fault: Note) {
+        self.decoded.fault(fault);
+    }
+
+    fn note(&mut self, note: Note) {
         tell(&mut self.decoded.notes, &mut self.decoded.untold[1], note);
     }
 }
@@ -240,7 +253,8 @@ impl ArchiveVisit<'_> {
         let names_bytes = decoded.names_bytes + name.len() as u64;
         if names_bytes > Limits::NAMES_BYTES {
             let at_most = Limits::NAMES_BYTES;
-            decoded.fault(format!("member {}: names of members: expected at most {at_most} bytes in all", shown(name)));
+            let text = format!("member {}: names of members: expected at most {at_most} bytes in all", shown(name));
+            decoded.fault(Note::new("damaged_member", text));
             return None;
         }
         decoded.names_bytes = names_bytes;
@@ -267,7 +281,8 @@ impl ArchiveVisit<'_> {
         if summary.accepted == 0 && summary.read > 0 {
             let member = shown(decoded.members.last().map_or("", String::as_str));
             let first = first_reject.clone().unwrap_or_default();
-            decoded.fault(format!("member {member}: holds no usable record; first reject: {first}"));
+            let text = format!("member {member}: holds no usable record; first reject: {first}");
+            decoded.fault(Note::new("no_usable_record", text));
         }
         decoded.first_reject = decoded.first_reject.take().or(first_reject);
     }
@@ -298,6 +313,7 @@ struct MemberSink<'a> {
 /// The part of a [`MemberSink`] that the decoder calls back.
 struct StagingSink<'a> {
     staging: &'a mut StagingWriter,
+    names: &'a mut ServiceNames,
     id: &'a ArchiveId,
     name: &'a str,
     member: u32,
@@ -306,6 +322,7 @@ struct StagingSink<'a> {
     rejects: Vec<(Place, u64)>,
     pending: PendingRejects,
     first_reject: Option<String>,
+    services: Services,
     error: Option<IngestError>,
     limits: &'a Limits,
     /// Bytes of rejects of the archive so far, and months of its records.
@@ -315,9 +332,10 @@ struct StagingSink<'a> {
 
 impl<'a> MemberSink<'a> {
     fn new(worker: &'a mut Worker, id: &'a ArchiveId, name: &'a str, member: u32, archive: &DecodedArchive) -> Self {
-        let Worker { decoder, staging, limits, .. } = worker;
+        let Worker { decoder, staging, names, limits, .. } = worker;
         let out = StagingSink {
             staging,
+            names,
             id,
             name,
             member,
@@ -326,6 +344,7 @@ impl<'a> MemberSink<'a> {
             rejects: Vec::new(),
             pending: PendingRejects::default(),
             first_reject: None,
+            services: Services::default(),
             error: None,
             limits,
             rejects_bytes: archive.rejects_bytes,
@@ -440,6 +459,8 @@ impl Sink for StagingSink<'_> {
         let staged = self.staging.append_records(&batch, self.member, self.next_row, &mut self.blocks);
         self.noted(staged)?;
         self.months.extend(self.blocks.iter().skip(before).map(|block| block.month));
+        let counted = self.services.add(&batch, self.names);
+        self.noted(counted)?;
         self.next_row += batch.num_rows() as u64;
         Ok(())
     }

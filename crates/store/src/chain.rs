@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 use crate::delta::Live;
+use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::sealed_file::sha256;
 
@@ -142,7 +143,8 @@ impl Chain {
         let mut head = String::new();
         for &version in &listing.commits {
             let path = layout.commit(version);
-            let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
+            let bytes = reach(Point::CommitReading).and_then(|()| fs::read(&path));
+            let bytes = bytes.map_err(StoreError::io("read the commit", &path))?;
             let mut commit = Commit::parse(layout, version, &bytes)?;
             let last = version + 1 == listing.commits.len() as u64;
             commit.check_prev(&path, &head)?;
@@ -165,11 +167,14 @@ impl Chain {
     }
 }
 
-/// The run of a commit, where that commit exists and is a run of ours.
-pub(crate) fn run_of(layout: &Layout, version: u64) -> Result<Option<RunRecord>, StoreError> {
+/// What a commit says of itself, where it is whole and one of ours.
+pub(crate) fn record_of(layout: &Layout, version: u64) -> Result<Option<CommitRecord>, StoreError> {
     let path = layout.commit(version);
-    let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
-    Ok(Commit::parse(layout, version, &bytes)?.record.and_then(|record| record.run))
+    let bytes = reach(Point::CommitReading).and_then(|()| fs::read(&path));
+    let bytes = bytes.map_err(StoreError::io("read the commit", &path))?;
+    let commit = Commit::parse(layout, version, &bytes)?;
+    commit.check_actions(&path, &bytes)?;
+    Ok(commit.record)
 }
 
 /// The names in the log's folder.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::chain::{Action, Chain, Commit, CommitRecord, SidecarRecord};
 use crate::delta::{self, Live, Source};
+use crate::failpoint::{Point, reach};
 use crate::layout::Layout;
 use crate::sealed_file::sha256;
 use crate::{StoreError, ledger_file};
@@ -173,7 +174,8 @@ impl Snapshot {
 
     fn read_ledger(&self, sidecar: &Sidecar) -> Result<Vec<LedgerRow>, StoreError> {
         let path = self.root.join(&sidecar.path);
-        let bytes = fs::read(&path).map_err(StoreError::io("read the ledger", &path))?;
+        let bytes = reach(Point::LedgerReading).and_then(|()| fs::read(&path));
+        let bytes = bytes.map_err(StoreError::io("read the ledger", &path))?;
         let found = sha256(&bytes);
         if found != sidecar.sha256 {
             return Err(StoreError::damaged_file(&path, format!("SHA-256 {}", sidecar.sha256), found));

@@ -8,6 +8,7 @@ use super::Members;
 use super::buffers::Buffers;
 use super::content::{Watched, Whole};
 use super::source::Source;
+use super::stretch::Stretch;
 
 /// What a gzip file is taken to inflate to, to decide about a second thread. Real ones have more.
 const RATIO: u64 = 4;
@@ -48,8 +49,8 @@ fn visit_stream<M: Members>(
     members: &mut M,
 ) -> Result<(), M::Stop> {
     let members_max = members.members_max();
-    let mut stream =
-        GzipStream { state: State::Header(reader), name: None, trailing_bytes: 0, members: 0, members_max };
+    let state = State::Header(reader);
+    let mut stream = GzipStream { state, name: None, file_bytes, trailing: None, members: 0, members_max };
     // The header has to be read before the member can be named.
     let mut first_byte = [0; 1];
     let first = stream.read(&mut first_byte);
@@ -65,8 +66,10 @@ fn visit_stream<M: Members>(
             is_whole = buffers.skip_rest(&mut content, |bytes| members.admits(bytes));
         }
     }
-    if is_whole && stream.trailing_bytes > 0 {
-        members.note(format!("{} bytes that are not gzip follow the last gzip member", stream.trailing_bytes));
+    if let Some(trailing) = stream.trailing.filter(|_| is_whole) {
+        let (kind, zero) = if trailing.is_padding() { ("padding", "zero ") } else { ("bytes_after", "") };
+        let text = format!("{} {zero}bytes that are not gzip follow the last gzip member", trailing.bytes);
+        members.note(trailing.note(kind, text));
     }
     Ok(())
 }
@@ -76,8 +79,10 @@ struct GzipStream<R> {
     state: State<R>,
     /// File name in the first header.
     name: Option<String>,
-    /// Bytes behind the last member, counted at the end.
-    trailing_bytes: u64,
+    /// Length of the file.
+    file_bytes: u64,
+    /// Bytes behind the last member.
+    trailing: Option<Stretch>,
     /// Members begun. To begin one costs as much as to inflate some thousand bytes, so many small ones are a bomb of their own.
     members: u64,
     members_max: u64,
@@ -125,7 +130,12 @@ impl<R: BufRead> GzipStream<R> {
             [] => {}
             // One byte may be all that the buffer holds: then the next header decides, and fails if it is none.
             [0x1f] | [0x1f, 0x8b, ..] => self.state = State::Header(reader),
-            _ => self.trailing_bytes = io::copy(&mut reader, &mut io::sink())?,
+            _ => {
+                let mut trailing = Stretch::new(0, &[]);
+                trailing.read_to_end(&mut reader)?;
+                trailing.move_to(self.file_bytes.saturating_sub(trailing.bytes));
+                self.trailing = Some(trailing);
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
+use keytrail_model::ledger::Note;
 use zip::read::{ArchiveOffset, Config, ZipFileEntry};
 use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
@@ -45,8 +46,11 @@ pub(super) fn visit<M: Members>(
     }
     // What cannot be read here cannot be read below either, and is told there.
     let layout = layout(&mut directory).unwrap_or_default();
-    layout.faults.iter().for_each(|fault| members.damaged(None, format!("ZIP: {fault}")));
-    layout.notes.iter().for_each(|note| members.note(note.clone()));
+    for fault in layout.faults {
+        let text = format!("ZIP: {}", fault.text);
+        members.fault(Note { text, ..fault });
+    }
+    layout.notes.into_iter().for_each(|note| members.note(note));
     let overlapping: HashSet<usize> = layout.overlapping.into_iter().collect();
     let entries = match directory.files() {
         Ok(entries) => entries,
@@ -84,6 +88,22 @@ fn open_directory(source: Source<'_>) -> Result<Directory<'_>, ZipError> {
     if bytes_before > 0 && opened.is_err() { open(0) } else { opened }
 }
 
+/// Whether a file that starts like no container is a ZIP with other bytes in front of it: then its end is that of a ZIP, and its
+/// directory leads to a member.
+pub(super) fn has_directory(source: Source<'_>) -> bool {
+    let Ok(mut directory) = open_directory(source) else {
+        return false;
+    };
+    let first = directory.files().ok().and_then(|entries| entries.next()?.ok()).map(|entry| entry.header_start());
+    let Some((start, entries)) = first.zip(directory.files().ok()) else {
+        return false;
+    };
+    let reader = entries.reader_mut();
+    let mut header = [0; zip_layout::LOCAL_HEADER_BYTES];
+    let read = reader.seek(SeekFrom::Start(start)).and_then(|_| reader.read_exact(&mut header));
+    read.is_ok() && zip_layout::name_and_extra_bytes(&header).is_some()
+}
+
 /// Holds the directory against the file.
 fn layout(directory: &mut Directory<'_>) -> Result<Layout, ZipError> {
     let entries = directory.files()?.map(|entry| {
@@ -91,6 +111,8 @@ fn layout(directory: &mut Directory<'_>) -> Result<Layout, ZipError> {
         Ok(Entry {
             header_start: entry.header_start(),
             compressed_bytes: entry.compressed_size(),
+            bytes: entry.size(),
+            crc32: entry.crc32(),
             has_descriptor: entry.flags().as_u16() & FLAG_DESCRIPTOR != 0,
             entry_start: entry.central_header_start(),
         })

@@ -20,7 +20,7 @@ const STORED: CompressionMethod = CompressionMethod::Stored;
 pub(super) const DEFLATED: CompressionMethod = CompressionMethod::Deflated;
 
 /// Decodes files on `threads` threads, within a budget.
-fn decode(
+pub(super) fn decode(
     files: Vec<PathBuf>,
     threads: usize,
     budget: Budget,
@@ -56,7 +56,7 @@ pub(super) fn decode_into(staging: &Path, path: &Path, options: &IngestOptions) 
 fn books(decoded: &Decoded) -> Vec<String> {
     let archives = decoded.archives.iter().zip(&decoded.decoded).map(|(archive, found)| {
         format!(
-            "{} {} {:?} {:?} read {} accepted {} rejected {} json {} {:?} faults {:?} notes {:?} {:?} {}",
+            "{} {} {:?} {:?} read {} accepted {} rejected {} json {} {:?} {:?} faults {:?} notes {:?} {:?} {}",
             archive.path.display(),
             archive.digest.sha256,
             found.container,
@@ -66,6 +66,7 @@ fn books(decoded: &Decoded) -> Vec<String> {
             found.rejected(),
             found.json_bytes,
             found.times,
+            found.services,
             found.faults,
             found.notes,
             found.first_reject,
@@ -123,7 +124,7 @@ pub(super) fn zip(members: &[(&str, CompressionMethod, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// Sizes and CRC behind the data.
-fn zip_with_descriptor(content: &[u8]) -> Vec<u8> {
+pub(super) fn zip_with_descriptor(content: &[u8]) -> Vec<u8> {
     let mut writer = ZipWriter::new_stream(Vec::new());
     writer.start_file("a.json", SimpleFileOptions::default().compression_method(DEFLATED)).unwrap();
     writer.write_all(content).unwrap();
@@ -196,12 +197,15 @@ fn the_way_of_reading_makes_no_difference() {
         ("broken-local-header", 0, damaged(one(), 1)),
         ("cut", 0, one()[..one().len() / 2].to_vec()),
         ("bytes-before", 6000, joined(&[b"PK\x03\x04 some bytes before", &one()])),
+        ("behind-headers", 6000, joined(&[b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\n\r\n", &one()])),
+        ("zeros-after", 6000, joined(&[&one(), &[0; 512]])),
         ("joined", 6000, joined(&[&one(), &one()])),
         ("gzip", 6000, gzip(&list)),
         ("gzip-empty", 0, gzip(b"")),
         ("gzip-several", 6000, joined(&[&gzip(&list[..9999]), &gzip(&list[9999..])])),
         ("gzip-twice-the-same", 2, gzip(b"{\"time\":\"2026-01-31 10:00:00 UTC\"}\n").repeat(2)),
         ("gzip-trailing", 6000, joined(&[&gzip(&list), b"trailing"])),
+        ("gzip-zeros", 6000, joined(&[&gzip(&list), &[0; 4096]])),
         ("gzip-trailing-copy", 6000, joined(&[&gzip(&list), b"....", &gzip(&list)[gzip(&list).len() - 8..]])),
         ("gzip-cut", 0, gzip(&list)[..gzip(&list).len() - 3].to_vec()),
         ("gzip-wrong-crc", 0, damaged(gzip(&list), gzip(&list).len() - 8)),
@@ -243,13 +247,13 @@ fn limits_stop_at_the_same_byte_in_all_ways() {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let found = assert_same(&path, &options);
-        assert!(found.decoded[0].faults[0].contains("the limit for a member"), "{:?}", books(&found));
+        assert!(found.decoded[0].faults[0].text.contains("the limit for a member"), "{:?}", books(&found));
     }
     let bomb = folder.path().join("bomb");
     let blanks = usize::try_from(Limits::RATIO_FREE_BYTES).unwrap() + (1 << 20);
     std::fs::write(&bomb, zip(&[("a", DEFLATED, vec![b' '; blanks])])).unwrap();
     let found = assert_same(&bomb, &IngestOptions::default());
-    assert!(found.decoded[0].faults[0].contains("looks like a bomb"), "{:?}", books(&found));
+    assert!(found.decoded[0].faults[0].text.contains("looks like a bomb"), "{:?}", books(&found));
 }
 
 proptest! {
