@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
+use keytrail_model::ledger::Note;
 
 use super::{Budget, Buffers, Container, Content, Members, Source, visit};
 use crate::progress::ArchiveProgress;
@@ -56,8 +57,12 @@ impl Members for Told {
         self.damage.push(format!("unreadable: {error}"));
     }
 
-    fn note(&mut self, note: String) {
-        self.notes.push(note);
+    fn fault(&mut self, fault: Note) {
+        self.damage.push(fault.text);
+    }
+
+    fn note(&mut self, note: Note) {
+        self.notes.push(note.text);
     }
 }
 
@@ -421,8 +426,9 @@ fn what_stands_behind_a_member_that_was_given_up_is_found_however_it_is_read() {
         }
         fn damaged(&mut self, _: Option<&str>, _: String) {}
         fn unreadable(&mut self, _: &io::Error) {}
-        fn note(&mut self, note: String) {
-            self.0.push(note);
+        fn fault(&mut self, _: Note) {}
+        fn note(&mut self, note: Note) {
+            self.0.push(note.text);
         }
     }
     let [small, large] = [500 << 10, 2 << 20].map(|bytes| vec![b' '; bytes]);
