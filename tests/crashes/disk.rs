@@ -144,7 +144,7 @@ fn an_archive_that_vanishes_or_changes_during_the_run_is_named_and_stops_nothing
                 );
             }
             false => {
-                assert_eq!((ran.code, rows), (0, vec!["2".to_owned()]), "what is read is what counts: {}", ran.stderr)
+                assert_eq!((ran.code, rows), (0, vec!["2".to_owned()]), "what is read is what counts: {}", ran.stderr);
             }
         }
     }
