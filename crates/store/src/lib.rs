@@ -14,6 +14,7 @@ mod error;
 mod events_file;
 pub mod failpoint;
 mod layout;
+mod ledger;
 mod ledger_file;
 mod lock;
 mod rejects_file;

@@ -1,7 +1,7 @@
 //! Appends blocks to the staging file of one worker.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -35,6 +35,24 @@ impl StagingWriter {
         let file = File::create_new(&path).and_then(|file| reach(Point::StagingFileMade).map(|()| file));
         let file = file.map_err(IngestError::io("creating", &path))?;
         Ok(Self { number, file, path, bytes: 0, encoder: BlockEncoder::new()?, scratch: Vec::new() })
+    }
+
+    /// Where the next block will lie.
+    pub(crate) fn end(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes back what was staged from `end` on: a damaged member gives nothing, and must not fill the disk either.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub(crate) fn take_back(&mut self, end: u64) -> Result<(), IngestError> {
+        if end < self.bytes {
+            self.file.set_len(end).map_err(IngestError::io("shortening", &self.path))?;
+            self.file.seek(SeekFrom::Start(end)).map_err(IngestError::io("shortening", &self.path))?;
+            self.bytes = end;
+        }
+        Ok(())
     }
 
     /// Stages a batch of any columns: rejects.

@@ -120,6 +120,10 @@ fn ledger_row(run: &str, archive: &str, records: RecordCounts) -> LedgerRow {
         last_time: Some(MORNING),
         run: run.into(),
         ingested_at: MORNING,
+        notes: vec![],
+        requests: vec![],
+        services: None,
+        service_spans: None,
     }
 }
 
