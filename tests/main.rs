@@ -11,6 +11,7 @@
 )]
 
 mod cli;
+mod coverage;
 mod export;
 mod generated;
 mod ingest;
