@@ -11,6 +11,7 @@
 )]
 
 mod cli;
+mod coverage;
 mod crashes;
 mod exactly_once;
 mod export;
