@@ -235,6 +235,15 @@ fn a_model_in_python_finds_the_same_records_in_the_same_archives() {
 }
 
 #[test]
+fn the_model_in_python_agrees_about_the_good_samples() {
+    let bench = Bench::new();
+    let good = crate::support::sample("good");
+    assert_eq!(bench.ingest(&[&good], &[]).0, 0);
+    let ran = python_model(&bench, &good);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
 fn the_model_in_python_tells_a_difference() {
     let bench = Bench::new();
     let lines = ["00", "01", "01", "02"].map(|second| record(&format!("2026-01-01 00:00:{second} UTC"), "LUNA_SIGN"));

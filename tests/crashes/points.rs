@@ -48,7 +48,7 @@ impl Fault<'_> {
         match (self.action, ran.code) {
             // How often a point is reached may depend on how work fell to threads: then the run went through.
             (_, 0 | 3) if refused_archive => {
-                assert!(ran.stderr.contains("cannot be read: Input/output"), "{what}: {}", ran.stderr)
+                assert!(ran.stderr.contains("cannot be read: Input/output"), "{what}: {}", ran.stderr);
             }
             (_, 0 | 3) => {}
             ("kill", code) => assert_eq!(code, -1, "{what}: {}", ran.stderr),
