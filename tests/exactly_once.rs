@@ -75,7 +75,7 @@ fn ingest(bench: &Bench, runs: &[Vec<Archive>], options: &[&str]) {
 
 #[test]
 fn counts_do_not_depend_on_how_archives_are_grouped_into_runs() {
-    let seeds: Vec<u64> = (1..=if long() { 150 } else { 8 }).collect();
+    let seeds: Vec<u64> = (1..=if long() { 150 } else { 6 }).collect();
     side_by_side(&seeds, |&seed| {
         let mut dice = Dice::new(seed);
         // Some logs lie within a day, some go over months; with and without trace ids.

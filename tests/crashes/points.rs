@@ -57,7 +57,7 @@ impl Fault<'_> {
                 let reason = if self.action == "enospc" { "No space left on device" } else { "Input/output error" };
                 assert!(ran.stderr.contains(reason), "{what}: {}", ran.stderr);
                 assert!(
-                    ran.stderr.contains(case.bench.path("").to_str().unwrap()),
+                    ran.stderr.contains(case.bench.store().parent().unwrap().to_str().unwrap()),
                     "{what} names no file: {}",
                     ran.stderr
                 );
