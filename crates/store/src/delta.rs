@@ -207,7 +207,7 @@ pub(crate) fn commit_removal(
     events: &Path,
     version: u64,
     record: &CommitRecord,
-    removes: &[&Live],
+    removes: &[Live],
     metadata: serde_json::Value,
     moment_ms: i64,
 ) -> Result<Committed, StoreError> {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use keytrail_model::ledger::{LedgerRow, RecordCounts};
 use keytrail_model::time::Month;
 use serde::Deserialize;
@@ -18,6 +19,11 @@ use crate::layout::Layout;
 use crate::leases::Lease;
 use crate::sealed_file::sha256;
 use crate::{StoreError, ledger_file};
+
+/// Threads that read ledgers at most.
+const READERS_MAX: usize = 8;
+/// Ledgers for which a thread of their own pays.
+const LEDGERS_PER_READER: usize = 64;
 
 /// A committed state of the store. Later commits do not change it.
 #[derive(Debug, Clone)]
@@ -202,8 +208,8 @@ impl Snapshot {
         &self.foreign
     }
 
-    /// Whether a checkpoint of the log was unreadable or did not say what the commits say. It was then left aside; the files
-    /// here are those of the commits. The next writer removes it.
+    /// Whether a checkpoint of the log was unreadable or did not say what the commits say; the files here are those of the commits. Only
+    /// a [`crate::Writer`] looks, and removes it, and readers of a store to which another program committed.
     #[must_use]
     pub fn checkpoint_ignored(&self) -> bool {
         self.checkpoint_ignored
@@ -229,8 +235,8 @@ impl Snapshot {
     /// A ledger file is missing, changed or unreadable.
     pub fn ledger(&self) -> Result<Vec<LedgerRow>, StoreError> {
         let (mut rows, mut latest) = (Vec::new(), HashMap::new());
-        for run in &self.runs {
-            for row in self.read_ledger(&run.archives)? {
+        for read in self.read_ledgers() {
+            for row in read? {
                 latest.insert(row.archive.clone(), rows.len());
                 rows.push(row);
             }
@@ -239,14 +245,37 @@ impl Snapshot {
         Ok(numbered.filter(|(number, row)| latest.get(&row.archive) == Some(number)).map(|(_, row)| row).collect())
     }
 
+    /// The ledgers of all runs, in their order; many are read side by side.
+    fn read_ledgers(&self) -> Vec<Result<Vec<LedgerRow>, StoreError>> {
+        let read = |runs: &[RunInfo]| -> Vec<_> { runs.iter().map(|run| self.read_ledger(&run.archives)).collect() };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, READERS_MAX);
+        let share = self.runs.len().div_ceil(threads).max(LEDGERS_PER_READER);
+        let (read, mut shares) = (&read, self.runs.chunks(share));
+        let own = shares.next().unwrap_or_default();
+        std::thread::scope(|scope| {
+            let others: Vec<_> = shares.map(|share| (share, scope.spawn(move || read(share)))).collect();
+            let mut all = read(own);
+            for (share, other) in others {
+                all.extend(other.join().unwrap_or_else(|_| read(share)));
+            }
+            all
+        })
+    }
+
     fn read_ledger(&self, sidecar: &Sidecar) -> Result<Vec<LedgerRow>, StoreError> {
+        let (path, bytes) = self.read_sidecar(sidecar)?;
+        ledger_file::read(&path, bytes)
+    }
+
+    /// A file beside the table, with its path, checked against its SHA-256.
+    pub(crate) fn read_sidecar(&self, sidecar: &Sidecar) -> Result<(PathBuf, Bytes), StoreError> {
         let path = self.root.join(&sidecar.path);
-        let bytes = fs::read(&path).map_err(StoreError::io("read the ledger", &path))?;
+        let bytes = fs::read(&path).map_err(StoreError::io("read the file beside the table", &path))?;
         let found = sha256(&bytes);
         if found != sidecar.sha256 {
             return Err(StoreError::damaged_file(&path, format!("SHA-256 {}", sidecar.sha256), found));
         }
-        ledger_file::read(&path, bytes.into())
+        Ok((path, bytes.into()))
     }
 }
 

@@ -61,7 +61,7 @@ impl Room {
     fn files(&self) -> Vec<String> {
         let mut names = Vec::new();
         list(&self.root, &self.root, &mut names);
-        names.retain(|name| !name.contains("_delta_log") && name != "_lock");
+        names.retain(|name| !name.contains("_delta_log") && !name.starts_with("_readers/") && name != "_lock");
         names.sort();
         names
     }
