@@ -44,6 +44,9 @@ pub(crate) struct IngestArgs {
     /// Highest ratio of inflated to archived bytes that is accepted, beyond 256 MiB.
     #[arg(long, value_name = "N", default_value_t = 400)]
     pub(crate) max_ratio: u64,
+    /// Leave small files of earlier runs as they are, however many there are (see `keytrail compact`).
+    #[arg(long)]
+    pub(crate) no_compact: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

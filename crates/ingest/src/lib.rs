@@ -24,6 +24,7 @@ mod rejects;
 mod run;
 mod staging;
 mod summary;
+mod tidy;
 mod write;
 
 pub use error::IngestError;

@@ -20,6 +20,7 @@ use crate::progress::{Observer, Progress};
 use crate::queue::{Decoded, Queue};
 use crate::staging::StagingReader;
 use crate::summary::{Notice, Summary};
+use crate::tidy;
 use crate::write::{self, RowsWritten, Source};
 
 /// Threads that a run uses at most: each holds buffers, and more have never been of use.
@@ -63,9 +64,17 @@ pub fn ingest_observed(
     run.known = writer.snapshot().ledger()?.into_iter().map(|row| (row.archive.clone(), row)).collect();
     let unreadable = found.unreadable.into_iter().map(|(path, error)| (path, format!("cannot be read: {error}")));
     run.refuse(unreadable.collect());
+    let before = writer.snapshot().version();
     pool.install(|| run.convert(found.files, &mut writer))?;
+    if writer.snapshot().version() > before {
+        tidy::tell_of_forgotten_months(writer.snapshot(), &mut run.summary);
+        if options.compact {
+            tidy::compact(&mut writer, before, options.memory_bytes, &mut run.summary);
+        }
+        tidy::free(&writer, &mut run.summary);
+    }
     run.summary.store_version = writer.snapshot().version();
-    run.summary.warnings = writer.warnings().to_vec();
+    run.summary.warnings.extend_from_slice(writer.warnings());
     run.summary.notices.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(run.summary)
 }
@@ -77,7 +86,7 @@ fn threads(options: &IngestOptions) -> usize {
     asked.min(fitting).clamp(1, JOBS_MAX)
 }
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use crate::layout::Layout;
+use crate::snapshot::RemovedFile;
 use crate::{Snapshot, StoreError, Writer, leases};
 
 /// How long removed files stay where nothing else is asked for: longer than a query takes, for readers that hold no lease (other engines,
@@ -54,7 +56,32 @@ impl Snapshot {
         Ok(self.removed_on_disk()?.into_iter().map(|(_, file)| file).collect())
     }
 
-    fn removed_on_disk(&self) -> Result<Vec<(&crate::snapshot::RemovedFile, FreeFile)>, StoreError> {
+    /// What [`Writer::vacuum`] would do now, `now` being microseconds since the epoch. Nothing is deleted.
+    ///
+    /// # Errors
+    /// The operating system refuses to look.
+    pub fn vacuumable(&self, now: i64, grace: Duration) -> Result<Vacuumed, StoreError> {
+        let grace = i64::try_from(grace.as_micros()).unwrap_or(i64::MAX);
+        self.sort_out(&|removed| now.saturating_sub(removed.removed_at) >= grace)
+    }
+
+    /// Sorts removed files by what may become of them; `due` are those whose grace has passed.
+    fn sort_out(&self, due: &dyn Fn(&RemovedFile) -> bool) -> Result<Vacuumed, StoreError> {
+        let earliest = leases::earliest_before(&Layout::new(self.root()), self.epoch)?;
+        let mut vacuumed = Vacuumed::default();
+        for (removed, file) in self.removed_on_disk()? {
+            if !due(removed) {
+                vacuumed.in_grace.push(file);
+            } else if earliest.is_some_and(|epoch| epoch < removed.version) {
+                vacuumed.held.push(file);
+            } else {
+                vacuumed.freed.push(file);
+            }
+        }
+        Ok(vacuumed)
+    }
+
+    fn removed_on_disk(&self) -> Result<Vec<(&RemovedFile, FreeFile)>, StoreError> {
         let mut found = Vec::new();
         for removed in &self.removed {
             let path = self.events_dir().join(&removed.path);
@@ -72,27 +99,23 @@ impl Snapshot {
 
 impl Writer {
     /// Deletes data files that commits removed from the table at least `grace` before `now` (microseconds since the epoch), but for those
-    /// that a reader of ours may need. With `dry_run` nothing is deleted.
+    /// that a reader of ours may need.
     ///
     /// # Errors
     /// The operating system refuses; what was deleted before stays deleted, which is right at any time.
-    pub fn vacuum(&self, now: i64, grace: Duration, dry_run: bool) -> Result<Vacuumed, StoreError> {
-        let snapshot = self.snapshot();
-        let grace = i64::try_from(grace.as_micros()).unwrap_or(i64::MAX);
-        let earliest = leases::earliest_before(&self.layout, snapshot.epoch)?;
-        let mut vacuumed = Vacuumed::default();
-        for (removed, file) in snapshot.removed_on_disk()? {
-            if now.saturating_sub(removed.removed_at) < grace {
-                vacuumed.in_grace.push(file);
-            } else if earliest.is_some_and(|epoch| epoch < removed.version) {
-                vacuumed.held.push(file);
-            } else {
-                vacuumed.freed.push(file);
-            }
-        }
-        if !dry_run {
-            vacuumed.freed.iter().try_for_each(|file| self.free(file))?;
-        }
+    pub fn vacuum(&self, now: i64, grace: Duration) -> Result<Vacuumed, StoreError> {
+        let vacuumed = self.snapshot().vacuumable(now, grace)?;
+        vacuumed.freed.iter().try_for_each(|file| self.free(file))?;
+        Ok(vacuumed)
+    }
+
+    /// The same at once, for what the commit of one version removed.
+    ///
+    /// # Errors
+    /// As [`Writer::vacuum`].
+    pub fn free_removed_by(&self, version: u64) -> Result<Vacuumed, StoreError> {
+        let vacuumed = self.snapshot().sort_out(&|removed| removed.version == version)?;
+        vacuumed.freed.iter().try_for_each(|file| self.free(file))?;
         Ok(vacuumed)
     }
 

@@ -5,6 +5,7 @@ use super::model::{Section, Table};
 /// The tables of a month.
 pub(super) struct Tables {
     pub(super) conservation: Table,
+    pub(super) forgotten: Table,
     pub(super) archives: Table,
     pub(super) failed_archives: Table,
     pub(super) sources: Table,
@@ -31,6 +32,7 @@ pub(super) fn of(tables: Tables) -> Vec<Section> {
              which window it was asked for. A day without records may be a quiet day or a missing export; the archives cannot tell.",
             vec![
                 tables.conservation,
+                tables.forgotten,
                 tables.sources,
                 tables.archives,
                 tables.failed_archives,

@@ -64,13 +64,13 @@ impl Writer {
     }
 
     /// The gentle form, after an ingest: only where many small files have come together, and not more than some 256 MiB at once.
-    /// `snapshot` is the state before the ingest; months that the ingest added to may get more files soon and are left longer.
+    /// `before` is the version before the ingest; months that the ingest added to may get more files soon and are left longer.
     ///
     /// # Errors
     /// As [`Writer::compact`].
     pub fn compact_gently(
         &mut self,
-        before: &Snapshot,
+        before: u64,
         memory_bytes: u64,
         committed_at: i64,
     ) -> Result<Vec<CompactedMonth>, StoreError> {
@@ -175,4 +175,16 @@ fn by_month(snapshot: &Snapshot) -> BTreeMap<Month, Vec<&DataFile>> {
 /// Where a merged file is staged.
 fn staged_path(folder: &Path, month: Month, number: usize) -> std::path::PathBuf {
     folder.join(format!("{month}-{number:04}.parquet"))
+}
+
+/// For tests of kills between the steps: a plan of all files of a snapshot's first month.
+#[cfg(test)]
+pub(crate) fn tests_plan(snapshot: &Snapshot) -> MonthPlan {
+    plan::all_small(snapshot, &[], DEFAULT_TARGET_BYTES).remove(0)
+}
+
+/// For tests of kills between the steps: a merge that gave one file.
+#[cfg(test)]
+pub(crate) fn tests_merged(file: StagedFile) -> Merged {
+    Merged { files: vec![file], digest: keytrail_model::digest::RowsDigest::default() }
 }

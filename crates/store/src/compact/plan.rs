@@ -6,7 +6,7 @@
 use keytrail_model::time::Month;
 
 use super::by_month;
-use crate::{DataFile, Snapshot};
+use crate::{DataFile, Snapshot, layout};
 
 /// Rows of a full file, as an ingest makes them: 4 row groups of a million.
 pub(super) const FILE_ROWS: u64 = 4 << 20;
@@ -36,12 +36,12 @@ pub(super) fn all_small(snapshot: &Snapshot, months: &[Month], target_bytes: u64
 }
 
 /// Months in which many small files of one size have come together.
-pub(super) fn gently(before: &Snapshot, after: &Snapshot) -> Vec<MonthPlan> {
-    let old: std::collections::HashSet<&str> = before.files().iter().map(|file| file.path.as_str()).collect();
+pub(super) fn gently(before: u64, after: &Snapshot) -> Vec<MonthPlan> {
+    let version = |file: &DataFile| layout::version_of_run(file.path.rsplit('/').next()?);
     let mut plans = Vec::new();
     let mut bytes = 0;
     for (month, files) in by_month(after) {
-        let filled = files.iter().any(|file| !old.contains(file.path.as_str()));
+        let filled = files.iter().any(|file| version(file).is_some_and(|version| version > before));
         let many = if filled { FILES_WHILE_FILLED } else { FILES_WHEN_DONE };
         let Some(plan) = MonthPlan::of(month, crowded(files, many)) else {
             continue;

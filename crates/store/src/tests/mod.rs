@@ -6,6 +6,7 @@ mod encoding;
 mod encoding_speed;
 mod files;
 mod runs;
+mod shape;
 mod speed;
 mod verification;
 
