@@ -11,8 +11,12 @@
 )]
 
 mod cli;
+mod crashes;
+mod exactly_once;
 mod export;
+mod foreign;
 mod generated;
+mod hostile;
 mod ingest;
 mod outsiders;
 mod report;

@@ -25,7 +25,16 @@ fn daily(days: usize, options: &[&str]) -> Bench {
 fn generate(bench: &Bench, days: usize) {
     let (days, records) = (days.to_string(), (days * 60).to_string());
     let ran = bench.keytrail(&[
-        "generate", "made", "--records", &records, "--days", &days, "--archives", &days, "--first-day", "2026-01-05",
+        "generate",
+        "made",
+        "--records",
+        &records,
+        "--days",
+        &days,
+        "--archives",
+        &days,
+        "--first-day",
+        "2026-01-05",
     ]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
 }
@@ -78,7 +87,11 @@ fn compaction_changes_the_files_and_nothing_else() {
     let (before, files) = (answers(&bench), listed(&bench).len());
     assert!(files >= 12);
     let ran = done(&bench, &["compact"]);
-    assert!(ran.stderr.contains("merged 2026-01:") && ran.stderr.contains("stay on the disk until keytrail vacuum"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("merged 2026-01:") && ran.stderr.contains("stay on the disk until keytrail vacuum"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!((answers(&bench), listed(&bench).len()), (before.clone(), 1));
     assert_eq!(glob(&bench).len(), files + 1);
     whole(&bench);
@@ -100,13 +113,17 @@ fn compaction_changes_the_files_and_nothing_else() {
 #[test]
 fn a_store_that_is_not_there_is_not_made() {
     let bench = Bench::new();
-    for arguments in [&["compact"][..], &["vacuum"], &["vacuum", "--dry-run"], &["forget", "--before", "2026-01", "--yes"]] {
+    for arguments in
+        [&["compact"][..], &["vacuum"], &["vacuum", "--dry-run"], &["forget", "--before", "2026-01", "--yes"]]
+    {
         let ran = bench.keytrail(arguments);
         assert_eq!(ran.code, 1, "{arguments:?}");
         assert!(ran.stderr.contains("expected a keytrail store"), "{}", ran.stderr);
         assert!(!bench.store().exists());
     }
-    for arguments in [&["compact", "--grace", "1w"][..], &["compact", "--month", "2026"], &["forget"], &["vacuum", "--grace", "5"]] {
+    for arguments in
+        [&["compact", "--grace", "1w"][..], &["compact", "--month", "2026"], &["forget"], &["vacuum", "--grace", "5"]]
+    {
         assert_eq!(bench.keytrail(arguments).code, 2, "{arguments:?}");
     }
 }
@@ -187,12 +204,19 @@ fn months_are_forgotten_only_when_somebody_says_so_and_never_silently() {
     let ledger = bench.rows("SELECT archive, read, stored, rejected FROM archives");
     let ran = bench.keytrail(&["forget", "--before", "2026-01"]);
     assert_eq!(ran.code, 2, "nobody can be asked");
-    for words in ["2025-11: 1 records of 1 archives", "2025-12: 2 records", "in all 3 records", "1 rejects of these archives stay", "--yes"] {
+    for words in [
+        "2025-11: 1 records of 1 archives",
+        "2025-12: 2 records",
+        "in all 3 records",
+        "1 rejects of these archives stay",
+        "--yes",
+    ] {
         assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
     }
     assert_eq!(bench.rows("SELECT count(*) FROM events"), ["4"]);
 
-    let ran = done(&bench, &["forget", "--before", "2026-01", "--reason", "two years, \"§ 5\"", "--yes", "--grace", "0s"]);
+    let ran =
+        done(&bench, &["forget", "--before", "2026-01", "--reason", "two years, \"§ 5\"", "--yes", "--grace", "0s"]);
     assert!(ran.stderr.contains("forgotten: 3 records; the tombstone is "), "{}", ran.stderr);
     assert_eq!(bench.rows("SELECT month, count(*) FROM events GROUP BY 1"), ["2026-01,1"]);
     assert_eq!(bench.rows("SELECT count(*) FROM failed_operations"), ["0"]);
@@ -211,7 +235,12 @@ fn months_are_forgotten_only_when_somebody_says_so_and_never_silently() {
         serde_json::from_str(&ran.stdout).unwrap()
     };
     let keys = |report: &Value| -> Vec<String> {
-        report["findings"].as_array().unwrap().iter().map(|finding| finding["key"].as_str().unwrap().to_owned()).collect()
+        report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| finding["key"].as_str().unwrap().to_owned())
+            .collect()
     };
     let december = report("2025-12");
     let forgotten = december["findings"].as_array().unwrap().iter().find(|finding| finding["key"] == "forgotten");

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Ingest(arguments) => commands::ingest::run(&arguments),
         Command::Sql(arguments) => commands::sql::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
+        Command::Coverage(arguments) => commands::coverage::run(&arguments),
         Command::Archives(arguments) => commands::listing::archives(&arguments),
         Command::Rejects(arguments) => commands::listing::rejects(&arguments),
         Command::Views(arguments) => commands::listing::views(&arguments),

@@ -1,5 +1,7 @@
 //! Running the program, and reading what it said.
 
+pub mod model;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -125,4 +127,41 @@ pub fn record(time: &str, action: &str) -> String {
     format!(
         r#"{{"time":"{time}","source":"thales/cloudhsm/1","actorID":"a","action":"{action}","status":"LUNA_RET_OK"}}"#
     )
+}
+
+/// A run of the program with what it took.
+pub struct Measured {
+    pub ran: Ran,
+    /// Most memory that was resident, in bytes; 0 where the system does not tell.
+    pub peak_bytes: u64,
+    pub seconds: f64,
+}
+
+/// Runs a command and watches its memory. It is ended, and the test with it, where it takes longer than so many seconds.
+pub fn measure(command: &mut Command, at_most_seconds: f64) -> Measured {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name| std::fs::File::create(folder.path().join(name)).unwrap();
+    let started = std::time::Instant::now();
+    // Into files: nobody reads a pipe while we watch.
+    let mut child = command.stdout(file("out")).stderr(file("err")).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak_bytes = 0;
+    let code = loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended.code().unwrap_or(-1);
+        }
+        // The system keeps the peak: only what comes after the last look is missed.
+        let peak = std::fs::read_to_string(&status).ok();
+        let peak =
+            peak.as_deref().and_then(|text| text.split_once("VmHWM:")?.1.split_whitespace().next()?.parse().ok());
+        peak_bytes = peak.map_or(peak_bytes, |kilobytes: u64| peak_bytes.max(kilobytes << 10));
+        if started.elapsed().as_secs_f64() > at_most_seconds {
+            child.kill().unwrap();
+            panic!("{command:?} takes more than {at_most_seconds} seconds");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    };
+    let text = |name| String::from_utf8(std::fs::read(folder.path().join(name)).unwrap()).unwrap();
+    let ran = Ran { code, stdout: text("out"), stderr: text("err") };
+    Measured { ran, peak_bytes, seconds: started.elapsed().as_secs_f64() }
 }

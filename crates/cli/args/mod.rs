@@ -1,5 +1,6 @@
 //! What can be typed. One definition for each flag gives its help, its completion and its check.
 
+mod coverage;
 mod generate;
 mod ingest;
 mod query;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use coverage::{CoverageArgs, CoverageFailOn};
 pub(crate) use generate::GenerateArgs;
 pub(crate) use ingest::{IngestArgs, SummaryFormat};
 pub(crate) use query::{ExportArgs, MetaForm, SqlArgs};
@@ -27,7 +29,7 @@ pub(crate) use store::{FilesArgs, ListingArgs, VerifyArgs, ViewsArgs};
 #[derive(Debug, Parser)]
 #[command(name = "keytrail", version, max_term_width = 110)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some input was refused; 4 report done, with findings at or above --fail-on; 5 verification found damage; 6 verification could not be done."
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some input was refused; 4 report or coverage done, with findings at or above --fail-on; 5 verification found damage; 6 verification could not be done."
 )]
 pub(crate) struct Keytrail {
     #[command(subcommand)]
@@ -39,6 +41,7 @@ pub(crate) enum Command {
     Ingest(IngestArgs),
     Sql(SqlArgs),
     Report(ReportArgs),
+    Coverage(CoverageArgs),
     /// List the ledger: a row for each archive, what became of it and where its records went.
     Archives(ListingArgs),
     /// List what was refused: a row for each reject, with its place, its reason and its bytes in hex.

@@ -8,7 +8,7 @@ use super::{EngineArgs, OutputArgs, StoreArgs, parse_month};
 
 /// Ask the store in SQL.
 ///
-/// Tables: events, archives, rejects, actions, statuses. Views: see `keytrail views`. The table function read_archives('PATTERN') has
+/// Tables: events, archives, rejects, export_requests, archive_services, actions, statuses. Views: see `keytrail views`. The table function read_archives('PATTERN') has
 /// the rows of archives that are in no store. Without a query, reads SQL from a terminal line by
 /// line, or from stdin where that is no terminal.
 #[derive(Debug, Args)]

@@ -15,11 +15,7 @@ pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
         jobs: arguments.jobs,
         memory_bytes: arguments.memory,
         salvage: arguments.salvage,
-        limits: Limits {
-            max_record_bytes: usize::try_from(arguments.max_record_size).unwrap_or(usize::MAX),
-            max_member_bytes: arguments.max_member_size,
-            max_ratio: arguments.max_ratio,
-        },
+        limits: Limits::from(&arguments.limits),
         compact: !arguments.no_compact,
     };
     let store = &arguments.store.store;

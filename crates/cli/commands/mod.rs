@@ -1,6 +1,7 @@
 //! One module for each command: arguments in, the work done by the crate that knows it, words and data out.
 
 pub(crate) mod completions;
+pub(crate) mod coverage;
 pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod ingest;

@@ -73,7 +73,11 @@ pub(crate) fn forget(arguments: &ForgetArgs) -> anyhow::Result<Outcome> {
     let mut writer = open(store)?;
     let forgotten = writer.forget(&forgetting, arguments.reason.as_deref(), now())?;
     say_warnings(&writer);
-    say(&format!("forgotten: {} records; the tombstone is {}", forgotten.rows, store.join(&forgotten.forgotten.path).display()));
+    say(&format!(
+        "forgotten: {} records; the tombstone is {}",
+        forgotten.rows,
+        store.join(&forgotten.forgotten.path).display()
+    ));
     say(&format!("store: {}, version {}", store.display(), writer.snapshot().version()));
     free(&writer, arguments.grace)?;
     Ok(Outcome::Done)

@@ -1,8 +1,8 @@
 //! Which files a run looks at: files, folders (with all below them) and patterns, in a fixed order.
 //!
-//! What a file is gets decided by its content, later. Here only what is certainly no archive is passed over inside folders:
-//! hidden files, `__MACOSX`, the store itself, and the side file `X.request.json` of an archive `X`. A file that is named on the
-//! command line is always looked at.
+//! What a file is gets decided by its content, later. Here only what is certainly no archive is passed over: inside folders hidden files,
+//! `__MACOSX` and the store itself; and everywhere the side file `X.request.json` of an archive `X`, also where `X` has gone and the file
+//! holds a request. Any other file that is named on the command line is looked at.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::error::IngestError;
-
-/// Ending of the side file that holds the request an archive was exported with.
-const REQUEST_SUFFIX: &str = ".request.json";
+use crate::request::{archive_of, holds_request};
 
 /// What was found under the paths of a run.
 #[derive(Debug, Default)]
@@ -21,6 +19,8 @@ pub struct Discovered {
     pub files: Vec<PathBuf>,
     /// Entries of folders that could not be looked at (dangling links, loops, forbidden folders), with the reason.
     pub unreadable: Vec<(PathBuf, String)>,
+    /// Side files that the user may have taken for archives, or whose archive is not there, with what to say.
+    pub side_files: Vec<(PathBuf, String)>,
 }
 
 /// Lists the files under the given paths.
@@ -31,8 +31,12 @@ pub fn discover(paths: &[PathBuf], store: &Path) -> Result<Discovered, IngestErr
     let store = store.canonicalize().ok();
     // The same file under two spellings counts once; the first spelling in order is kept.
     let mut found = BTreeMap::new();
-    let mut unreadable = Vec::new();
-    let mut add = |path: PathBuf| {
+    let (mut unreadable, mut side_files) = (Vec::new(), BTreeMap::new());
+    let mut add = |path: PathBuf, is_named: bool| {
+        if let Some(say) = of_side_file(&path, is_named) {
+            side_files.extend(say.map(|say| (path, say)));
+            return;
+        }
         let place = path.canonicalize().unwrap_or_else(|_| path.clone());
         if !store.as_ref().is_some_and(|store| place.starts_with(store)) {
             found.entry(place).or_insert(path);
@@ -41,19 +45,23 @@ pub fn discover(paths: &[PathBuf], store: &Path) -> Result<Discovered, IngestErr
     for path in paths {
         for root in expand(path)? {
             if root.is_dir() {
-                walk(&root, store.as_deref(), &mut add, &mut unreadable);
+                walk(&root, store.as_deref(), &mut |path| add(path, false), &mut unreadable);
             } else {
-                add(root);
+                let is_named = root == *path;
+                add(root, is_named);
             }
         }
     }
     if found.is_empty() && unreadable.is_empty() {
-        let paths = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        let mut paths = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        if !side_files.is_empty() {
+            paths.push_str(" (a side file with a request is no archive; name the archive)");
+        }
         return Err(IngestError::NothingFound { paths });
     }
     let mut files: Vec<PathBuf> = found.into_values().collect();
     files.sort();
-    Ok(Discovered { files, unreadable })
+    Ok(Discovered { files, unreadable, side_files: side_files.into_iter().collect() })
 }
 
 fn expand(path: &Path) -> Result<Vec<PathBuf>, IngestError> {
@@ -72,9 +80,7 @@ fn walk(root: &Path, store: Option<&Path>, add: &mut impl FnMut(PathBuf), unread
     let entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
     for entry in entries.filter_entry(|entry| is_wanted(entry, store)) {
         match entry {
-            Ok(entry) if entry.file_type().is_file() && !is_request_of_an_archive(entry.path()) => {
-                add(entry.into_path());
-            }
+            Ok(entry) if entry.file_type().is_file() => add(entry.into_path()),
             Ok(_) => {}
             Err(error) => unreadable.push((error.path().unwrap_or(root).to_path_buf(), error.to_string())),
         }
@@ -89,10 +95,15 @@ fn is_wanted(entry: &DirEntry, store: Option<&Path>) -> bool {
     (is_named || !name.starts_with('.') && name != "__MACOSX") && (store.is_none() || !is_store())
 }
 
-fn is_request_of_an_archive(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    name.strip_suffix(REQUEST_SUFFIX)
-        .is_some_and(|archive| !archive.is_empty() && path.with_file_name(archive).is_file())
+/// Whether a file is a side file and no archive: `Some`, with what to say about it if anything.
+fn of_side_file(path: &Path, is_named: bool) -> Option<Option<String>> {
+    let archive = archive_of(path)?;
+    let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if archive.is_file() {
+        return Some(is_named.then(|| format!("the side file with the request of {name}, no archive")));
+    }
+    holds_request(path)
+        .then(|| Some(format!("a side file with a request; expected its archive {name} beside it, found none")))
 }
 
 #[cfg(test)]
@@ -137,6 +148,33 @@ mod tests {
         assert_eq!(names(root, &["."]).len(), 5, "the store inside the folder is passed over");
         assert_eq!(names(root, &["*"]).len(), 5, "also where a pattern names it");
         assert_eq!(names(root, &["store/**/*", "c*"]), ["c d.json"], "or a file of it");
+    }
+
+    #[test]
+    fn a_side_file_is_no_archive() {
+        let root = tree(&[
+            "a/1.zip",
+            "a/1.zip.request.json",
+            "a/2.zip.request.json",
+            "a/3.zip.request.json",
+            "a/.request.json",
+        ]);
+        fs::write(root.path().join("a/2.zip.request.json"), r#"{"from":"x","to":"y"}"#).unwrap();
+        let a = root.path().join("a");
+        let said = |paths: &[&str]| {
+            let paths: Vec<PathBuf> = paths.iter().map(|path| root.path().join(path)).collect();
+            let found = discover(&paths, &root.path().join("store")).unwrap();
+            (found.files, found.side_files.into_iter().map(|(path, _)| path).collect::<Vec<_>>())
+        };
+        let (archive, records) = (a.join("1.zip"), a.join("3.zip.request.json"));
+        let lonely = a.join("2.zip.request.json");
+        assert_eq!(said(&["a"]), (vec![archive.clone(), records.clone()], vec![lonely.clone()]));
+        assert_eq!(said(&["a/[1-9]*"]), (vec![archive.clone(), records], vec![lonely.clone()]));
+        let named = a.join("1.zip.request.json");
+        assert_eq!(said(&["a/1.zip", "a/1.zip.request.json"]), (vec![archive.clone()], vec![named]));
+        assert_eq!(said(&["a/2.zip.request.json", "a/1.zip"]), (vec![archive], vec![lonely.clone()]));
+        let error = discover(&[lonely], &root.path().join("store")).unwrap_err().to_string();
+        assert!(error.contains("name the archive"), "{error}");
     }
 
     #[cfg(unix)]

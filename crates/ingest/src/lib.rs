@@ -6,7 +6,7 @@
 //!
 //! The stages, each a module: [`discover`](mod@discover) finds files, `queue` takes them through the threads, `digest` reads and hashes
 //! them, `claims` says which are decoded, `container` opens ZIP, gzip and plain files, `archive` decodes one archive, `rejects` gathers
-//! what it refuses, `staging` holds what was decoded, `dedupe` applies the rule of duplicates, `plan` decides which rows go to which
+//! what it refuses, `services` counts whose records it holds, `request` reads the side file with its request, `staging` holds what was decoded, `dedupe` applies the rule of duplicates, `plan` decides which rows go to which
 //! file, `write` makes the files, `run` calls them in order and keeps the books.
 
 mod archive;
@@ -21,7 +21,9 @@ mod plan;
 mod progress;
 mod queue;
 mod rejects;
+mod request;
 mod run;
+mod services;
 mod staging;
 mod summary;
 mod tidy;

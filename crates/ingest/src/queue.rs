@@ -16,6 +16,7 @@ use crate::digest::{FileDigest, Stamp, Whole};
 use crate::error::IngestError;
 use crate::options::IngestOptions;
 use crate::progress::{ArchiveProgress, Observer, Progress};
+use crate::request::side_file_of;
 use crate::staging::StagingWriter;
 
 const CHANGED: &str = "the file changed while it was read";
@@ -33,6 +34,8 @@ pub(crate) struct Decoded {
     pub(crate) notices: Vec<(PathBuf, String)>,
     /// Files that could not be read, with the reason.
     pub(crate) unreadable: Vec<(PathBuf, String)>,
+    /// Archives, new or known, that have a side file with their request; with the hash of each.
+    pub(crate) with_request: Vec<(PathBuf, String)>,
 }
 
 /// What all threads share.
@@ -54,12 +57,15 @@ struct Job {
     bytes: u64,
     /// Whether no other file of the run is as long.
     is_unlike_others: bool,
+    /// Whether a side file with its request lies beside it.
+    has_request: bool,
 }
 
 /// What became of a file.
 enum Outcome {
     Decoded(Archive, Box<DecodedArchive>),
-    Known(Option<String>),
+    /// With its hash, and what to tell about it.
+    Known(String, Option<String>),
     Unreadable(String),
 }
 
@@ -114,7 +120,8 @@ impl Queue<'_> {
 fn jobs(files: Vec<PathBuf>) -> Vec<Job> {
     let found = files.into_par_iter().enumerate().map(|(position, path)| {
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        Job { position, path, bytes, is_unlike_others: true }
+        let has_request = side_file_of(&path).is_file();
+        Job { position, path, bytes, is_unlike_others: true, has_request }
     });
     let mut jobs: Vec<Job> = found.collect();
     jobs.sort_by_key(|job| (Reverse(job.bytes), job.position));
@@ -130,13 +137,21 @@ fn collect(mut outcomes: Vec<(usize, Outcome)>, mut jobs: Vec<Job>, claims: &Cla
     let mut all = Decoded::default();
     let mut decoded = Vec::new();
     for ((position, outcome), job) in outcomes.into_iter().zip(jobs) {
+        let sha256 = match &outcome {
+            Outcome::Decoded(archive, _) => Some(&archive.digest.sha256),
+            Outcome::Known(sha256, _) => Some(sha256),
+            Outcome::Unreadable(_) => None,
+        };
+        if let Some(sha256) = sha256.filter(|_| job.has_request) {
+            all.with_request.push((job.path.clone(), sha256.clone()));
+        }
         match outcome {
             Outcome::Decoded(archive, found) if claims.is_of(&archive.digest.sha256, position) => {
                 decoded.push((archive, *found));
             }
             // Decoded, but then an equal file came that was found earlier: what was staged is not referred to.
             Outcome::Decoded(..) => all.known += 1,
-            Outcome::Known(notice) => {
+            Outcome::Known(_, notice) => {
                 all.known += 1;
                 all.notices.extend(notice.map(|notice| (job.path, notice)));
             }
@@ -193,7 +208,7 @@ impl Hands {
     fn decode_read(&mut self, job: &Job, digest: FileDigest, claims: &Claims<'_>) -> Result<Outcome, IngestError> {
         match claims.claim(&digest.sha256, job.position) {
             Claim::Granted => {}
-            refused => return Ok(known(refused)),
+            refused => return Ok(known(digest, refused)),
         }
         self.buffers.begin(self.file.held());
         let bytes = usize::try_from(digest.bytes).unwrap_or_default();
@@ -215,7 +230,7 @@ impl Hands {
         };
         match claims.claim(&digest.sha256, job.position) {
             Claim::Granted => {}
-            refused => return Ok(known(refused)),
+            refused => return Ok(known(digest, refused)),
         }
         let (source, id) = (Source::File(&job.path, progress), ArchiveId::of(&digest.sha256));
         let decoded = self.worker.decode_guarded(&job.path, digest.bytes, source, &id, &mut self.buffers)?;
@@ -255,7 +270,7 @@ impl Hands {
             Ok(match hashed {
                 Ok((digest, Claim::Granted)) if digest.is_of(&stamp) => checked(job, digest, decoded),
                 Ok((digest, Claim::Granted)) => changed(job, digest, decoded.container),
-                Ok((_, refused)) => known(refused),
+                Ok((digest, refused)) => known(digest, refused),
                 Err(error) => unreadable(&error),
             })
         })
@@ -276,10 +291,10 @@ fn changed(job: &Job, digest: FileDigest, container: Option<Container>) -> Outco
     Outcome::Decoded(Archive { path: job.path.clone(), digest }, Box::new(decoded))
 }
 
-fn known(refused: Claim) -> Outcome {
+fn known(digest: FileDigest, refused: Claim) -> Outcome {
     match refused {
-        Claim::Settled(notice) => Outcome::Known(notice),
-        Claim::Granted | Claim::Repeated => Outcome::Known(None),
+        Claim::Settled(notice) => Outcome::Known(digest.sha256, notice),
+        Claim::Granted | Claim::Repeated => Outcome::Known(digest.sha256, None),
     }
 }
 

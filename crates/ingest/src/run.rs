@@ -5,7 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use keytrail_model::ledger::{ArchiveStatus, LedgerRow, RecordCounts};
+use keytrail_model::ledger::{ArchiveStatus, LedgerRow, Note, RecordCounts};
+use keytrail_store::failpoint::{Point, reach};
 use keytrail_store::{RunCommit, RunInfo, Snapshot, Writer};
 
 use crate::archive::{Archive, DecodedArchive, display};
@@ -18,6 +19,7 @@ use crate::options::IngestOptions;
 use crate::plan;
 use crate::progress::{Observer, Progress};
 use crate::queue::{Decoded, Queue};
+use crate::request::{self, SideFiles};
 use crate::staging::StagingReader;
 use crate::summary::{Notice, Summary};
 use crate::tidy;
@@ -27,6 +29,9 @@ use crate::write::{self, RowsWritten, Source};
 const JOBS_MAX: usize = 256;
 /// Memory that a thread takes at most beside archives held as a whole: rows in the making, texts met before, blocks on their way.
 const THREAD_BYTES: u64 = 40 << 20;
+
+/// Notes about one archive in the ledger: an archive can be made that has a million.
+const NOTES_MAX: usize = 100;
 
 /// Ingests the archives under the given paths into the store, which is made if it is not there.
 ///
@@ -64,6 +69,7 @@ pub fn ingest_observed(
     run.known = writer.snapshot().ledger()?.into_iter().map(|row| (row.archive.clone(), row)).collect();
     let unreadable = found.unreadable.into_iter().map(|(path, error)| (path, format!("cannot be read: {error}")));
     run.refuse(unreadable.collect());
+    found.side_files.into_iter().for_each(|(path, words)| run.say(path, "note", words));
     let before = writer.snapshot().version();
     pool.install(|| run.convert(found.files, &mut writer))?;
     if writer.snapshot().version() > before {
@@ -138,17 +144,58 @@ impl Run<'_> {
         files: Vec<PathBuf>,
         snapshot: &Snapshot,
         staging: &Path,
-    ) -> Result<(Vec<Archive>, Vec<DecodedArchive>), IngestError> {
+    ) -> Result<(Vec<Archive>, Vec<DecodedArchive>, SideFiles), IngestError> {
         let settled = self.settled(snapshot);
         let budget = Budget::of(self.options.memory_bytes, rayon::current_num_threads());
         let queue = Queue { staging, options: self.options, settled: &settled, observer: self.observer, budget };
-        let Decoded { archives, decoded, known, notices, unreadable } = queue.decode(files)?;
+        let Decoded { archives, decoded, known, notices, unreadable, with_request } = queue.decode(files)?;
         self.refuse(unreadable);
         self.summary.archives.known += known;
-        for (path, reason) in notices {
-            self.summary.notices.push(Notice { path, kind: "known", reason, records: RecordCounts::default() });
+        notices.into_iter().for_each(|(path, reason)| self.say(path, "known", reason));
+        let mut side_files = SideFiles::read(with_request);
+        std::mem::take(&mut side_files.unreadable).into_iter().for_each(|(path, words)| self.say(path, "note", words));
+        Ok((archives, decoded, side_files))
+    }
+
+    /// A notice about an archive of which nothing was decoded.
+    fn say(&mut self, path: PathBuf, kind: &'static str, reason: String) {
+        self.summary.notices.push(Notice { path, kind, reason, records: RecordCounts::default() });
+    }
+
+    /// Rows of archives that this run did not decode but learned a request of; with what they hold, as the earlier run told it. Also
+    /// those earlier rows.
+    fn late(
+        &mut self,
+        archives: &[Archive],
+        side_files: &SideFiles,
+        snapshot: &Snapshot,
+    ) -> Result<(Vec<LedgerRow>, Vec<LedgerRow>), IngestError> {
+        let decoded: HashSet<&str> = archives.iter().map(|archive| archive.digest.sha256.as_str()).collect();
+        let mut rows = side_files.late(&self.known);
+        rows.retain(|row| !decoded.contains(row.archive.as_str()));
+        let mut earlier = Vec::new();
+        if rows.is_empty() {
+            return Ok((rows, earlier));
         }
-        Ok((archives, decoded))
+        let mut places: HashMap<String, &mut LedgerRow> =
+            rows.iter_mut().map(|row| (row.archive.clone(), row)).collect();
+        snapshot.ledger_with_services(&mut |before| {
+            if let Some(row) = places.get_mut(&before.archive) {
+                row.service_spans.clone_from(&before.service_spans);
+                earlier.push(before);
+            }
+        })?;
+        for (row, before) in rows.iter().filter_map(|row| Some((row, self.known.get(&row.archive)?))) {
+            for request in row.requests.iter().filter(|request| !before.requests.contains(request)) {
+                let words = std::iter::once(request::kept(request));
+                let notes = request.notes.iter().map(|note| note.text.clone());
+                for reason in words.chain(notes) {
+                    let path = PathBuf::from(&row.path);
+                    self.summary.notices.push(Notice { path, kind: "note", reason, records: RecordCounts::default() });
+                }
+            }
+        }
+        Ok((rows, earlier))
     }
 
     /// Decodes, removes duplicates, writes, balances and commits.
@@ -157,8 +204,9 @@ impl Run<'_> {
         let staging = staging.0.as_path();
         // Drawn anew for each run: see `Identifier`. It decides nothing that is stored.
         let seed = RandomState::new().hash_one(self.now);
-        let (archives, decoded) = self.decode(files, writer.snapshot(), staging)?;
-        if archives.is_empty() {
+        let (archives, decoded, side_files) = self.decode(files, writer.snapshot(), staging)?;
+        let (mut late, earlier) = self.late(&archives, &side_files, writer.snapshot())?;
+        if archives.is_empty() && late.is_empty() {
             return Ok(());
         }
         let reader = StagingReader::open(staging)?;
@@ -171,12 +219,12 @@ impl Run<'_> {
         (self.observer)(Progress::Writing { done: 0, of });
         let (files, written) = write::write_events(&source, &files)?;
         (self.observer)(Progress::Writing { done: of, of });
-        let run = writer.next_run(&mut archives.iter().map(|archive| archive.digest.sha256.as_str()));
-        let outcomes = archives
-            .iter()
-            .zip(&decoded)
-            .enumerate()
-            .map(|(index, (archive, decoded))| self.balance(index, archive, decoded, &source, &written, &run));
+        let named = archives.iter().map(|archive| archive.digest.sha256.as_str());
+        let run = writer.next_run(&mut named.chain(late.iter().map(|row| row.archive.as_str())));
+        late.iter_mut().for_each(|row| row.run.clone_from(&run));
+        let outcomes = archives.iter().zip(&decoded).enumerate().map(|(index, (archive, decoded))| {
+            self.balance(index, archive, decoded, &source, &written, (&run, &side_files))
+        });
         let outcomes: Vec<Outcome> = outcomes.collect::<Result<_, _>>()?;
         for (outcome, decoded) in outcomes.iter().zip(&decoded) {
             self.summarise(outcome, decoded);
@@ -187,8 +235,10 @@ impl Run<'_> {
         let rejects = write::write_rejects(
             &source,
             rejects.flat_map(|(_, decoded)| decoded.rejects.iter().map(|(place, _)| *place)),
+            (writer.snapshot(), &earlier),
         )?;
-        let ledger: Vec<LedgerRow> = outcomes.into_iter().filter(|o| o.is_news).map(|outcome| outcome.row).collect();
+        let news = outcomes.into_iter().filter(|outcome| outcome.is_news).map(|outcome| outcome.row);
+        let ledger: Vec<LedgerRow> = news.chain(late).collect();
         if ledger.is_empty() {
             return Ok(());
         }
@@ -205,7 +255,7 @@ impl Run<'_> {
         decoded: &DecodedArchive,
         source: &Source<'_>,
         written: &RowsWritten,
-        run: &str,
+        (run, side_files): (&str, &SideFiles),
     ) -> Result<Outcome, IngestError> {
         // Counts of four places: the decoder's own, the rows that writers wrote, the marks of the duplicate check, the rejects staged.
         let counts = RecordCounts {
@@ -220,7 +270,9 @@ impl Run<'_> {
             return Err(IngestError::NotConserved { archive, read, stored, duplicates, rejected });
         }
         let before = self.known.get(&archive.digest.sha256);
-        let row = self.ledger_row(archive, decoded, counts, before, run);
+        let mut row = self.ledger_row(archive, decoded, counts, before, run);
+        let known = before.map(|before| before.requests.as_slice()).unwrap_or_default();
+        row.requests = request::merged(known, side_files.of(&row.archive), decoded.times);
         let is_news = !decoded.is_unsettled && before.is_none_or(|before| !same_outcome(before, &row));
         Ok(Outcome { row, counts, is_news, path: archive.path.clone() })
     }
@@ -253,7 +305,7 @@ impl Run<'_> {
             path: display(&archive.path),
             container: decoded.container.map(|container| container.as_str().to_owned()),
             status,
-            reason: decoded.faults.first().or(decoded.notes.first()).cloned(),
+            reason: decoded.faults.first().or(decoded.notes.first()).map(|note| note.text.clone()),
             bytes: archive.digest.bytes,
             json_bytes: decoded.json_bytes,
             members: decoded.members.len() as u64,
@@ -262,6 +314,10 @@ impl Run<'_> {
             last_time: decoded.times.map(|(_, last)| last),
             run: run.to_owned(),
             ingested_at: self.now,
+            notes: notes_of(decoded),
+            requests: Vec::new(),
+            services: decoded.services.as_ref().map(|services| services.len() as u64),
+            service_spans: decoded.services.clone(),
         }
     }
 
@@ -284,8 +340,10 @@ impl Run<'_> {
             summary.notices.push(notice);
         };
         let kind = if outcome.row.status == ArchiveStatus::Salvaged { "salvaged" } else { "failed" };
-        decoded.faults.iter().for_each(|fault| notice(kind, fault));
-        decoded.notes.iter().for_each(|note| notice("note", note));
+        decoded.faults.iter().for_each(|fault| notice(kind, &fault.text));
+        decoded.notes.iter().for_each(|note| notice("note", &note.text));
+        let of_requests = outcome.row.requests.iter().flat_map(|request| &request.notes);
+        of_requests.for_each(|note| notice("note", &note.text));
         if let (Some(reject), true) = (&decoded.first_reject, decoded.faults.is_empty()) {
             notice("rejects", reject);
         }
@@ -300,14 +358,16 @@ impl StagingFolder {
         // The parent is empty whenever a writer is opened, so the name is free.
         let folder = parent.join("run");
         std::fs::create_dir(&folder).map_err(IngestError::io("creating", &folder))?;
-        Ok(Self(folder))
+        let made = Self(folder);
+        reach(Point::StagingMade).map_err(IngestError::io("creating", &made.0))?;
+        Ok(made)
     }
 }
 
 impl Drop for StagingFolder {
     fn drop(&mut self) {
         // What cannot be removed now is swept by the next run.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = reach(Point::StagingRemoving).and_then(|()| std::fs::remove_dir_all(&self.0));
     }
 }
 
@@ -322,5 +382,17 @@ struct Outcome {
 }
 
 fn same_outcome(before: &LedgerRow, now: &LedgerRow) -> bool {
-    (before.status, &before.reason, before.records) == (now.status, &now.reason, now.records)
+    let of = |row: &LedgerRow| (row.status, row.reason.clone(), row.records, row.notes.clone(), row.requests.clone());
+    of(before) == of(now)
+}
+
+/// What is odd about an archive, faults first, as much of it as the ledger takes.
+fn notes_of(decoded: &DecodedArchive) -> Vec<Note> {
+    let all = decoded.faults.iter().chain(&decoded.notes);
+    let mut notes: Vec<Note> = all.clone().take(NOTES_MAX).cloned().collect();
+    let more = all.count() - notes.len();
+    if more > 0 {
+        notes.push(Note::new("more", format!("and {more} more")));
+    }
+    notes
 }

@@ -1,5 +1,8 @@
 //! Whole runs against a plain model of the rule of duplicates, on random archives.
 
+mod duplicates;
+mod hostile;
+mod oddities;
 mod speed;
 mod timing;
 mod ways;

@@ -1,4 +1,7 @@
-//! The ledger: what became of every archive, and where every count went.
+//! The ledger: what became of every archive, where every count went, and what is known about how the archive came to be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +92,111 @@ pub struct LedgerRow {
     pub last_time: Option<i64>,
     /// Run that wrote this row.
     pub run: String,
-    /// When that run wrote it, microseconds since the epoch.
+    /// When the archive was read, microseconds since the epoch.
     pub ingested_at: i64,
+    /// All that is odd about the file and its container: `reason` names only the first of it.
+    pub notes: Vec<Note>,
+    /// The requests it was exported with, as far as side files told; by window, then by SHA-256.
+    pub requests: Vec<ExportRequest>,
+    /// How many services it holds records of, told apart by [`ServiceKey`]; `None` where they were not counted.
+    pub services: Option<u64>,
+    /// Those services. Left out (`None`) by readers that have no use for them: there can be many.
+    pub service_spans: Option<Vec<ServiceSpan>>,
+}
+
+/// Something odd about an archive, or about the side file with its request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// What it is, a stable name for machines, such as `bytes_after`.
+    pub kind: String,
+    /// First byte in the file that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// How many bytes it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// SHA-256 of these bytes, lower-case hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The first of these bytes, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_bytes: Option<String>,
+    /// What it is, for people.
+    pub text: String,
+}
+
+impl Note {
+    /// A note about the archive as a whole.
+    #[must_use]
+    pub fn new(kind: &str, text: impl Into<String>) -> Self {
+        let (offset, bytes, sha256, first_bytes) = (None, None, None, None);
+        Self { kind: kind.to_owned(), offset, bytes, sha256, first_bytes, text: text.into() }
+    }
+
+    /// The same about `bytes` of the file from `offset` on.
+    #[must_use]
+    pub fn at(mut self, offset: u64, bytes: u64) -> Self {
+        (self.offset, self.bytes) = (Some(offset), Some(bytes));
+        self
+    }
+}
+
+/// The request that an archive was exported with, and the job's answer, as a side file tells them. Times are microseconds since the epoch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportRequest {
+    /// Path of the side file.
+    pub path: String,
+    /// SHA-256 of the side file, lower-case hex.
+    pub sha256: String,
+    /// Start of the window that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_from: Option<i64>,
+    /// End of the window. Whether the service takes it as part of the window is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_to: Option<i64>,
+    /// What narrowed the export, by the service's names: `source`, `resourceId`, `actorId`, `tenantId`, `action`, `status`, and others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub filters: BTreeMap<String, String>,
+    /// The service's name of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+    /// How the job ended, in the service's words; `SUCCEEDED` is the good end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_state: Option<String>,
+    /// When the job began. Nothing later can be in its export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_started_at: Option<i64>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_ended_at: Option<i64>,
+    /// Where the archive was fetched from, without credentials, query and fragment: a signed URL is a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// What is wrong or odd about the side file, or about the archive in its light.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
+}
+
+/// What tells the records of one service from those of another.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// Column `resource_id`.
+    pub resource_id: Option<String>,
+    /// Column `source`.
+    pub source: Option<String>,
+    /// Column `tenant_id`.
+    pub tenant_id: Option<String>,
+}
+
+/// The accepted records (stored or duplicate) of one service in one archive. Times are microseconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceSpan {
+    /// The service; shared, since most archives hold the same ones.
+    pub key: Arc<ServiceKey>,
+    /// How many.
+    pub records: u64,
+    /// Earliest time among them.
+    pub first_time: i64,
+    /// Latest time among them.
+    pub last_time: i64,
 }

@@ -85,12 +85,10 @@ pub fn events_file_schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The columns of `archives`, a row per archive.
-#[must_use]
-pub fn archives_schema() -> SchemaRef {
+fn archive_fields() -> Vec<Field> {
     let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
     let count = |name: &str| Field::new(name, DataType::Int64, false);
-    Arc::new(Schema::new(vec![
+    vec![
         text(ARCHIVE, false),
         text("path", false),
         text("container", true),
@@ -107,6 +105,82 @@ pub fn archives_schema() -> SchemaRef {
         Field::new("last_time", timestamp(), true),
         text("run", false),
         Field::new("ingested_at", timestamp(), false),
+    ]
+}
+
+/// Columns of a ledger file that came later than the first sixteen: a file without them is read as null.
+pub const LATER_LEDGER_COLUMNS: [&str; 4] = ["notes", "requests", "services", SERVICE_SPANS];
+/// Column of a ledger file that holds the services of an archive, a JSON list. Long, and seldom needed.
+pub const SERVICE_SPANS: &str = "service_spans";
+
+/// The columns of a ledger file, a row per archive. `notes`, `requests` and `service_spans` are JSON lists, null where there is nothing;
+/// times in them are microseconds since the epoch.
+#[must_use]
+pub fn ledger_file_schema() -> SchemaRef {
+    let mut fields = archive_fields();
+    fields.extend(LATER_LEDGER_COLUMNS.iter().map(|name| {
+        let data_type = if *name == "services" { DataType::Int64 } else { DataType::Utf8 };
+        Field::new(*name, data_type, true)
+    }));
+    Arc::new(Schema::new(fields))
+}
+
+/// The columns of `archives`, a row per archive. From `notes` on they are null where nothing is known: `notes` is a JSON list; `requests`
+/// says how many requests are known, and the columns after it are those of the first one; `services` says how many services it
+/// holds records of.
+#[must_use]
+pub fn archives_schema() -> SchemaRef {
+    let mut fields = archive_fields();
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let time = |name: &str| Field::new(name, timestamp(), true);
+    fields.extend([
+        text("notes"),
+        Field::new("requests", DataType::Int64, true),
+        text("request_sha256"),
+        time("window_from"),
+        time("window_to"),
+        text("filters"),
+        text("job_id"),
+        text("job_state"),
+        Field::new("services", DataType::Int64, true),
+    ]);
+    Arc::new(Schema::new(fields))
+}
+
+/// The columns of `export_requests`, a row per request that a side file told of.
+#[must_use]
+pub fn export_requests_schema() -> SchemaRef {
+    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
+    let time = |name: &str| Field::new(name, timestamp(), true);
+    Arc::new(Schema::new(vec![
+        text(ARCHIVE, false),
+        text("path", false),
+        text("request_sha256", false),
+        time("window_from"),
+        time("window_to"),
+        text("filters", true),
+        text("job_id", true),
+        text("job_state", true),
+        time("job_started_at"),
+        time("job_ended_at"),
+        text("location", true),
+        text("notes", true),
+    ]))
+}
+
+/// The columns of `archive_services`, a row per archive and service with its accepted records.
+#[must_use]
+pub fn archive_services_schema() -> SchemaRef {
+    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
+    Arc::new(Schema::new(vec![
+        text(ARCHIVE, false),
+        text("resource_id", true),
+        text("source", true),
+        text("tenant_id", true),
+        Field::new("records", DataType::Int64, false),
+        Field::new("first_time", timestamp(), false),
+        Field::new("last_time", timestamp(), false),
+        text("basis", false),
     ]))
 }
 

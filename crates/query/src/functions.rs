@@ -3,6 +3,9 @@
 //! - `status_class(status)`: the class a status counts under first; a null status is an `other_failure`.
 //! - `status_has_class(status, class)`: whether it counts under a class, first or second.
 //! - `key_ids(ouid)`: the keys an OUID text names, in lower case, each once; null where it names none.
+//! - `json_text(json, name)`: a member of a JSON object, a text as it is, anything else as JSON; null where there is none, or no object.
+//! - `json_names(json)`: the names of the members of a JSON object; null where it is none.
+//! - `json_items(json)`: the items of a JSON list, each as JSON; null where it is none.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 use keytrail_model::statuses::{OTHER_FAILURE, StatusCatalogue};
+use serde_json::value::RawValue;
 
 /// The functions of a session with these statuses.
 pub(crate) fn all(statuses: &Arc<StatusCatalogue>) -> Vec<ScalarUDF> {
@@ -23,6 +27,9 @@ pub(crate) fn all(statuses: &Arc<StatusCatalogue>) -> Vec<ScalarUDF> {
         ScalarUDF::new_from_impl(StatusClass { statuses: Statuses(Arc::clone(statuses)), signature: text(1) }),
         ScalarUDF::new_from_impl(StatusHasClass { statuses: Statuses(Arc::clone(statuses)), signature: text(2) }),
         ScalarUDF::new_from_impl(KeyIds { signature: text(1) }),
+        ScalarUDF::new_from_impl(JsonText { signature: text(2) }),
+        ScalarUDF::new_from_impl(JsonNames { signature: text(1) }),
+        ScalarUDF::new_from_impl(JsonItems { signature: text(1) }),
     ]
 }
 
@@ -202,6 +209,110 @@ impl ScalarUDFImpl for KeyIds {
     }
 }
 
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct JsonText {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for JsonText {
+    fn name(&self) -> &'static str {
+        "json_text"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8View)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (columns, constant) = text_columns(&args)?;
+        let [texts, names] = columns.as_slice() else {
+            return exec_err!("json_text: expected two arguments, found {}", columns.len());
+        };
+        let pairs = texts.as_string_view().iter().zip(names.as_string_view());
+        let members: StringViewArray = pairs.map(|(text, name)| json_text(text?, name?)).collect();
+        result(Arc::new(members), constant)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct JsonNames {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for JsonNames {
+    fn name(&self) -> &'static str {
+        "json_names"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8View, true))))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (columns, constant) = text_columns(&args)?;
+        let [texts] = columns.as_slice() else {
+            return exec_err!("json_names: expected one argument, found {}", columns.len());
+        };
+        let mut lists = ListBuilder::new(StringViewBuilder::new());
+        for text in texts.as_string_view() {
+            let members = text.and_then(|text| serde_json::from_str::<Members>(text).ok());
+            lists.append_option(members.map(|members| members.into_iter().map(|(name, _)| Some(name))));
+        }
+        result(Arc::new(lists.finish()), constant)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct JsonItems {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for JsonItems {
+    fn name(&self) -> &'static str {
+        "json_items"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8View, true))))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (columns, constant) = text_columns(&args)?;
+        let [texts] = columns.as_slice() else {
+            return exec_err!("json_items: expected one argument, found {}", columns.len());
+        };
+        let mut lists = ListBuilder::new(StringViewBuilder::new());
+        for text in texts.as_string_view() {
+            let items = text.and_then(|text| serde_json::from_str::<Vec<Box<RawValue>>>(text).ok());
+            lists.append_option(items.map(|items| items.into_iter().map(|item| Some(item.get().to_owned()))));
+        }
+        result(Arc::new(lists.finish()), constant)
+    }
+}
+
+type Members = std::collections::BTreeMap<String, Box<RawValue>>;
+
+fn json_text(text: &str, name: &str) -> Option<String> {
+    let member = serde_json::from_str::<Members>(text).ok()?.remove(name)?;
+    match serde_json::from_str::<serde_json::Value>(member.get()).ok()? {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text),
+        _ => Some(member.get().to_owned()),
+    }
+}
+
 /// The ids in an OUID text: parted by commas, semicolons or blanks, in lower case, each once, in the order of the text.
 fn key_ids(text: &str) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
@@ -231,6 +342,22 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(key_ids(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn members_of_a_json_object() {
+        for (text, name, expected) in [
+            (r#"{"a":"x \u00e9","b":1}"#, "a", Some("x é")),
+            (r#"{"a":"x","b":1.50}"#, "b", Some("1.50")),
+            (r#"{"a":{"b": [1]}}"#, "a", Some(r#"{"b": [1]}"#)),
+            (r#"{"a":null}"#, "a", None),
+            (r#"{"a":1}"#, "A", None),
+            ("[1]", "a", None),
+            ("{", "a", None),
+            ("", "a", None),
+        ] {
+            assert_eq!(json_text(text, name).as_deref(), expected, "{text} {name}");
         }
     }
 

@@ -7,6 +7,7 @@
 //!
 //! This crate never sees an archive: it knows no ZIP, no JSON records, and nothing of how rows came into the store.
 
+mod coverage;
 mod error;
 mod files;
 mod functions;
@@ -14,10 +15,12 @@ pub mod output;
 mod pruning;
 mod read_archives;
 pub mod report;
+mod services;
 mod session;
 mod tables;
 pub mod views;
 
+pub use coverage::CoverageRows;
 pub use error::QueryError;
 pub use read_archives::ArchiveReader;
 pub use session::{Session, SessionOptions, Statement, statements};

@@ -29,7 +29,7 @@ const CATALOG: &str = "keytrail";
 /// Schema of the tables and views over the whole store.
 const SCHEMA: &str = "public";
 /// Schema of the tables and views over the month of a report.
-const MONTH_SCHEMA: &str = "month";
+pub(crate) const MONTH_SCHEMA: &str = "month";
 
 /// Settings of a session.
 #[derive(Debug, Clone)]

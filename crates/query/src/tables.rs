@@ -1,4 +1,5 @@
-//! The tables of a session: `events`, `archives`, `rejects`, `forgotten` of a snapshot, and the reference tables `actions` and `statuses`.
+//! The tables of a session: `events`, `archives`, `rejects`, `forgotten`, `export_requests`, `archive_services` of a snapshot, and the
+//! reference tables `actions` and `statuses`.
 
 use std::sync::Arc;
 
@@ -8,13 +9,14 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::{JoinType, SessionContext, col, lit};
-use keytrail_model::ledger::LedgerRow;
+use keytrail_model::ledger::{ExportRequest, LedgerRow, Note};
 use keytrail_model::time::Month;
 use keytrail_model::{actions, schema, statuses::StatusCatalogue};
 use keytrail_store::{ForgetInfo, ForgottenRows, Snapshot};
 
 use crate::QueryError;
 use crate::files::{FilesTable, TableFile};
+use crate::services;
 
 /// Name of the table of all records.
 pub(crate) const EVENTS: &str = "events";
@@ -36,13 +38,17 @@ pub(crate) fn root_url() -> Result<ObjectStoreUrl, QueryError> {
 
 /// All tables of a snapshot. Reads the ledger.
 pub(crate) fn all(snapshot: &Snapshot, statuses: &StatusCatalogue) -> Result<Vec<Named>, QueryError> {
-    let archives = memory(archives(&snapshot.ledger()?)?)?;
+    let ledger = snapshot.ledger()?;
+    let archives = memory(archives(&ledger)?)?;
     let rejects = rejects(snapshot, Arc::clone(&archives))?;
+    let events: Arc<dyn TableProvider> = Arc::new(events(snapshot, events_url()?));
     Ok(vec![
-        (EVENTS, Arc::new(events(snapshot, events_url()?))),
+        (EVENTS, Arc::clone(&events)),
         ("archives", archives),
         ("rejects", rejects),
         ("forgotten", memory(forgotten(snapshot)?)?),
+        ("export_requests", memory(export_requests(&ledger)?)?),
+        ("archive_services", services::table(snapshot, &ledger, events)?),
         ("actions", memory(actions_batch()?)?),
         ("statuses", memory(statuses_batch(statuses)?)?),
     ])
@@ -86,7 +92,7 @@ fn rejects(snapshot: &Snapshot, archives: Arc<dyn TableProvider>) -> Result<Arc<
 }
 
 /// The same columns with texts as views: what DataFusion groups and compares fastest, whatever the encoding on disk.
-fn with_views(columns: &SchemaRef) -> SchemaRef {
+pub(crate) fn with_views(columns: &SchemaRef) -> SchemaRef {
     let fields = columns.fields().iter().map(|field| match field.data_type() {
         DataType::Utf8 | DataType::Dictionary(_, _) => {
             Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
@@ -96,37 +102,57 @@ fn with_views(columns: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-fn memory(rows: RecordBatch) -> Result<Arc<dyn TableProvider>, QueryError> {
+pub(crate) fn memory(rows: RecordBatch) -> Result<Arc<dyn TableProvider>, QueryError> {
     Ok(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?))
 }
 
+/// Columns of a table in memory, made from rows of any kind.
+struct Rows<'a, T>(&'a [T]);
+
+impl<T> Rows<'_, T> {
+    fn texts(&self, of: impl Fn(&T) -> Option<String>) -> ArrayRef {
+        Arc::new(self.0.iter().map(of).collect::<StringViewArray>())
+    }
+
+    fn counts(&self, of: impl Fn(&T) -> Option<u64>) -> ArrayRef {
+        let counts = self.0.iter().map(|row| Some(i64::try_from(of(row)?).unwrap_or(i64::MAX)));
+        Arc::new(counts.collect::<Int64Array>())
+    }
+
+    fn times(&self, of: impl Fn(&T) -> Option<i64>) -> ArrayRef {
+        Arc::new(self.0.iter().map(of).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+    }
+}
+
 fn archives(ledger: &[LedgerRow]) -> Result<RecordBatch, QueryError> {
-    let texts = |of: &dyn Fn(&LedgerRow) -> Option<String>| -> ArrayRef {
-        Arc::new(ledger.iter().map(of).collect::<StringViewArray>())
-    };
-    let counts = |of: &dyn Fn(&LedgerRow) -> u64| -> ArrayRef {
-        Arc::new(ledger.iter().map(|row| i64::try_from(of(row)).unwrap_or(i64::MAX)).collect::<Int64Array>())
-    };
-    let times = |of: &dyn Fn(&LedgerRow) -> Option<i64>| -> ArrayRef {
-        Arc::new(ledger.iter().map(of).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
-    };
+    let rows = Rows(ledger);
+    let request = |row: &LedgerRow| row.requests.first().cloned();
     let columns = vec![
-        texts(&|row| Some(row.archive.clone())),
-        texts(&|row| Some(row.path.clone())),
-        texts(&|row| row.container.clone()),
-        texts(&|row| Some(row.status.as_str().into())),
-        texts(&|row| row.reason.clone()),
-        counts(&|row| row.bytes),
-        counts(&|row| row.json_bytes),
-        counts(&|row| row.members),
-        counts(&|row| row.records.read),
-        counts(&|row| row.records.stored),
-        counts(&|row| row.records.duplicates),
-        counts(&|row| row.records.rejected),
-        times(&|row| row.first_time),
-        times(&|row| row.last_time),
-        texts(&|row| Some(row.run.clone())),
-        times(&|row| Some(row.ingested_at)),
+        rows.texts(|row| Some(row.archive.clone())),
+        rows.texts(|row| Some(row.path.clone())),
+        rows.texts(|row| row.container.clone()),
+        rows.texts(|row| Some(row.status.as_str().into())),
+        rows.texts(|row| row.reason.clone()),
+        rows.counts(|row| Some(row.bytes)),
+        rows.counts(|row| Some(row.json_bytes)),
+        rows.counts(|row| Some(row.members)),
+        rows.counts(|row| Some(row.records.read)),
+        rows.counts(|row| Some(row.records.stored)),
+        rows.counts(|row| Some(row.records.duplicates)),
+        rows.counts(|row| Some(row.records.rejected)),
+        rows.times(|row| row.first_time),
+        rows.times(|row| row.last_time),
+        rows.texts(|row| Some(row.run.clone())),
+        rows.times(|row| Some(row.ingested_at)),
+        rows.texts(|row| notes(row.notes.iter().chain(row.requests.iter().flat_map(|request| &request.notes)))),
+        rows.counts(|row| (!row.requests.is_empty()).then_some(row.requests.len() as u64)),
+        rows.texts(|row| Some(request(row)?.sha256)),
+        rows.times(|row| request(row)?.window_from),
+        rows.times(|row| request(row)?.window_to),
+        rows.texts(|row| filters(&request(row)?)),
+        rows.texts(|row| request(row)?.job_id),
+        rows.texts(|row| request(row)?.job_state),
+        rows.counts(|row| row.services),
     ];
     Ok(RecordBatch::try_new(with_views(&schema::archives_schema()), columns)?)
 }
@@ -162,6 +188,38 @@ fn forgotten(snapshot: &Snapshot) -> Result<RecordBatch, QueryError> {
         texts(&|(forget, _)| forget.reason.clone()),
     ];
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+fn export_requests(ledger: &[LedgerRow]) -> Result<RecordBatch, QueryError> {
+    let requests: Vec<(&str, &ExportRequest)> =
+        ledger.iter().flat_map(|row| row.requests.iter().map(|request| (row.archive.as_str(), request))).collect();
+    let rows = Rows(&requests);
+    let columns = vec![
+        rows.texts(|(archive, _)| Some((*archive).to_owned())),
+        rows.texts(|(_, request)| Some(request.path.clone())),
+        rows.texts(|(_, request)| Some(request.sha256.clone())),
+        rows.times(|(_, request)| request.window_from),
+        rows.times(|(_, request)| request.window_to),
+        rows.texts(|(_, request)| filters(request)),
+        rows.texts(|(_, request)| request.job_id.clone()),
+        rows.texts(|(_, request)| request.job_state.clone()),
+        rows.times(|(_, request)| request.job_started_at),
+        rows.times(|(_, request)| request.job_ended_at),
+        rows.texts(|(_, request)| request.location.clone()),
+        rows.texts(|(_, request)| notes(request.notes.iter())),
+    ];
+    Ok(RecordBatch::try_new(with_views(&schema::export_requests_schema()), columns)?)
+}
+
+/// Notes as a JSON list; nothing where there are none.
+fn notes<'a>(notes: impl Iterator<Item = &'a Note>) -> Option<String> {
+    let notes: Vec<&Note> = notes.collect();
+    (!notes.is_empty()).then(|| serde_json::to_string(&notes).ok()).flatten()
+}
+
+/// Filters as a JSON object, empty where the export was not narrowed.
+fn filters(request: &ExportRequest) -> Option<String> {
+    serde_json::to_string(&request.filters).ok()
 }
 
 fn actions_batch() -> Result<RecordBatch, QueryError> {

@@ -43,6 +43,8 @@ macro_rules! view {
 const VIEWS: &[View] = &[
     view!("hsm_events"),
     view!("actor_activity"),
+    view!("coverage"),
+    view!("coverage_summary"),
     view!("failed_operations"),
     view!("key_lifecycle"),
     view!("key_usage"),

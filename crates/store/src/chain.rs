@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 use crate::delta::Live;
+use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::sealed_file::sha256;
 use crate::snapshot::decode_path;
@@ -307,7 +308,8 @@ struct ReadCommit {
 impl ReadCommit {
     fn read(layout: &Layout, version: u64) -> Result<Self, StoreError> {
         let path = layout.commit(version);
-        let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
+        let bytes = reach(Point::CommitReading).and_then(|()| fs::read(&path));
+        let bytes = bytes.map_err(StoreError::io("read the commit", &path))?;
         let mut commit = Commit::parse(layout, version, &bytes)?;
         commit.check_actions(&path, &bytes)?;
         commit.actions = actions(&path, &bytes)?;
@@ -334,11 +336,9 @@ fn read_all(layout: &Layout, versions: &[u64]) -> Vec<Result<ReadCommit, StoreEr
     })
 }
 
-/// What the commit of a version says of itself, where that commit is one of ours.
+/// What a commit says of itself, where it is whole and one of ours.
 pub(crate) fn record_of(layout: &Layout, version: u64) -> Result<Option<CommitRecord>, StoreError> {
-    let path = layout.commit(version);
-    let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
-    Ok(Commit::parse(layout, version, &bytes)?.record)
+    Ok(ReadCommit::read(layout, version)?.commit.record)
 }
 
 /// The names in the log's folder.

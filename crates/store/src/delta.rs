@@ -288,6 +288,8 @@ fn with_engine_hiding<T: Send>(
 ) -> Result<T, StoreError> {
     let run = || {
         let store = DurableStore::below(events)?.hiding(hidden);
+        #[cfg(test)]
+        let store = crate::tests::faulty::between(events, store);
         let executor = TokioMultiThreadExecutor::new_owned_runtime(Some(2), None)?;
         let engine = DefaultEngineBuilder::new(Arc::new(store)).with_task_executor(Arc::new(executor)).build();
         work(&engine)

@@ -21,6 +21,7 @@ use object_store::{
 };
 
 use crate::StoreError;
+use crate::failpoint::{Point, reach};
 
 /// End of the names of files that are being written: [`TEMPORARY_START`]` ... .tmp`. One that stays is a left-over of a kill.
 const TEMPORARY_END: &str = ".tmp";
@@ -37,7 +38,9 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
 }
 
 fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    reach(Point::FolderSyncing)?;
+    File::open(path)?.sync_all()?;
+    reach(Point::FolderSynced)
 }
 
 /// Makes a folder with all its parents, durably: each new folder's name is synced in its parent.
@@ -47,10 +50,11 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
     }
     let parent = parent(path);
     create_folder(parent)?;
-    match fs::create_dir(path) {
+    match reach(Point::FolderMaking).and_then(|()| fs::create_dir(path)) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
         made => made.map_err(StoreError::io("make the folder", path))?,
     }
+    reach(Point::FolderMade).map_err(StoreError::io("make the folder", path))?;
     sync_folder(parent)
 }
 
@@ -76,14 +80,19 @@ fn parent(path: &Path) -> &Path {
 fn write_file(path: &Path, payload: &PutPayload, create: bool) -> io::Result<()> {
     let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
     let temporary = temporary_beside(folder, path);
+    reach(Point::PutBegun)?;
     let written = write_temporary(&temporary, payload)
-        .and_then(|()| if create { fs::hard_link(&temporary, path) } else { fs::rename(&temporary, path) });
+        .and_then(|()| reach(Point::PutWritten))
+        .and_then(|()| if create { fs::hard_link(&temporary, path) } else { fs::rename(&temporary, path) })
+        .and_then(|()| reach(Point::PutNamed));
     if create || written.is_err() {
         // Gone after a rename; after a link it is a second name that nothing needs. The writer's sweep takes what stays.
         let _ = fs::remove_file(&temporary);
     }
     written?;
-    sync(folder)
+    reach(Point::PutCleared)?;
+    sync(folder)?;
+    reach(Point::PutSynced)
 }
 
 fn write_temporary(path: &Path, payload: &PutPayload) -> io::Result<()> {

@@ -97,7 +97,8 @@ impl Snapshot {
             let month = file.month.clone();
             let empty = ForgettingMonth { month: month.clone(), files: 0, bytes: 0, rows: 0, archives: 0 };
             let entry = months.entry(month).or_insert(empty);
-            (entry.files, entry.bytes, entry.rows) = (entry.files + 1, entry.bytes + file.bytes, entry.rows + file.rows);
+            (entry.files, entry.bytes, entry.rows) =
+                (entry.files + 1, entry.bytes + file.bytes, entry.rows + file.rows);
         }
         for (month, _) in tallies.keys() {
             if let Some(month) = months.get_mut(month) {

@@ -38,10 +38,8 @@ fn forgotten_schema() -> SchemaRef {
 /// Writes a tombstone, durably.
 pub(crate) fn write(path: &Path, rows: &[ForgottenRows]) -> Result<Seal, StoreError> {
     let level = ZstdLevel::try_new(3).map_err(StoreError::parquet(path))?;
-    let properties = WriterProperties::builder()
-        .set_created_by("keytrail".into())
-        .set_compression(Compression::ZSTD(level))
-        .build();
+    let properties =
+        WriterProperties::builder().set_created_by("keytrail".into()).set_compression(Compression::ZSTD(level)).build();
     let text = |get: &dyn Fn(&ForgottenRows) -> String| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(rows.iter().map(get)))
     };

@@ -8,11 +8,14 @@ use arrow::array::{
 };
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use bytes::Bytes;
-use keytrail_model::ledger::{ArchiveStatus, LedgerRow, RecordCounts};
+use keytrail_model::ledger::{ArchiveStatus, LedgerRow, RecordCounts, ServiceKey, ServiceSpan};
 use keytrail_model::schema;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 use crate::sealed_file::{Seal, SealedWriter};
@@ -20,6 +23,8 @@ use crate::sealed_file::{Seal, SealedWriter};
 /// Rows from which a ledger is compressed. A store of many small runs has many small ledgers, and setting up sixteen
 /// decompressors takes 0.5 ms a file where reading the plain columns takes 0.1 ms (1000 files of one row, dev build).
 const COMPRESSED_FROM_ROWS: usize = 1000;
+/// Rows that are turned into columns at a time: their services can take far more memory as text.
+const BATCH_ROWS: usize = 4096;
 
 /// Writes the ledger of a run, durably.
 pub(crate) fn write(path: &Path, rows: &[LedgerRow]) -> Result<Seal, StoreError> {
@@ -30,15 +35,29 @@ pub(crate) fn write(path: &Path, rows: &[LedgerRow]) -> Result<Seal, StoreError>
         .set_compression(if large { Compression::ZSTD(level) } else { Compression::UNCOMPRESSED })
         .set_dictionary_enabled(large)
         .build();
-    let mut file = SealedWriter::create(path, schema::archives_schema(), properties)?;
-    file.write(&to_batch(path, rows)?)?;
+    let mut file = SealedWriter::create(path, schema::ledger_file_schema(), properties)?;
+    for rows in rows.chunks(BATCH_ROWS) {
+        file.write(&to_batch(path, rows)?)?;
+    }
     Ok(file.finish()?.1)
 }
 
-/// Reads a ledger from the bytes of its file; `path` is for messages only.
+/// Reads a ledger from the bytes of its file, but for the services of each archive; `path` is for messages only.
 pub(crate) fn read(path: &Path, bytes: Bytes) -> Result<Vec<LedgerRow>, StoreError> {
+    read_columns(path, bytes, &|name| name != schema::SERVICE_SPANS)
+}
+
+/// The same with the services.
+pub(crate) fn read_with_services(path: &Path, bytes: Bytes) -> Result<Vec<LedgerRow>, StoreError> {
+    read_columns(path, bytes, &|_| true)
+}
+
+fn read_columns(path: &Path, bytes: Bytes, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<LedgerRow>, StoreError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(StoreError::parquet(path))?;
-    let batches = builder.build().map_err(StoreError::parquet(path))?;
+    let fields = builder.schema().fields().iter().enumerate();
+    let wanted: Vec<usize> = fields.filter(|(_, field)| wanted(field.name())).map(|(index, _)| index).collect();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+    let batches = builder.with_projection(mask).build().map_err(StoreError::parquet(path))?;
     let mut rows = Vec::new();
     for batch in batches {
         let batch = batch.map_err(|error| StoreError::parquet(path)(error.into()))?;
@@ -81,12 +100,60 @@ fn to_batch(path: &Path, rows: &[LedgerRow]) -> Result<RecordBatch, StoreError> 
         time(|row| row.last_time),
         text(|row| &row.run),
         time(|row| Some(row.ingested_at)),
+        list(path, rows, |row| (!row.notes.is_empty()).then_some(&row.notes))?,
+        list(path, rows, |row| (!row.requests.is_empty()).then_some(&row.requests))?,
+        Arc::new(rows.iter().map(|row| row.services.and_then(|n| i64::try_from(n).ok())).collect::<Int64Array>()),
+        list(path, rows, |row| Some(row.service_spans.as_ref()?.iter().map(SpanText::of).collect::<Vec<_>>()))?,
     ];
-    RecordBatch::try_new(schema::archives_schema(), columns).map_err(|error| StoreError::parquet(path)(error.into()))
+    RecordBatch::try_new(schema::ledger_file_schema(), columns).map_err(|error| StoreError::parquet(path)(error.into()))
+}
+
+/// A column of JSON texts.
+fn list<'a, T: Serialize>(
+    path: &Path,
+    rows: &'a [LedgerRow],
+    of: impl Fn(&'a LedgerRow) -> Option<T>,
+) -> Result<ArrayRef, StoreError> {
+    let texts = rows.iter().map(|row| of(row).map(|value| serde_json::to_string(&value)).transpose());
+    let texts = texts.collect::<Result<StringArray, _>>().map_err(|error| StoreError::BadRow {
+        path: path.to_owned(),
+        what: "list",
+        expected: "a list that JSON can hold".into(),
+        found: error.to_string(),
+    })?;
+    Ok(Arc::new(texts))
+}
+
+/// A [`ServiceSpan`] as it stands in the file.
+#[derive(Serialize, Deserialize)]
+struct SpanText {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resource_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<String>,
+    records: u64,
+    first_time: i64,
+    last_time: i64,
+}
+
+impl SpanText {
+    fn of(span: &ServiceSpan) -> Self {
+        let ServiceKey { resource_id, source, tenant_id } = span.key.as_ref().clone();
+        let ServiceSpan { records, first_time, last_time, .. } = *span;
+        Self { resource_id, source, tenant_id, records, first_time, last_time }
+    }
+
+    fn into_span(self) -> ServiceSpan {
+        let Self { resource_id, source, tenant_id, records, first_time, last_time } = self;
+        let key = Arc::new(ServiceKey { resource_id, source, tenant_id });
+        ServiceSpan { key, records, first_time, last_time }
+    }
 }
 
 fn from_batch(path: &Path, batch: &RecordBatch, rows: &mut Vec<LedgerRow>) -> Result<(), StoreError> {
-    let columns = Columns { path, batch };
+    let columns = Reader { path, batch };
     for row in 0..batch.num_rows() {
         let status = columns.text("status", row)?;
         rows.push(LedgerRow {
@@ -111,18 +178,24 @@ fn from_batch(path: &Path, batch: &RecordBatch, rows: &mut Vec<LedgerRow>) -> Re
             ingested_at: columns
                 .time("ingested_at", row)?
                 .ok_or_else(|| columns.damaged("ingested_at", "a time", "null"))?,
+            notes: columns.list("notes", row)?.unwrap_or_default(),
+            requests: columns.list("requests", row)?.unwrap_or_default(),
+            services: columns.later_count("services", row)?,
+            service_spans: columns
+                .list::<SpanText>(schema::SERVICE_SPANS, row)?
+                .map(|spans| spans.into_iter().map(SpanText::into_span).collect()),
         });
     }
     Ok(())
 }
 
 /// A batch of a ledger file, with errors that name file and column.
-struct Columns<'a> {
+struct Reader<'a> {
     path: &'a Path,
     batch: &'a RecordBatch,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> Reader<'a> {
     fn option(&self, name: &str, row: usize) -> Result<Option<String>, StoreError> {
         let array = self.column(name)?;
         let texts = array.as_string_opt::<i32>().ok_or_else(|| self.damaged(name, "text", array.data_type()))?;
@@ -148,6 +221,26 @@ impl<'a> Columns<'a> {
         Ok(times.is_valid(row).then(|| times.value(row)))
     }
 
+    /// A JSON list; `None` where it is null, or where the file has no such column.
+    fn list<T: DeserializeOwned>(&self, name: &str, row: usize) -> Result<Option<Vec<T>>, StoreError> {
+        if self.batch.column_by_name(name).is_none() {
+            return Ok(None);
+        }
+        let Some(text) = self.option(name, row)? else {
+            return Ok(None);
+        };
+        let list = serde_json::from_str(&text);
+        list.map(Some).map_err(|error| self.damaged(name, "a JSON list", error))
+    }
+
+    /// A count; `None` where it is null, or where the file has no such column.
+    fn later_count(&self, name: &str, row: usize) -> Result<Option<u64>, StoreError> {
+        match self.batch.column_by_name(name) {
+            Some(array) if array.is_valid(row) => self.count(name, row).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     fn column(&self, name: &str) -> Result<&'a ArrayRef, StoreError> {
         self.batch.column_by_name(name).ok_or_else(|| self.damaged(name, "the column", "none"))
     }
@@ -159,11 +252,12 @@ impl<'a> Columns<'a> {
 
 #[cfg(test)]
 mod tests {
+    use keytrail_model::ledger::{ExportRequest, Note};
+
     use super::*;
 
-    #[test]
-    fn what_is_written_is_read_again() {
-        let full = LedgerRow {
+    fn full() -> LedgerRow {
+        LedgerRow {
             archive: "a".repeat(64),
             path: "exports/jänner.zip".into(),
             container: Some("zip".into()),
@@ -177,7 +271,28 @@ mod tests {
             last_time: Some(1_767_600_001_000_417),
             run: "00000001-abc".into(),
             ingested_at: 7,
-        };
+            notes: vec![Note::new("zip_comment", "a \"comment\"").at(5, 6), Note::new("fault", "x")],
+            requests: vec![ExportRequest {
+                path: "a.zip.request.json".into(),
+                sha256: "b".repeat(64),
+                window_from: Some(-5),
+                filters: [("resourceId".to_owned(), "r".to_owned())].into(),
+                notes: vec![Note::new("request_contradiction", "y")],
+                ..ExportRequest::default()
+            }],
+            services: Some(1),
+            service_spans: Some(vec![ServiceSpan {
+                key: Arc::new(ServiceKey { source: Some("cdsp".into()), ..ServiceKey::default() }),
+                records: 3,
+                first_time: -1,
+                last_time: i64::MAX,
+            }]),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let full = full();
         let bare = LedgerRow {
             container: None,
             status: ArchiveStatus::Failed,
@@ -185,6 +300,10 @@ mod tests {
             records: RecordCounts::default(),
             first_time: None,
             last_time: None,
+            notes: vec![],
+            requests: vec![],
+            services: None,
+            service_spans: None,
             ..full.clone()
         };
         let folder = tempfile::tempdir().unwrap();
@@ -195,7 +314,23 @@ mod tests {
             let bytes = std::fs::read(&path).unwrap();
             assert_eq!((seal.rows, seal.bytes), (rows.len() as u64, bytes.len() as u64));
             assert_eq!(seal.sha256, crate::sealed_file::sha256(&bytes));
-            assert_eq!(read(&path, bytes.into()).unwrap(), rows);
+            assert_eq!(read_with_services(&path, bytes.clone().into()).unwrap(), rows);
+            let without = |row: LedgerRow| LedgerRow { service_spans: None, ..row };
+            assert_eq!(read(&path, bytes.into()).unwrap(), rows.into_iter().map(without).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_ledger_of_before_has_nothing_in_the_later_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.parquet");
+        let batch = to_batch(&path, &[full()]).unwrap();
+        let before = batch.num_columns() - schema::LATER_LEDGER_COLUMNS.len();
+        let batch = batch.project(&(0..before).collect::<Vec<_>>()).unwrap();
+        let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        let found = read_with_services(&path, writer.into_inner().unwrap().into()).unwrap();
+        let (notes, requests) = (vec![], vec![]);
+        assert_eq!(found, [LedgerRow { notes, requests, services: None, service_spans: None, ..full() }]);
     }
 }

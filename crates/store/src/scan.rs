@@ -14,6 +14,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
+use crate::failpoint::{Point, reach};
 use crate::{DataFile, Snapshot, StoreError};
 
 /// Rows of a batch.
@@ -46,7 +47,8 @@ pub fn read_events<E: From<StoreError>>(
 }
 
 fn open(path: &Path, file: &DataFile, from: i64, to: i64) -> Result<ParquetRecordBatchReader, StoreError> {
-    let input = File::open(path).map_err(StoreError::io("open the data file", path))?;
+    let input = reach(Point::RowsReading).and_then(|()| File::open(path));
+    let input = input.map_err(StoreError::io("open the data file", path))?;
     let length = input.metadata().map_err(StoreError::io("look at the data file", path))?.len();
     if length != file.bytes {
         return Err(StoreError::damaged_file(path, format!("{} bytes", file.bytes), format!("{length} bytes")));

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::chain::{Chain, Commit, CommitRecord, FileRecord, Replay, SidecarRecord};
 use crate::delta::{self, Live, Source};
+use crate::failpoint::{Point, reach};
 use crate::layout::Layout;
 use crate::leases::Lease;
 use crate::sealed_file::sha256;
@@ -270,7 +271,8 @@ impl Snapshot {
     /// A file beside the table, with its path, checked against its SHA-256.
     pub(crate) fn read_sidecar(&self, sidecar: &Sidecar) -> Result<(PathBuf, Bytes), StoreError> {
         let path = self.root.join(&sidecar.path);
-        let bytes = fs::read(&path).map_err(StoreError::io("read the file beside the table", &path))?;
+        let bytes = reach(Point::LedgerReading).and_then(|()| fs::read(&path));
+        let bytes = bytes.map_err(StoreError::io("read the file beside the table", &path))?;
         let found = sha256(&bytes);
         if found != sidecar.sha256 {
             return Err(StoreError::damaged_file(&path, format!("SHA-256 {}", sidecar.sha256), found));

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fs::{self, DirEntry};
 use std::path::Path;
 
+use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::{Snapshot, StoreError, durable};
 
@@ -31,7 +32,9 @@ pub(crate) fn sweep_runs(layout: &Layout, snapshot: &Snapshot, swept: &mut Vec<S
     refuse_lost_commits(layout, snapshot.version(), &orphans)?;
     for path in orphans {
         let full = layout.root().join(&path);
-        fs::remove_file(&full).map_err(StoreError::io("remove the left-over", &full))?;
+        let removed = reach(Point::SweepRemoving).and_then(|()| fs::remove_file(&full));
+        let removed = removed.and_then(|()| reach(Point::SweepRemoved));
+        removed.map_err(StoreError::io("remove the left-over", &full))?;
         swept.push(path);
     }
     Ok(())
@@ -105,7 +108,8 @@ fn remove(
         }
         let path = entry.path();
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let remove = || if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed = reach(Point::SweepRemoving).and_then(|()| remove()).and_then(|()| reach(Point::SweepRemoved));
         removed.map_err(StoreError::io("remove the left-over", &path))?;
         let relative = path.strip_prefix(layout.root()).unwrap_or(&path);
         swept.push(relative.to_string_lossy().into_owned());

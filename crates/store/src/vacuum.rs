@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use crate::failpoint::{Point, reach};
 use crate::layout::Layout;
 use crate::snapshot::RemovedFile;
 use crate::{Snapshot, StoreError, Writer, leases};
@@ -121,7 +122,8 @@ impl Writer {
 
     fn free(&self, file: &FreeFile) -> Result<(), StoreError> {
         let path = self.layout.root().join(&file.path);
-        match fs::remove_file(&path) {
+        let removed = reach(Point::SweepRemoving).and_then(|()| fs::remove_file(&path));
+        match removed.and_then(|()| reach(Point::SweepRemoved)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(StoreError::io("delete the removed file", &path)(error));
             }

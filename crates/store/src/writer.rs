@@ -13,6 +13,7 @@ use keytrail_model::schema::SCHEMA_VERSION;
 use crate::chain::{self, Chain, CommitRecord, FileRecord, RunRecord, SidecarRecord, actions_digest};
 use crate::delta::{self, Add, Committed, Live};
 use crate::events_file::StagedFile;
+use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::leases::{self, Lease};
 use crate::lock::Lock;
@@ -69,7 +70,9 @@ impl Writer {
     pub fn open(root: &Path, on_wait: &mut dyn FnMut()) -> Result<Self, StoreError> {
         let layout = Layout::new(root);
         durable::create_folder(root)?;
+        reach(Point::RootMade).map_err(StoreError::io("make the store", root))?;
         let lock = Lock::take(&layout.lock(), on_wait)?;
+        reach(Point::Locked).map_err(StoreError::io("open the store", root))?;
         let mut swept = Vec::new();
         sweep::sweep_log(&layout, &mut swept)?;
         let (snapshot, mut chain) = match Snapshot::load_compared(&layout)? {
@@ -89,6 +92,7 @@ impl Writer {
             durable::create_folder(&folder)?;
         }
         swept.sort_unstable();
+        reach(Point::Opened).map_err(StoreError::io("open the store", root))?;
         let staging = layout.staging();
         Ok(Self { layout, staging, snapshot, chain, swept, warnings: Vec::new(), _lock: lock })
     }
@@ -137,6 +141,7 @@ impl Writer {
     pub fn commit(&mut self, run: RunCommit) -> Result<Snapshot, StoreError> {
         let placed = self.place(run)?;
         self.publish(&placed)?;
+        reach(Point::Published).map_err(StoreError::io("look at the commit", self.layout.root()))?;
         self.advance()?;
         Ok(self.snapshot.clone())
     }
@@ -171,6 +176,7 @@ impl Writer {
             durable::sync_folder(&folder)?;
         }
         durable::sync_name_of_root(root)?;
+        reach(Point::Placed).map_err(StoreError::io("commit to the store", root))?;
         let run = RunRecord {
             name: run.run,
             committed_at: run.committed_at,
@@ -256,17 +262,24 @@ impl Writer {
             let removes = removes.iter().map(|live| live.path.as_str()).collect();
             delta::commit(&events, *version, record, adds, &removes, moment_ms)
         };
-        if outcome.as_ref().is_ok_and(|outcome| *outcome == Committed::Yes) {
-            return Ok(());
+        // An error may come after the commit file got its name, a conflict may be with ourselves, and an answer may be wrong: whatever it
+        // was, the file tells.
+        let path = self.layout.commit(*version);
+        if !path.try_exists().map_err(StoreError::io("look for the commit", &path))? {
+            return match outcome? {
+                Committed::Yes => {
+                    Err(StoreError::damaged_commit(&path, "the commit that was just made", "no such file"))
+                }
+                Committed::Conflict => Err(StoreError::Conflict { path: events, version: *version }),
+            };
         }
-        // An error may come after the commit file got its name, and a conflict may be with ourselves: the file tells.
-        if !self.layout.commit(*version).exists() {
-            return outcome.map(|_| ());
+        if chain::record_of(&self.layout, *version)?.is_none_or(|found| found != *record) {
+            return Err(StoreError::Conflict { path: events, version: *version });
         }
-        if chain::record_of(&self.layout, *version)?.is_some_and(|found| found == *record) {
-            return durable::sync_folder(&self.layout.log());
+        match outcome {
+            Ok(Committed::Yes) => Ok(()),
+            _ => durable::sync_folder(&self.layout.log()),
         }
-        Err(StoreError::Conflict { path: events, version: *version })
     }
 
     /// A store without a checkpoint is slower to open and as right: a failure is a warning.
@@ -275,7 +288,10 @@ impl Writer {
         if version - self.chain.checkpoint.unwrap_or(0) < COMMITS_PER_CHECKPOINT {
             return;
         }
-        match delta::checkpoint(&self.layout.events(), version) {
+        let begun = reach(Point::CheckpointBegun).map_err(StoreError::io("write a checkpoint to", self.layout.root()));
+        let written = begun.and_then(|()| delta::checkpoint(&self.layout.events(), version));
+        let done = || reach(Point::CheckpointDone).map_err(StoreError::io("write a checkpoint to", self.layout.root()));
+        match written.and_then(|()| done()) {
             Ok(()) => self.chain.checkpoint = Some(version),
             Err(error) => self.warnings.push(format!("no checkpoint of version {version}: {error}")),
         }
@@ -315,11 +331,13 @@ fn create(layout: &Layout) -> Result<(Snapshot, Chain), StoreError> {
         forget: None,
     };
     delta::create_table(&layout.events(), &record)?;
+    reach(Point::TableMade).map_err(StoreError::io("make the store", layout.root()))?;
     Snapshot::load_compared(layout)?.ok_or_else(|| StoreError::NotFound { path: layout.root().to_owned() })
 }
 
 pub(crate) fn move_file(from: &Path, to: &Path) -> Result<(), StoreError> {
-    fs::rename(from, to).map_err(StoreError::io("move a staged file from here to its place", from))
+    let moved = reach(Point::Moving).and_then(|()| fs::rename(from, to)).and_then(|()| reach(Point::Moved));
+    moved.map_err(StoreError::io("move a staged file from here to its place", from))
 }
 
 /// Every figure must agree with every other before anything is moved.

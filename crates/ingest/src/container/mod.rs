@@ -10,19 +10,26 @@ mod content;
 mod gzip;
 mod salvage;
 mod source;
+mod stretch;
 mod zip;
 mod zip_layout;
+mod zip_start;
 
 use std::io;
+
+use keytrail_model::ledger::Note;
 
 pub(crate) use buffers::{Budget, Buffer, Buffers};
 pub(crate) use content::Content;
 pub(crate) use source::Source;
 
+/// Bytes in which a plain file shows whether it starts like JSON.
+const FIRST_BYTES: usize = 1 << 10;
+
 /// Kinds of container, told apart by content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Container {
-    /// `PK\x03\x04`, or `PK\x05\x06` for one without members.
+    /// `PK\x03\x04`, or `PK\x05\x06` for one without members; or one with other bytes in front of it, told by its end.
     Zip,
     /// `1f 8b`.
     Gzip,
@@ -60,14 +67,20 @@ pub(crate) trait Members {
     /// Whether a member of so many bytes would be taken to its end. Else it is not worth inflating whole.
     fn admits(&self, bytes: u64) -> bool;
 
+    /// How many members are visited at most; more are damage of the container.
+    fn members_max(&self) -> u64;
+
     /// A member whose content cannot be opened at all (`None`: the container itself is damaged).
     fn damaged(&mut self, name: Option<&str>, reason: String);
 
     /// The system could not read the file, which says nothing about the archive.
     fn unreadable(&mut self, error: &io::Error);
 
+    /// Something about the container as a whole that loses records, or may.
+    fn fault(&mut self, fault: Note);
+
     /// Something odd that loses nothing.
-    fn note(&mut self, note: String);
+    fn note(&mut self, note: Note);
 }
 
 /// Visits the members of an archive of `bytes`, whose file is called `file_name`.
@@ -81,6 +94,7 @@ pub(crate) fn visit<M: Members>(
     members: &mut M,
 ) -> Result<Option<Container>, M::Stop> {
     let container = match source.container() {
+        Ok(Container::Plain) if is_zip_behind_other_bytes(source) => Container::Zip,
         Ok(container) => container,
         Err(error) => {
             members.unreadable(&error);
@@ -93,6 +107,18 @@ pub(crate) fn visit<M: Members>(
         Container::Plain => plain(file_name, source, buffers, members)?,
     }
     Ok(Some(container))
+}
+
+/// A download with its HTTP headers in front, a self-extracting archive. What starts like JSON is JSON, whatever it ends like.
+fn is_zip_behind_other_bytes(source: Source<'_>) -> bool {
+    let Ok(mut reader) = source.header_reader() else {
+        return false;
+    };
+    let mut first = [0; FIRST_BYTES];
+    let count = content::read_piece(&mut reader, &mut first).unwrap_or_default();
+    let first = first.get(..count).unwrap_or_default();
+    let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first).trim_ascii_start();
+    !matches!(first, [] | [b'[' | b'{', ..]) && zip::has_directory(source)
 }
 
 /// A file that is its own member.
@@ -116,21 +142,4 @@ fn plain<M: Members>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn told_apart_by_content() {
-        let cases: [(&[u8], Container); 6] = [
-            (b"PK\x03\x04rest", Container::Zip),
-            (b"PK\x05\x06", Container::Zip),
-            (b"\x1f\x8b\x08\x00", Container::Gzip),
-            (b"PK\x01\x02", Container::Plain),
-            (b"[{\"", Container::Plain),
-            (b"", Container::Plain),
-        ];
-        for (bytes, container) in cases {
-            assert_eq!(Container::of(bytes), container, "{bytes:?}");
-        }
-    }
-}
+mod tests;

@@ -6,17 +6,24 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use keytrail_model::ledger::Note;
+
+use super::stretch::Stretch;
+
 const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
 /// Length of a local header without its name and its extra field.
 pub(super) const LOCAL_HEADER_BYTES: usize = 30;
-const DIRECTORY_ENTRY: [u8; 4] = *b"PK\x01\x02";
+pub(super) const DIRECTORY_ENTRY: [u8; 4] = *b"PK\x01\x02";
 const DIRECTORY_ENTRY_BYTES: u64 = 46;
-const END_RECORD: [u8; 4] = *b"PK\x05\x06";
-const END_RECORD_BYTES: u64 = 22;
-const END_RECORD_64: [u8; 4] = *b"PK\x06\x06";
-const END_LOCATOR_64_BYTES: u64 = 20;
-/// Longest descriptor behind a member's data: signature, CRC and two sizes of 8 bytes.
-const DESCRIPTOR_BYTES_MAX: u64 = 24;
+pub(super) const END_RECORD: [u8; 4] = *b"PK\x05\x06";
+pub(super) const END_RECORD_BYTES: u64 = 22;
+pub(super) const END_RECORD_64: [u8; 4] = *b"PK\x06\x06";
+pub(super) const END_LOCATOR_64_BYTES: u64 = 20;
+const DESCRIPTOR: [u8; 4] = *b"PK\x07\x08";
+/// What is looked for in bytes that belong to nothing.
+const SIGNATURES: [&[u8]; 3] = [&LOCAL_HEADER, &DIRECTORY_ENTRY, &END_RECORD];
+/// Methods of compression are numbered up to this.
+const METHOD_MAX: u16 = 99;
 
 /// Where an entry of the directory says that its member lies.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +32,10 @@ pub(super) struct Entry {
     pub(super) header_start: u64,
     /// Length of the data behind it.
     pub(super) compressed_bytes: u64,
+    /// Length of the data, inflated.
+    pub(super) bytes: u64,
+    /// CRC-32 of it.
+    pub(super) crc32: u32,
     /// Whether a descriptor may follow the data.
     pub(super) has_descriptor: bool,
     /// Byte of the entry itself.
@@ -35,9 +46,9 @@ pub(super) struct Entry {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
     /// Members that the directory does not name, or other reasons to believe that records are missing.
-    pub(super) faults: Vec<String>,
-    /// Bytes that belong to nothing.
-    pub(super) notes: Vec<String>,
+    pub(super) faults: Vec<Note>,
+    /// Bytes that belong to nothing, and what else is odd.
+    pub(super) notes: Vec<Note>,
     /// Indices of entries whose member shares bytes with the member of an earlier entry: reading them would count records twice.
     pub(super) overlapping: Vec<usize>,
 }
@@ -63,29 +74,46 @@ impl Layout {
     fn check_members(&mut self, file: &mut (impl Read + Seek), entries: &[Entry]) -> io::Result<u64> {
         let mut order: Vec<(usize, &Entry)> = entries.iter().enumerate().collect();
         order.sort_by_key(|(index, entry)| (entry.header_start, *index));
-        let (mut covered, mut slack) = (0_u64, 0);
+        let mut covered = 0_u64;
         for (index, entry) in order {
             if entry.header_start < covered {
                 self.overlapping.push(index);
                 continue;
             }
-            if entry.header_start > covered.saturating_add(slack) {
+            if entry.header_start > covered {
                 self.gap(file, covered, entry.header_start)?;
             }
             let data_start = entry.header_start.saturating_add(local_header_bytes(file, entry.header_start)?);
             covered = data_start.saturating_add(entry.compressed_bytes);
-            slack = if entry.has_descriptor { DESCRIPTOR_BYTES_MAX } else { 0 };
+            if entry.has_descriptor {
+                covered = covered.saturating_add(descriptor_bytes(file, covered, entry)?);
+            }
         }
-        Ok(covered.saturating_add(slack))
+        Ok(covered)
     }
 
-    /// Bytes between members, or before the first one.
+    /// Bytes between members, or before the first one, or behind the last one.
     fn gap(&mut self, file: &mut (impl Read + Seek), from: u64, to: u64) -> io::Result<()> {
-        if signature(file, from)? == LOCAL_HEADER {
-            self.faults.push(format!("the directory names no member at byte {from}, but there is one"));
-        } else {
-            self.notes.push(format!("{} bytes at byte {from} belong to no member", to.saturating_sub(from)));
+        let gap = Stretch::read(file, (from, to), &SIGNATURES)?;
+        if let Some(at) = gap.first_of(&LOCAL_HEADER)
+            && (at == from || is_local_header(file, at)?)
+        {
+            let text = format!("the directory names no member at byte {at}, but there is one");
+            self.faults.push(gap.note("unnamed_member", text));
+            return Ok(());
         }
+        let (bytes, directory) = (gap.bytes, gap.first_of(&DIRECTORY_ENTRY).or(gap.first_of(&END_RECORD)));
+        self.notes.push(match directory {
+            Some(at) => gap.note(
+                "second_directory",
+                format!("a second directory at byte {at}, in bytes that belong to no member"),
+            ),
+            None if from == 0 => gap.note("bytes_before", format!("{bytes} bytes before the first member")),
+            None if gap.is_padding() => {
+                gap.note("padding", format!("{bytes} zero bytes at byte {from} belong to no member"))
+            }
+            None => gap.note("bytes_between", format!("{bytes} bytes at byte {from} belong to no member")),
+        });
         Ok(())
     }
 
@@ -100,23 +128,56 @@ impl Layout {
             },
         };
         if signature(file, at)? == DIRECTORY_ENTRY {
-            self.faults.push(format!("the directory has more entries than its end record says, at byte {at}"));
+            let text = format!("the directory has more entries than its end record says, at byte {at}");
+            self.faults.push(Note { offset: Some(at), ..Note::new("uncounted_entry", text) });
             return Ok(());
         }
         if signature(file, at)? == END_RECORD_64 {
             at = at.saturating_add(u64_at(file, at.saturating_add(4))?).saturating_add(12 + END_LOCATOR_64_BYTES);
         }
         if signature(file, at)? != END_RECORD {
-            self.notes.push(format!("no end record behind the directory, at byte {at}"));
+            let text = format!("no end record behind the directory, at byte {at}");
+            self.notes.push(Note { offset: Some(at), ..Note::new("no_end_record", text) });
             return Ok(());
         }
         let comment_bytes = u64::from(u16_at(file, at.saturating_add(20))?);
-        let end = at.saturating_add(END_RECORD_BYTES + comment_bytes);
+        let comment_start = at.saturating_add(END_RECORD_BYTES);
+        let end = comment_start.saturating_add(comment_bytes);
+        if comment_bytes > 0 {
+            let comment = Stretch::read(file, (comment_start, end), &SIGNATURES)?;
+            self.notes.push(comment.note("zip_comment", format!("a ZIP comment of {comment_bytes} bytes")));
+        }
         if end < file_bytes {
-            self.notes.push(format!("{} bytes follow the end of the ZIP", file_bytes - end));
+            let rest = Stretch::read(file, (end, file_bytes), &SIGNATURES)?;
+            let (kind, zero) = if rest.is_padding() { ("padding", "zero ") } else { ("bytes_after", "") };
+            self.notes.push(rest.note(kind, format!("{} {zero}bytes follow the end of the ZIP", rest.bytes)));
         }
         Ok(())
     }
+}
+
+/// Length of the descriptor behind a member's data: CRC and two sizes of 4 or 8 bytes, with its usual signature or without. 0 where there
+/// is none that fits the directory.
+fn descriptor_bytes(file: &mut (impl Read + Seek), at: u64, entry: &Entry) -> io::Result<u64> {
+    let found: [u8; 24] = read_at(file, at)?;
+    let crc = entry.crc32.to_le_bytes();
+    let short = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
+    let long = [crc.as_slice(), &entry.compressed_bytes.to_le_bytes(), &entry.bytes.to_le_bytes()].concat();
+    let short = [crc.as_slice(), &short(entry.compressed_bytes), &short(entry.bytes)].concat();
+    let signed = |rest: &[u8]| [DESCRIPTOR.as_slice(), rest].concat();
+    let forms = [signed(&long), signed(&short), long, short];
+    Ok(forms.iter().find(|form| found.starts_with(form)).map_or(0, |form| form.len() as u64))
+}
+
+/// Whether what has the signature of a local header looks like one in its other fields: four bytes can be chance.
+fn is_local_header(file: &mut (impl Read + Seek), at: u64) -> io::Result<bool> {
+    let header: [u8; LOCAL_HEADER_BYTES] = read_at(file, at)?;
+    let field = |from: usize| match header.get(from..from + 2) {
+        Some(&[low, high]) => u16::from_le_bytes([low, high]),
+        _ => 0,
+    };
+    let (version, method, name_bytes) = (field(4) & 0xff, field(8), field(26));
+    Ok(version <= u16::from(u8::MAX >> 1) && method <= METHOD_MAX && (1..=4096).contains(&name_bytes))
 }
 
 fn read_at<const N: usize>(file: &mut (impl Read + Seek), at: u64) -> io::Result<[u8; N]> {
@@ -129,7 +190,7 @@ fn read_at<const N: usize>(file: &mut (impl Read + Seek), at: u64) -> io::Result
     }
 }
 
-fn signature(file: &mut (impl Read + Seek), at: u64) -> io::Result<[u8; 4]> {
+pub(super) fn signature(file: &mut (impl Read + Seek), at: u64) -> io::Result<[u8; 4]> {
     read_at(file, at)
 }
 
@@ -137,7 +198,7 @@ fn u16_at(file: &mut (impl Read + Seek), at: u64) -> io::Result<u16> {
     Ok(u16::from_le_bytes(read_at(file, at)?))
 }
 
-fn u64_at(file: &mut (impl Read + Seek), at: u64) -> io::Result<u64> {
+pub(super) fn u64_at(file: &mut (impl Read + Seek), at: u64) -> io::Result<u64> {
     Ok(u64::from_le_bytes(read_at(file, at)?))
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keytrail_generate::{GenerateOptions, generate};
+use keytrail_model::ledger::Note;
 use libdeflater::{Crc, Decompressor};
 use sha2::{Digest, Sha256};
 
@@ -34,6 +35,10 @@ impl Members for Counted {
         true
     }
 
+    fn members_max(&self) -> u64 {
+        u64::MAX
+    }
+
     fn damaged(&mut self, name: Option<&str>, reason: String) {
         panic!("{name:?}: {reason}");
     }
@@ -42,8 +47,12 @@ impl Members for Counted {
         panic!("{error}");
     }
 
-    fn note(&mut self, note: String) {
-        panic!("{note}");
+    fn fault(&mut self, fault: Note) {
+        panic!("{}", fault.text);
+    }
+
+    fn note(&mut self, note: Note) {
+        panic!("{}", note.text);
     }
 }
 

@@ -17,10 +17,10 @@ use crate::queue::{Decoded, Queue};
 use crate::{IngestOptions, Limits, ingest};
 
 const STORED: CompressionMethod = CompressionMethod::Stored;
-const DEFLATED: CompressionMethod = CompressionMethod::Deflated;
+pub(super) const DEFLATED: CompressionMethod = CompressionMethod::Deflated;
 
 /// Decodes files on `threads` threads, within a budget.
-fn decode(
+pub(super) fn decode(
     files: Vec<PathBuf>,
     threads: usize,
     budget: Budget,
@@ -44,11 +44,19 @@ fn decode_unless(
     pool.install(|| queue.decode(files)).unwrap()
 }
 
+/// Decodes an archive whole, and leaves what it stages in a folder.
+pub(super) fn decode_into(staging: &Path, path: &Path, options: &IngestOptions) -> Decoded {
+    let budget = Budget { bytes: 1 << 30, large_bytes: u64::MAX };
+    let queue = Queue { staging, options, settled: &Settled::default(), observer: &|_| (), budget };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| queue.decode(vec![path.to_path_buf()])).unwrap()
+}
+
 /// All that is told about an archive, as text.
 fn books(decoded: &Decoded) -> Vec<String> {
     let archives = decoded.archives.iter().zip(&decoded.decoded).map(|(archive, found)| {
         format!(
-            "{} {} {:?} {:?} read {} accepted {} rejected {} json {} {:?} faults {:?} notes {:?} {:?} {}",
+            "{} {} {:?} {:?} read {} accepted {} rejected {} json {} {:?} {:?} faults {:?} notes {:?} {:?} {}",
             archive.path.display(),
             archive.digest.sha256,
             found.container,
@@ -58,6 +66,7 @@ fn books(decoded: &Decoded) -> Vec<String> {
             found.rejected(),
             found.json_bytes,
             found.times,
+            found.services,
             found.faults,
             found.notes,
             found.first_reject,
@@ -83,7 +92,7 @@ fn ways(bytes: usize) -> [(&'static str, Budget); 6] {
 }
 
 /// Reads a file in each way and compares with the plainest, which it returns.
-fn assert_same(path: &Path, options: &IngestOptions) -> Decoded {
+pub(super) fn assert_same(path: &Path, options: &IngestOptions) -> Decoded {
     let bytes = std::fs::metadata(path).unwrap().len();
     let decode = |budget| decode(vec![path.to_path_buf()], 1, budget, options, &|_| ());
     let [.., (_, plainest), _] = ways(0);
@@ -94,7 +103,7 @@ fn assert_same(path: &Path, options: &IngestOptions) -> Decoded {
     expected
 }
 
-fn json(records: usize) -> Vec<u8> {
+pub(super) fn json(records: usize) -> Vec<u8> {
     let record = |n: usize| {
         let (second, trace) = (n / 60 % 60, n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         format!(
@@ -105,7 +114,7 @@ fn json(records: usize) -> Vec<u8> {
     format!("[{}]", (0..records).map(record).collect::<Vec<_>>().join(",")).into_bytes()
 }
 
-fn zip(members: &[(&str, CompressionMethod, Vec<u8>)]) -> Vec<u8> {
+pub(super) fn zip(members: &[(&str, CompressionMethod, Vec<u8>)]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, method, content) in members {
         writer.start_file(*name, SimpleFileOptions::default().compression_method(*method)).unwrap();
@@ -115,14 +124,14 @@ fn zip(members: &[(&str, CompressionMethod, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// Sizes and CRC behind the data.
-fn zip_with_descriptor(content: &[u8]) -> Vec<u8> {
+pub(super) fn zip_with_descriptor(content: &[u8]) -> Vec<u8> {
     let mut writer = ZipWriter::new_stream(Vec::new());
     writer.start_file("a.json", SimpleFileOptions::default().compression_method(DEFLATED)).unwrap();
     writer.write_all(content).unwrap();
     writer.finish().unwrap().into_inner()
 }
 
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut writer = GzEncoder::new(Vec::new(), Compression::default());
     writer.write_all(content).unwrap();
     writer.finish().unwrap()
@@ -188,12 +197,15 @@ fn the_way_of_reading_makes_no_difference() {
         ("broken-local-header", 0, damaged(one(), 1)),
         ("cut", 0, one()[..one().len() / 2].to_vec()),
         ("bytes-before", 6000, joined(&[b"PK\x03\x04 some bytes before", &one()])),
+        ("behind-headers", 6000, joined(&[b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\n\r\n", &one()])),
+        ("zeros-after", 6000, joined(&[&one(), &[0; 512]])),
         ("joined", 6000, joined(&[&one(), &one()])),
         ("gzip", 6000, gzip(&list)),
         ("gzip-empty", 0, gzip(b"")),
         ("gzip-several", 6000, joined(&[&gzip(&list[..9999]), &gzip(&list[9999..])])),
         ("gzip-twice-the-same", 2, gzip(b"{\"time\":\"2026-01-31 10:00:00 UTC\"}\n").repeat(2)),
         ("gzip-trailing", 6000, joined(&[&gzip(&list), b"trailing"])),
+        ("gzip-zeros", 6000, joined(&[&gzip(&list), &[0; 4096]])),
         ("gzip-trailing-copy", 6000, joined(&[&gzip(&list), b"....", &gzip(&list)[gzip(&list).len() - 8..]])),
         ("gzip-cut", 0, gzip(&list)[..gzip(&list).len() - 3].to_vec()),
         ("gzip-wrong-crc", 0, damaged(gzip(&list), gzip(&list).len() - 8)),
@@ -235,13 +247,13 @@ fn limits_stop_at_the_same_byte_in_all_ways() {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let found = assert_same(&path, &options);
-        assert!(found.decoded[0].faults[0].contains("the limit for a member"), "{:?}", books(&found));
+        assert!(found.decoded[0].faults[0].text.contains("the limit for a member"), "{:?}", books(&found));
     }
     let bomb = folder.path().join("bomb");
     let blanks = usize::try_from(Limits::RATIO_FREE_BYTES).unwrap() + (1 << 20);
     std::fs::write(&bomb, zip(&[("a", DEFLATED, vec![b' '; blanks])])).unwrap();
     let found = assert_same(&bomb, &IngestOptions::default());
-    assert!(found.decoded[0].faults[0].contains("looks like a bomb"), "{:?}", books(&found));
+    assert!(found.decoded[0].faults[0].text.contains("looks like a bomb"), "{:?}", books(&found));
 }
 
 proptest! {

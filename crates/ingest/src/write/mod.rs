@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::ScopedJoinHandle;
 
-use keytrail_store::{EncodedColumn, EventsWriter, RejectsWriter, StagedFile, StagedRejects};
+use keytrail_model::ledger::LedgerRow;
+use keytrail_store::{EncodedColumn, EventsWriter, RejectsWriter, Snapshot, StagedFile, StagedRejects};
 
 use crate::archive::{Archive, DecodedArchive};
 use crate::dedupe::Duplicates;
@@ -208,15 +209,18 @@ fn finish_long(full: &Receiver<(usize, EventsWriter)>) -> Result<Numbered, Inges
     full.iter().map(|(number, writer)| Ok((number, writer.finish()?))).collect()
 }
 
-/// Writes the rejects of a run from where they are staged, given in their final order.
+/// Writes the rejects of a run from where they are staged, given in their final order; before them those of archives known before whose
+/// rows the run writes again, given as their rows in `snapshot`.
 ///
 /// # Errors
 /// As [`write_events`].
 pub(crate) fn write_rejects(
     source: &Source<'_>,
     places: impl Iterator<Item = Place>,
+    (snapshot, late): (&Snapshot, &[LedgerRow]),
 ) -> Result<StagedRejects, IngestError> {
     let mut writer = RejectsWriter::create(&source.staging.join("rejects.parquet"))?;
+    snapshot.rejects_of(late, &mut |batch| writer.write(batch))?;
     for place in places {
         writer.write(&source.reader.batch(place)?)?;
     }

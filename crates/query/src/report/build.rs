@@ -43,6 +43,8 @@ async fn ask(runner: &Runner, dates: &[Date], days: &[Day]) -> Result<Tables, Qu
         archives: runner.table(queries::ARCHIVES, "Archives that touch the month, with their spans").await?,
         failed_archives: runner.table(queries::FAILED_ARCHIVES, "Archives that could not be read").await?,
         sources: runner.table(queries::SOURCES, "Records of the month by kind").await?,
+        coverage: runner.table(queries::COVERAGE, "What the archives cover, by service").await?,
+        coverage_gaps: runner.table(queries::COVERAGE_GAPS, "Time between the windows that were asked for").await?,
         gaps: gaps(dates, days),
         partitions: partitions(dates, &runner.all(queries::PARTITION_DAYS).await?),
         key_usage: runner.table(queries::KEY_USAGE, "Keys used, by OUID").await?,
@@ -53,6 +55,7 @@ async fn ask(runner: &Runner, dates: &[Date], days: &[Day]) -> Result<Tables, Qu
         privileged_use: runner.table(queries::PRIVILEGED_USE, "Operations as PO").await?,
         failed_operations: runner.table(queries::FAILED_OPERATIONS, "By action and status").await?,
         custody: runner.table(queries::CUSTODY, "Archives by SHA-256").await?,
+        oddities: runner.table(queries::ODDITIES, "Archives and side files with oddities").await?,
     })
 }
 

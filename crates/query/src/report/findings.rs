@@ -10,6 +10,9 @@ pub(super) fn of(summary: &[Figure], tables: &Tables, foreign_commits: usize) ->
     let lifecycle = |of: &[(&str, &str)]| total(&tables.key_lifecycle_counts, of, "succeeded");
     let of_month = |column| total(&tables.conservation, &[("scope", "archives of the month")], column);
     let not_conserved = count(tables.conservation.values("conserved"), |value| *value != Value::Bool(true));
+    let of_services = |column| tables.coverage.values(column).filter_map(Value::count).sum();
+    let gaps = count(tables.coverage_gaps.values("kind"), |kind| *kind == Value::Text("gap".into()));
+    let oddities = i64::try_from(tables.oddities.rows_total).unwrap_or(i64::MAX);
     let failed_archives = i64::try_from(tables.failed_archives.rows_total).unwrap_or(i64::MAX);
     let foreign = i64::try_from(foreign_commits).unwrap_or(i64::MAX);
     use Severity::{Critical, Notice, Warning};
@@ -40,7 +43,15 @@ pub(super) fn of(summary: &[Figure], tables: &Tables, foreign_commits: usize) ->
         (Warning, "failed_archives", failed_archives, "Archives of the store that could not be read"),
         (Warning, "salvaged_archives", of_month("salvaged"), "Damaged archives of which only a part is stored"),
         (Warning, "rejected_records", of_month("rejected"), "Records of the month's archives that could not be used"),
+        (Warning, "coverage_gaps", gaps, "Gaps between the windows that exports were asked for, by service"),
         (Warning, "days_without_records", figure("days_without_records"), "Days without any record"),
+        (
+            Notice,
+            "unexplained_days",
+            of_services("unexplained_days"),
+            "Days without a record of a service that no known window covers, within the span of its archives",
+        ),
+        (Notice, "odd_archives", oddities, "Oddities of archives and of the side files with their requests"),
         (Notice, "key_exports", lifecycle(&[("category", "key_export")]), "Keys that left the HSM in wrapped form"),
         (
             Notice,
@@ -69,7 +80,8 @@ pub(super) fn of(summary: &[Figure], tables: &Tables, foreign_commits: usize) ->
 fn forgotten(removals: &Table) -> Option<Finding> {
     let count = removals.values("rows").filter_map(Value::count).sum();
     let moments: Vec<_> = removals.values("forgotten_at").map(Value::to_text).collect();
-    let text = format!("Records of the month that were removed from the store (keytrail forget) on {}", moments.join(", "));
+    let text =
+        format!("Records of the month that were removed from the store (keytrail forget) on {}", moments.join(", "));
     (count > 0).then(|| Finding { severity: Severity::Warning, key: "forgotten", count, text: text.into() })
 }
 

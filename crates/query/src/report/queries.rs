@@ -32,6 +32,8 @@ macro_rules! queries {
 queries! {
     ARCHIVES = "archives";
     CONSERVATION = "conservation";
+    COVERAGE = "coverage";
+    COVERAGE_GAPS = "coverage_gaps";
     CUSTODY = "custody";
     DAYS = "days";
     FAILED_ARCHIVES = "failed_archives";
@@ -42,6 +44,7 @@ queries! {
     KEY_LIFECYCLE_COUNTS = "key_lifecycle_counts";
     KEY_USAGE = "key_usage";
     LOGIN_FAILURES = "login_failures";
+    ODDITIES = "oddities";
     PARTITION_DAYS = "partition_days";
     PRIVILEGED_USE = "privileged_use";
     SOURCES = "sources";

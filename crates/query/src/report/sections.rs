@@ -9,6 +9,8 @@ pub(super) struct Tables {
     pub(super) archives: Table,
     pub(super) failed_archives: Table,
     pub(super) sources: Table,
+    pub(super) coverage: Table,
+    pub(super) coverage_gaps: Table,
     pub(super) gaps: Table,
     pub(super) partitions: Table,
     pub(super) key_usage: Table,
@@ -19,6 +21,7 @@ pub(super) struct Tables {
     pub(super) privileged_use: Table,
     pub(super) failed_operations: Table,
     pub(super) custody: Table,
+    pub(super) oddities: Table,
 }
 
 /// The sections in the order in which they are shown.
@@ -28,14 +31,18 @@ pub(super) fn of(tables: Tables) -> Vec<Section> {
         section(
             "completeness",
             "Completeness",
-            "What this report rests on. The span of an archive is the time from its first to its last record: an export does not say \
-             which window it was asked for. A day without records may be a quiet day or a missing export; the archives cannot tell.",
+            "What this report rests on. The span of an archive is the window it was asked for, where a side file with the request was kept \
+             beside it; else the time from its first to its last record, because an export itself does not say its window. A day without \
+             records is a quiet day where such a window covers it; where none does (unexplained), it may as well be a missing export. \
+             Partial are archives that were narrowed by filters, came from a job that did not succeed, or are damaged.",
             vec![
                 tables.conservation,
                 tables.forgotten,
                 tables.sources,
                 tables.archives,
                 tables.failed_archives,
+                tables.coverage,
+                tables.coverage_gaps,
                 tables.gaps,
                 tables.partitions,
             ],
@@ -86,7 +93,7 @@ pub(super) fn of(tables: Tables) -> Vec<Section> {
             "Custody",
             "The archives behind the figures, by the SHA-256 of their bytes. The same hash in hand means the same bytes. The state of the \
              store named at the head of this report stands for its whole history: every commit holds the hash of the one before it.",
-            vec![tables.custody],
+            vec![tables.custody, tables.oddities],
         ),
     ]
 }

@@ -35,8 +35,8 @@ fn store() -> TestStore {
         with(hsm("2026-01-20 00:00:00", "source=cdsp status=success"), "action", "Create Key"),
     ];
     let after = vec![record("2026-02-01 00:00:00", &format!("action=LUNA_SIGN_SINGLEPART ouid=new {ok}"))];
-    let failed = Archive { name: "bad<b>.zip", records: vec![], rejects: 0 };
-    let rejecting = Archive { name: "january.zip", records: month, rejects: 2 };
+    let failed = archive("bad<b>.zip", vec![]);
+    let rejecting = Archive { rejects: 2, ..archive("january.zip", month) };
     TestStore::new(&[vec![archive("december.zip", before), failed], vec![rejecting, archive("february.zip", after)]])
 }
 

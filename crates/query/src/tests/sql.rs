@@ -123,8 +123,8 @@ async fn a_session_does_not_see_later_commits() {
 
 #[tokio::test]
 async fn archives_and_rejects() {
-    let with_rejects = |name, rejects| Archive { name, records: vec![hsm("2026-01-01 00:00:00", "")], rejects };
-    let failed = Archive { name: "bad.zip", records: vec![], rejects: 0 };
+    let with_rejects = |name, rejects| Archive { rejects, ..archive(name, vec![hsm("2026-01-01 00:00:00", "")]) };
+    let failed = archive("bad.zip", vec![]);
     // The second run took a.zip in again: the rejects of the first run are superseded.
     let store = TestStore::new(&[vec![with_rejects("a.zip", 3), failed], vec![with_rejects("a.zip", 1)]]);
     let archives = "SELECT path, status, read, stored, rejected, first_time FROM archives ORDER BY path";
@@ -233,7 +233,7 @@ async fn one_statement_at_a_time() {
 async fn joins_hold_the_small_side_in_memory() {
     let records =
         (0..5000).map(|_| hsm("2026-01-10 00:00:00", "action=LUNA_DESTROY_OBJECT ouid=aa status=LUNA_RET_OK"));
-    let store = TestStore::new(&[vec![Archive { name: "a.zip", records: records.collect(), rejects: 500 }]]);
+    let store = TestStore::new(&[vec![Archive { rejects: 500, ..archive("a.zip", records.collect()) }]]);
     let session = store.session().await;
     for query in [
         "SELECT * FROM key_lifecycle",

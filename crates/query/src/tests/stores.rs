@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use keytrail_model::ledger::{ArchiveStatus, LedgerRow, RecordCounts};
+use keytrail_model::ledger::{ArchiveStatus, ExportRequest, LedgerRow, RecordCounts, ServiceKey, ServiceSpan};
 use keytrail_model::schema;
 use keytrail_model::statuses::StatusCatalogue;
 use keytrail_model::time::{self, Month};
@@ -46,15 +46,35 @@ pub(super) fn micros(time: &str) -> i64 {
     time::parse(&format!("{time} UTC")).unwrap().micros
 }
 
-/// An archive: its name, its records, and how many rejects it had.
+/// An archive: its name, its records, how many rejects it had, and what else is known of it.
+#[derive(Clone, Default)]
 pub(super) struct Archive {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) records: Vec<Record>,
     pub(super) rejects: u64,
+    /// Records that another archive had brought.
+    pub(super) duplicates: Vec<Record>,
+    pub(super) requests: Vec<ExportRequest>,
+    /// Else it is stored, or failed where there is nothing in it and no request.
+    pub(super) status: Option<ArchiveStatus>,
+    /// Whether its ledger row is one of an older keytrail, which counted no services.
+    pub(super) is_old: bool,
 }
 
-pub(super) fn archive(name: &'static str, records: Vec<Record>) -> Archive {
-    Archive { name, records, rejects: 0 }
+pub(super) fn archive(name: &str, records: Vec<Record>) -> Archive {
+    Archive { name: name.into(), records, ..Archive::default() }
+}
+
+/// The request of a window, in the service's form, with filters such as `resourceId=r1 action=LUNA_LOGIN`.
+pub(super) fn request(window: (&str, &str), filters: &str) -> ExportRequest {
+    let filters = filters.split(' ').filter_map(|pair| pair.split_once('='));
+    ExportRequest {
+        sha256: hash(window.0),
+        window_from: Some(micros(window.0)),
+        window_to: Some(micros(window.1)),
+        filters: filters.map(|(name, value)| (name.into(), value.into())).collect(),
+        ..ExportRequest::default()
+    }
 }
 
 /// A store of its own folder, gone when dropped.
@@ -111,7 +131,7 @@ pub(super) fn hash(name: &str) -> String {
 }
 
 pub(super) fn commit(writer: &mut Writer, archives: &[Archive], committed_at: i64) -> Snapshot {
-    let hashes: Vec<String> = archives.iter().map(|archive| hash(archive.name)).collect();
+    let hashes: Vec<String> = archives.iter().map(|archive| hash(&archive.name)).collect();
     let run = writer.next_run(&mut hashes.iter().map(String::as_str));
     let mut months: BTreeMap<Month, Vec<(usize, i64, &Record)>> = BTreeMap::new();
     for (index, archive) in archives.iter().enumerate() {
@@ -143,23 +163,47 @@ pub(super) fn commit(writer: &mut Writer, archives: &[Archive], committed_at: i6
 }
 
 fn ledger_row(archive: &Archive, run: &str, ingested_at: i64) -> LedgerRow {
-    let stored = archive.records.len() as u64;
-    let failed = stored == 0 && archive.rejects == 0;
+    let (stored, duplicates) = (archive.records.len() as u64, archive.duplicates.len() as u64);
+    let failed = stored + duplicates + archive.rejects == 0 && archive.requests.is_empty();
+    let times = || archive.records.iter().chain(&archive.duplicates).map(|record| record.time);
+    let services = (!archive.is_old).then(|| services(archive));
     LedgerRow {
-        archive: hash(archive.name),
-        path: archive.name.into(),
+        archive: hash(&archive.name),
+        path: archive.name.clone(),
         container: Some("zip".into()),
-        status: if failed { ArchiveStatus::Failed } else { ArchiveStatus::Stored },
+        status: archive.status.unwrap_or(if failed { ArchiveStatus::Failed } else { ArchiveStatus::Stored }),
         reason: failed.then(|| "no records".into()),
         bytes: 100,
         json_bytes: 1000,
         members: 1,
-        records: RecordCounts { read: stored + archive.rejects, stored, duplicates: 0, rejected: archive.rejects },
-        first_time: archive.records.iter().map(|record| record.time).min(),
-        last_time: archive.records.iter().map(|record| record.time).max(),
+        records: RecordCounts {
+            read: stored + duplicates + archive.rejects,
+            stored,
+            duplicates,
+            rejected: archive.rejects,
+        },
+        first_time: times().min(),
+        last_time: times().max(),
         run: run.into(),
         ingested_at,
+        notes: vec![],
+        requests: archive.requests.clone(),
+        services: services.as_ref().map(|services| services.len() as u64),
+        service_spans: services,
     }
+}
+
+fn services(archive: &Archive) -> Vec<ServiceSpan> {
+    let mut spans: BTreeMap<ServiceKey, (u64, i64, i64)> = BTreeMap::new();
+    for record in archive.records.iter().chain(&archive.duplicates) {
+        let text = |name: &str| record.columns.iter().find(|(column, _)| *column == name).map(|(_, text)| text.clone());
+        let key = ServiceKey { resource_id: text("resource_id"), source: text("source"), tenant_id: text("tenant_id") };
+        let (records, first, last) = spans.entry(key).or_insert((0, record.time, record.time));
+        (*records, *first, *last) = (*records + 1, record.time.min(*first), record.time.max(*last));
+    }
+    let span =
+        |(key, (records, first_time, last_time))| ServiceSpan { key: Arc::new(key), records, first_time, last_time };
+    spans.into_iter().map(span).collect()
 }
 
 fn events(archives: &[Archive], rows: &[(usize, i64, &Record)]) -> RecordBatch {
@@ -171,7 +215,7 @@ fn events(archives: &[Archive], rows: &[(usize, i64, &Record)]) -> RecordBatch {
             ),
             schema::ORDINAL => Arc::new(rows.iter().map(|row| Some(row.1)).collect::<Int64Array>()),
             schema::ARCHIVE => {
-                Arc::new(rows.iter().map(|row| Some(hash(archives[row.0].name))).collect::<StringArray>())
+                Arc::new(rows.iter().map(|row| Some(hash(&archives[row.0].name))).collect::<StringArray>())
             }
             schema::MEMBER => Arc::new(rows.iter().map(|_| Some("m.json")).collect::<StringArray>()),
             name => {
@@ -190,7 +234,7 @@ fn reject(archive: &Archive, ordinal: u64) -> RecordBatch {
     let text = |text: String| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
     let count = |count: u64| -> ArrayRef { Arc::new(Int64Array::from(vec![count as i64])) };
     let columns = vec![
-        text(hash(archive.name)),
+        text(hash(&archive.name)),
         text("m.json".into()),
         count(ordinal),
         count(ordinal * 10),

@@ -109,7 +109,9 @@ impl<'a> Output<'a> {
         let batch = concat_batches(&schema::events_file_schema(), &batches).map_err(parquet(self.folder))?;
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
-            None => EventsWriter::create(&staged_path(self.folder, self.plan.month, self.files.len()), self.plan.month)?,
+            None => {
+                EventsWriter::create(&staged_path(self.folder, self.plan.month, self.files.len()), self.plan.month)?
+            }
         };
         writer.write(&batch)?;
         if writer.rows() >= FILE_ROWS || writer.bytes() >= self.target_bytes {

@@ -145,8 +145,7 @@ impl Writer {
             rows: merged.digest.rows(),
             digest: merged.digest.to_string(),
         });
-        let compaction =
-            CompactionRecord { name, committed_at, files: records, removed, months: months.collect() };
+        let compaction = CompactionRecord { name, committed_at, files: records, removed, months: months.collect() };
         let record = CommitRecord { compaction: Some(compaction), ..self.record(&adds, &removes) };
         Ok(Placed { version, record, adds, removes })
     }

@@ -114,7 +114,8 @@ mod tests {
         let (mut files, mut moved, steps) = (Vec::new(), 0, 5_000);
         for step in 0..steps {
             files.push(file(step, 40 << 10));
-            let merged: Vec<DataFile> = crowded(files.iter().collect(), FILES_WHILE_FILLED).into_iter().cloned().collect();
+            let merged: Vec<DataFile> =
+                crowded(files.iter().collect(), FILES_WHILE_FILLED).into_iter().cloned().collect();
             let bytes: u64 = merged.iter().map(|file| file.bytes).sum();
             moved += bytes;
             if !merged.is_empty() {

@@ -149,9 +149,8 @@ impl<'a> Sources<'a> {
         if found != expected {
             return Err(StoreError::damaged_file(&path, format!("SHA-256 {expected}"), found));
         }
-        let options = ArrowReaderOptions::new()
-            .with_schema(reading_schema())
-            .with_page_index_policy(PageIndexPolicy::Optional);
+        let options =
+            ArrowReaderOptions::new().with_schema(reading_schema()).with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(&bytes, options).map_err(StoreError::parquet(&path))?;
         Ok(Open { index, bytes, metadata, reader: None, next: 0, rest: None })
     }

@@ -4,6 +4,7 @@ mod crashes;
 mod damage;
 mod encoding;
 mod encoding_speed;
+pub(crate) mod faulty;
 mod files;
 mod runs;
 mod shape;
@@ -120,6 +121,10 @@ fn ledger_row(run: &str, archive: &str, records: RecordCounts) -> LedgerRow {
         last_time: Some(MORNING),
         run: run.into(),
         ingested_at: MORNING,
+        notes: vec![],
+        requests: vec![],
+        services: None,
+        service_spans: None,
     }
 }
 

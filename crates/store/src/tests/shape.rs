@@ -164,7 +164,12 @@ fn output_depends_on_neither_memory_nor_the_order_of_runs_that_came_before() {
         let room = store_of_many();
         room.writer().compact(&Compaction { memory_bytes, ..compaction() }).unwrap();
         let snapshot = room.snapshot();
-        snapshot.files().iter().filter(|file| file.month == "2026-01").map(|file| file.sha256.clone()).collect::<Vec<_>>()
+        snapshot
+            .files()
+            .iter()
+            .filter(|file| file.month == "2026-01")
+            .map(|file| file.sha256.clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(months(0), months(64 << 20));
 }
@@ -251,7 +256,8 @@ fn what_a_reader_may_need_stays_until_it_is_gone() {
     assert_eq!(writer.vacuum(i64::MAX, Duration::ZERO).unwrap().held.len(), 3);
     drop((late, between));
     assert_eq!(writer.vacuum(i64::MAX, Duration::ZERO).unwrap().freed.len(), 3);
-    let names: Vec<_> = fs::read_dir(room.root.join("_readers")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(room.root.join("_readers")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 1, "files of epochs that are over are removed: {names:?}");
 }
 
@@ -377,13 +383,19 @@ fn months_are_forgotten_with_a_tombstone() {
     let forgetting = before.forgetting(february).unwrap();
     let january = &forgetting.months()[0];
     assert_eq!((forgetting.months().len(), january.month.as_str(), january.files), (1, "2026-01", 5));
-    assert_eq!((january.rows, january.archives, forgetting.archives()), (before.rows() - 41, 5, vec!["a", "b", "c", "d", "e"]));
+    assert_eq!(
+        (january.rows, january.archives, forgetting.archives()),
+        (before.rows() - 41, 5, vec!["a", "b", "c", "d", "e"])
+    );
     let mut writer = room.writer();
     let forgotten = writer.forget(&forgetting, Some("two years are over"), NOW).unwrap();
     assert_eq!((forgotten.before.as_str(), forgotten.reason.as_deref()), ("2026-02", Some("two years are over")));
     assert_eq!(forgotten.rows, january.rows);
     let after = room.snapshot();
-    assert_eq!((after.rows(), after.forgets(), after.ledger().unwrap()), (41, &[forgotten][..], before.ledger().unwrap()));
+    assert_eq!(
+        (after.rows(), after.forgets(), after.ledger().unwrap()),
+        (41, &[forgotten][..], before.ledger().unwrap())
+    );
     let mut gone = RowsDigest::default();
     let tombstones = after.forgotten().unwrap();
     tombstones[0].1.iter().for_each(|row| gone += row.digest);
