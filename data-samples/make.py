@@ -211,6 +211,38 @@ def good():
     yield "overlap-b.zip", as_zip([("b.ndjson", as_lines(signs(12, (1, 2, 2, 2, 3), meta_as=dict)))])
 
 
+def asked(day_from, day_to, **more):
+    """A side file in its usual form: the body that was posted and the job's answer."""
+    answer = {"jobId": f"0b1c0000-0000-4000-8000-00000000{day_from[5:7]}{day_from[8:10]}", "startedAt": "2026-06-01T00:10:00Z",
+              "endedAt": "2026-06-01T00:10:07Z", "state": "SUCCEEDED",
+              "location": "https://exports.example.org/audit.zip?X-Amz-Signature=0000"}
+    body = {"from": day_from, "to": day_to} | more.pop("filters", {})
+    return (json.dumps({"request": body, "response": answer | more}, indent=2) + "\n").encode()
+
+
+def coverage():
+    """Archives of two services in May 2026 with the side files of their requests."""
+    def of(*days, partition=1, **named):
+        return [record(f"2026-05-{day:02d} 09:00:00 UTC", "SIGN_SINGLEPART", partition=partition, key=1, **named) for day in days]
+
+    def with_request(name, content, request):
+        yield name, content
+        yield f"{name}.request.json", request
+
+    yield from with_request("two-weeks.zip", as_zip([("a.json", as_list(of(1, 2, 5, 14) + of(3, partition=2)))]),
+                            asked("2026-05-01T00:00:00Z", "2026-05-15T00:00:00Z"))
+    flat = {"FROM": "2026-05-15T00:00:00Z", "to": "2026-05-19T23:59:59Z", "resourceid": "0b1c0000-0000-4000-8000-000000000001"}
+    yield from with_request("one-service.gz", as_gzip(as_lines(of(15, 16))), (json.dumps(flat) + "\n").encode())
+    yield from with_request("next-day.json", as_list(of(20)), asked(
+        "2026-05-20T00:00:00Z", "2026-05-21T00:00:00Z", filters={"resourceId": "0b1c0000-0000-4000-8000-000000000001"}))
+    yield from with_request("quiet-day.json", b"[]", asked("2026-05-22T00:00:00Z", "2026-05-23T00:00:00Z"))
+    yield from with_request("only-logins.json", as_list([record("2026-05-24 09:00:00 UTC", "LOGIN")]), asked(
+        "2026-05-24T00:00:00Z", "2026-05-25T00:00:00Z", filters={"action": "LUNA_LOGIN"}))
+    yield from with_request("shifted-window.json", as_list(of(26)), asked("2026-05-26T10:00:00Z", "2026-05-27T10:00:00Z"))
+    yield from with_request("broken-request.json", as_list(of(28)), b'{"request": {"from": "2026-05-28"\n')
+    yield "no-request.json", as_list(of(29, 31) + of(29, 30, partition=2))
+
+
 def patched(data, find, offset, replace):
     """Replaces bytes at an offset behind every place where a signature stands."""
     data, at = bytearray(data), data.find(find)
@@ -246,11 +278,23 @@ def bad():
     size = struct.pack("<I", len(entries))
     yield "member-named-twice.zip", one[:start] + entries + one[end:end + 8] + b"\2\0\2\0" + size + one[end + 16:]
     yield "bytes-after-end.zip", as_zip([("a.json", as_list(signs(18, range(3))))]) + b"x" * 100
+    yield "headers-before.zip", b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\n\r\n" + as_zip([("a.json", as_list(signs(13, range(3))))])
+    twice = as_zip([("a.json", as_list(signs(14, range(3))))])
+    start = twice.find(b"PK\1\2")
+    again = twice[start:]
+    end = again.find(b"PK\5\6")
+    yield "second-directory.zip", twice + again[:end + 16] + struct.pack("<I", len(twice)) + again[end + 20:] + b"x" * 10
+    commented = io.BytesIO()
+    with zipfile.ZipFile(commented, "w") as file:
+        file.writestr(zipfile.ZipInfo("a.json", DATE), as_list(signs(10, range(2, 4))), compress_type=zipfile.ZIP_DEFLATED)
+        file.comment = b"made by hand"
+    yield "zip-comment.zip", commented.getvalue()
     other_method = io.BytesIO()
     with zipfile.ZipFile(other_method, "w") as file:
         file.writestr(zipfile.ZipInfo("a.json", DATE), listed, compress_type=zipfile.ZIP_BZIP2)
     yield "bzip2-member.zip", other_method.getvalue()
     yield "truncated.gz", as_gzip(b"".join(lines))[:-20]
+    yield "zeros-after.gz", as_gzip(as_lines(signs(15, range(3)))) + bytes(512)
     yield "trailing-bytes.gz", as_gzip(as_lines(signs(22, range(3)))) + b"not gzip"
     records = [dump(r) for r in signs(23, range(5))]
     yield "broken-in-the-middle.json", ("[" + ",".join(records[:2] + [records[2].replace('"action":', '"action:')] + records[3:]) + "]").encode()
@@ -269,7 +313,7 @@ def bad():
 
 
 def main():
-    for folder, samples in (("good", good()), ("bad", bad())):
+    for folder, samples in (("good", good()), ("bad", bad()), ("coverage", coverage())):
         (HERE / folder).mkdir(exist_ok=True)
         for name, content in samples:
             (HERE / folder / name).write_bytes(content)

@@ -75,7 +75,7 @@ fn ingest(bench: &Bench, runs: &[Vec<Archive>], options: &[&str]) {
 
 #[test]
 fn counts_do_not_depend_on_how_archives_are_grouped_into_runs() {
-    let seeds: Vec<u64> = (1..=if long() { 150 } else { 8 }).collect();
+    let seeds: Vec<u64> = (1..=if long() { 150 } else { 6 }).collect();
     side_by_side(&seeds, |&seed| {
         let mut dice = Dice::new(seed);
         // Some logs lie within a day, some go over months; with and without trace ids.
@@ -232,6 +232,15 @@ fn a_model_in_python_finds_the_same_records_in_the_same_archives() {
         assert_eq!(ran.code, 0, "{options:?}: {}{}", ran.stdout, ran.stderr);
         assert!(ran.stdout.starts_with("equal: "), "{}", ran.stdout);
     });
+}
+
+#[test]
+fn the_model_in_python_agrees_about_the_good_samples() {
+    let bench = Bench::new();
+    let good = crate::support::sample("good");
+    assert_eq!(bench.ingest(&[&good], &[]).0, 0);
+    let ran = python_model(&bench, &good);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
 }
 
 #[test]

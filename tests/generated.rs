@@ -188,3 +188,43 @@ fn the_same_seed_gives_the_same_bytes() {
     assert_eq!(ran.code, 1, "a folder with something in it is left alone");
     assert_eq!(bench.keytrail(&["generate", "c", "--container", "tar"]).code, 2);
 }
+
+#[test]
+fn what_requests_cover_is_what_the_generator_says() {
+    for overlap in ["0", "0.3"] {
+        let bench = Bench::new();
+        let target = bench.path("made");
+        let options = [
+            "--records",
+            "6000",
+            "--days",
+            "40",
+            "--archives",
+            "23",
+            "--requests",
+            "--cipher-trust",
+            "0.05",
+            "--overlap",
+            overlap,
+        ];
+        let made = bench.keytrail(&[&["generate", target.to_str().unwrap()], &options[..]].concat());
+        assert_eq!(made.code, 0, "{}", made.stderr);
+        let expected: Value = serde_json::from_slice(&std::fs::read(target.join("expected.json")).unwrap()).unwrap();
+        let (code, summary, stderr) = bench.ingest(&[&target.join("archives")], &[]);
+        assert_eq!((code, stderr.as_str()), (0, ""), "side files are no archives and nothing is wrong with them");
+        assert_eq!(counts(&summary)[0], 23);
+        let coverage = &expected["coverage"];
+        assert_eq!(coverage["windows"], 23);
+        let services = bench.rows("SELECT DISTINCT resource_id, source = 'cdsp' FROM events").len();
+        let query = "SELECT sum(seconds) FILTER (WHERE kind = 'covered' AND basis = 'request') AS covered, \
+                     coalesce(sum(seconds) FILTER (WHERE kind = 'overlap'), 0) AS doubled, \
+                     min(from_time) FILTER (WHERE kind = 'covered') AS first, max(to_time) FILTER (WHERE kind = 'covered') AS last, \
+                     count(*) FILTER (WHERE kind = 'gap' AND to_time <= TIMESTAMP '2026-02-10T00:00:00Z') AS gaps \
+                     FROM coverage GROUP BY resource_id, source_kind";
+        let covered = 40.0 * 86_400.0;
+        let doubled = coverage["overlap_seconds"].as_f64().unwrap();
+        let row = format!("{covered:.1},{doubled:.1},2026-01-01T00:00:00Z,2026-02-10T00:00:00Z,0");
+        assert_eq!(bench.rows(query), vec![row; services], "overlap {overlap}");
+        assert_eq!(doubled > 0.0, overlap != "0");
+    }
+}

@@ -11,6 +11,7 @@
 )]
 
 mod cli;
+mod coverage;
 mod crashes;
 mod exactly_once;
 mod export;
@@ -21,6 +22,7 @@ mod ingest;
 mod outsiders;
 mod report;
 mod samples;
+mod shape;
 mod sql;
 mod support;
 mod verify;

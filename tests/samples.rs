@@ -41,6 +41,14 @@ const BAD: &[Case] = &[
     ("member-not-in-directory.zip", 3, [0, 0, 1, 2, 2, 0, 0], &["the directory names no member at byte 0"]),
     ("member-named-twice.zip", 3, [0, 0, 1, 3, 3, 0, 0], &["shares its bytes with another member"]),
     ("bytes-after-end.zip", 0, [1, 0, 0, 3, 3, 0, 0], &["note: 100 bytes follow the end of the ZIP"]),
+    ("headers-before.zip", 0, [1, 0, 0, 3, 3, 0, 0], &["note: 50 bytes before the first member"]),
+    (
+        "second-directory.zip",
+        0,
+        [1, 0, 0, 3, 3, 0, 0],
+        &["note: a second directory at byte", "note: 10 bytes follow the end of the ZIP"],
+    ),
+    ("zip-comment.zip", 0, [1, 0, 0, 2, 2, 0, 0], &["note: a ZIP comment of 12 bytes"]),
     (
         "bzip2-member.zip",
         3,
@@ -48,6 +56,7 @@ const BAD: &[Case] = &[
         &["member \"a.json\": compressed by", "expected stored or deflated"],
     ),
     ("truncated.gz", 3, [0, 0, 1, 0, 0, 0, 0], &["truncated.gz: failed", "cut"]),
+    ("zeros-after.gz", 0, [1, 0, 0, 3, 3, 0, 0], &["note: 512 zero bytes that are not gzip follow"]),
     ("trailing-bytes.gz", 0, [1, 0, 0, 3, 3, 0, 0], &["trailing-bytes.gz: note: 8 bytes that are not gzip follow"]),
     (
         "broken-in-the-middle.json",
@@ -69,6 +78,28 @@ const BAD: &[Case] = &[
     ),
     ("empty.json", 3, [0, 0, 1, 0, 0, 0, 0], &["empty.json: failed"]),
     ("blank.json", 3, [0, 0, 1, 0, 0, 0, 0], &["blank.json: failed"]),
+];
+
+/// The folder of archives with side files; these are no archives of their own.
+const COVERAGE: &[Case] = &[
+    ("two-weeks.zip", 0, [1, 0, 0, 5, 5, 0, 0], &[]),
+    ("one-service.gz", 0, [1, 0, 0, 2, 2, 0, 0], &[]),
+    ("next-day.json", 0, [1, 0, 0, 1, 1, 0, 0], &[]),
+    ("quiet-day.json", 0, [1, 0, 0, 0, 0, 0, 0], &[]),
+    ("only-logins.json", 0, [1, 0, 0, 1, 1, 0, 0], &[]),
+    (
+        "shifted-window.json",
+        0,
+        [1, 0, 0, 1, 1, 0, 0],
+        &["note: request side file: expected records from 2026-05-26 10:00:00 UTC"],
+    ),
+    (
+        "broken-request.json",
+        0,
+        [1, 0, 0, 1, 1, 0, 0],
+        &["note: request side file: expected a JSON object, found none: EOF"],
+    ),
+    ("no-request.json", 0, [1, 0, 0, 4, 4, 0, 0], &[]),
 ];
 
 fn check(folder: &str, cases: &[Case]) {
@@ -99,12 +130,18 @@ fn bad_samples() {
 }
 
 #[test]
+fn samples_with_requests() {
+    check("coverage", COVERAGE);
+}
+
+#[test]
 fn every_sample_has_a_case_and_a_row_in_the_catalogue() {
     let catalogue = std::fs::read_to_string(sample("README.md")).unwrap();
-    for (folder, cases) in [("good", GOOD), ("bad", BAD)] {
+    for (folder, cases) in [("good", GOOD), ("bad", BAD), ("coverage", COVERAGE)] {
         let mut names: Vec<String> = std::fs::read_dir(sample(folder))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.ends_with(".request.json"))
             .collect();
         let mut tested: Vec<String> = cases.iter().map(|case| case.0.to_owned()).collect();
         names.sort();

@@ -215,7 +215,7 @@ pub fn scenarios() -> Vec<Scenario> {
     };
     vec![
         Scenario::new("first run", &[], first.clone()),
-        Scenario::new("second run", &[first.clone()], second.clone()),
+        Scenario::new("second run", std::slice::from_ref(&first), second.clone()),
         Scenario::new("after a kill", &[first], second).with_left_overs("after a kill", killed),
     ]
 }

@@ -445,7 +445,7 @@ fn a_power_cut_at_any_moment_leaves_a_durable_commit_and_the_next_run_completes_
             return eprintln!("passed over: strace is not there, or may not trace");
         };
         println!("{}: {} states of the disk", scenario.name, cuts.len());
-        let step = if long() { 1 } else { cuts.len().div_ceil(16) };
+        let step = if long() { 1 } else { cuts.len().div_ceil(10) };
         // The end of the run is always looked at: by then nothing may be lost.
         chosen.extend(
             cuts.into_iter()

@@ -30,6 +30,8 @@ import zlib
 from pathlib import Path
 
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d+))? ?(Z|UTC|[+-]\d\d:?\d\d)$")
+ENVELOPE = ("time", "source", "resourceID", "actorID", "tenantID", "action", "status", "traceID", "meta")
+META = ("clientip", "hsmid", "ouid", "partid", "role")
 SHOWN = 10
 
 
@@ -56,16 +58,30 @@ def moment(text):
     return whole.astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S") + ("." + digits if digits else "")
 
 
-def without_nulls(value):
-    """A JSON object without the members that say nothing."""
-    return {name: member for name, member in value.items() if member is not None}
+def parse(text):
+    """A JSON value. Numbers with a point or an exponent keep their digits, as texts; NaN and Infinity are no JSON."""
+    return json.loads(text, parse_float=lambda digits: f"number {digits}", parse_constant=refuse)
+
+
+def refuse(name):
+    raise ValueError(f"{name} is no JSON")
+
+
+def members(value, names):
+    """A JSON object without the members that say nothing, and with the known names in their usual case."""
+    found = {name: member for name, member in value.items() if member is not None}
+    for name in names:
+        variant = next((other for other in found if other.lower() == name.lower()), name)
+        if name not in found and variant in found:
+            found[name] = found.pop(variant)
+    return found
 
 
 def canonical(record):
     """A text that is the same for equal records; None where the record cannot be used."""
     if not isinstance(record, dict):
         return None
-    record = without_nulls(record)
+    record = members(record, ENVELOPE)
     time = moment(record.get("time"))
     if time is None:
         return None
@@ -73,12 +89,12 @@ def canonical(record):
     meta = record.pop("meta", None)
     if isinstance(meta, str):
         try:
-            parsed = json.loads(meta) if meta else {}
+            parsed = parse(meta) if meta else {}
         except ValueError:
             parsed = None
         meta = parsed if isinstance(parsed, dict) else meta
     if isinstance(meta, dict):
-        meta = without_nulls(meta)
+        meta = members(meta, META)
         if meta.get("ouid") == "":
             del meta["ouid"]
     if meta:
@@ -115,7 +131,7 @@ def records_of(text):
     start = text.lstrip()[:1]
     if start == "[":
         try:
-            return json.loads(text)
+            return parse(text)
         except ValueError as error:
             raise CannotJudge(f"a broken list: {error}") from error
     if start != "{":
@@ -124,7 +140,7 @@ def records_of(text):
     for line in text.splitlines():
         if line.strip():
             try:
-                records.append(json.loads(line))
+                records.append(parse(line))
             except ValueError:
                 records.append(None)
     return records
@@ -157,6 +173,7 @@ def files_of(paths):
 
 
 def main():
+    sys.set_int_max_str_digits(0)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archives", nargs="+", type=Path)
     parser.add_argument("--export", required=True, type=Path)
@@ -179,7 +196,7 @@ def main():
 
     stored = collections.Counter()
     with arguments.export.open(encoding="utf-8") as lines:
-        stored.update(canonical(json.loads(line)) for line in lines)
+        stored.update(canonical(parse(line)) for line in lines)
 
     differences = [
         f"{stored[record]} instead of {expected[record]} times: {record}"

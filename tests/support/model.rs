@@ -272,10 +272,13 @@ impl Dice {
     }
 }
 
+/// Time in microseconds, the other members, and meta.
+type Event = (i64, Map<String, Value>, Map<String, Value>);
+
 /// A log as the service would have it, from which exports are made.
 pub struct Log {
-    /// In order of time: microseconds, and the other members with meta apart.
-    events: Vec<(i64, Map<String, Value>, Map<String, Value>)>,
+    /// In order of time.
+    events: Vec<Event>,
 }
 
 /// What an export asks for.
@@ -296,7 +299,7 @@ impl Log {
     pub fn new(seed: u64, events: usize, minutes: u64, trace_ids: bool) -> Self {
         let mut dice = Dice::new(seed);
         let mut time = 1_768_435_200_000_000_i64; // 2026-01-15
-        let mut made: Vec<(i64, Map<String, Value>, Map<String, Value>)> = Vec::new();
+        let mut made: Vec<Event> = Vec::new();
         for number in 0..events {
             if let Some(last) = made.last().filter(|_| dice.chance(15)).cloned() {
                 made.push(last);

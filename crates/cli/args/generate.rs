@@ -76,6 +76,9 @@ pub(crate) struct GenerateArgs {
     /// Archives that are there twice, byte for byte.
     #[arg(long, default_value_t = 0)]
     pub(crate) copies: u32,
+    /// Write a side file with its request beside every good archive.
+    #[arg(long)]
+    pub(crate) requests: bool,
     /// Damage on top of the good records, KIND or KIND=COUNT; can be given again.
     #[arg(long = "fault", value_name = "KIND[=COUNT]")]
     pub(crate) faults: Vec<String>,

@@ -46,6 +46,7 @@ fn options(arguments: &GenerateArgs) -> Result<GenerateOptions, String> {
         equal_pairs: arguments.equal_pairs,
         vary_layout: arguments.vary_layout,
         copies: arguments.copies,
+        requests: arguments.requests,
         faults: arguments.faults.iter().map(|fault| parse::<Fault>(fault)).collect::<Result<_, _>>()?,
         level: arguments.level,
         jobs: arguments.jobs.map_or(0, std::num::NonZero::get),

@@ -8,6 +8,7 @@ pub(crate) mod head;
 pub(crate) mod ingest;
 pub(crate) mod listing;
 pub(crate) mod report;
+pub(crate) mod shape;
 mod shell;
 pub(crate) mod sign;
 pub(crate) mod sql;

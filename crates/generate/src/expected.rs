@@ -40,10 +40,26 @@ pub struct Expected {
     pub login_failures: BTreeMap<String, LoginFailures>,
     /// Destructions and attempts, in the order of the fields.
     pub zeroize_events: Vec<ZeroizeEvent>,
-    /// One entry per file of the archives folder, by name.
+    /// What the windows of the requests cover, where there are side files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
+    /// One entry per file of the archives folder, by name; side files are not listed.
     pub archive_list: Vec<ArchiveAnswer>,
     /// One entry per rejected record, by archive and position.
     pub rejects: Vec<Reject>,
+}
+
+/// What the windows of the requests cover: the same for every service, since none is narrowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Start of the first window.
+    pub from: String,
+    /// End of the last one. There is no gap between them.
+    pub to: String,
+    /// Windows, one for each good archive.
+    pub windows: u64,
+    /// Seconds that two windows share. No moment is in three.
+    pub overlap_seconds: u64,
 }
 
 /// Archives by outcome.

@@ -37,6 +37,7 @@ pub mod options;
 mod plan;
 mod record;
 mod render;
+mod requests;
 mod run;
 mod schedule;
 mod session;

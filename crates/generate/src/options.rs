@@ -147,6 +147,9 @@ pub struct GenerateOptions {
     pub lockout_runs: u32,
     /// Archives that are there a second time, byte for byte, under another name. Default 0.
     pub copies: u32,
+    /// Whether every good archive has a side file with the request it was exported with. Default no. Absent in the answers of earlier versions.
+    #[serde(default)]
+    pub requests: bool,
     /// Damage added on top of the good records. Default none.
     pub faults: Vec<Fault>,
     /// Deflate level of ZIP and gzip, 0 to 9. Default 6.
@@ -184,6 +187,7 @@ impl Default for GenerateOptions {
             zeroize_rounds: 8,
             lockout_runs: 4,
             copies: 0,
+            requests: false,
             faults: Vec::new(),
             level: 6,
             jobs: 0,

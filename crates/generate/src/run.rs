@@ -12,6 +12,7 @@ use crate::damaged::{write_copies, write_damaged};
 use crate::expected::{ArchiveAnswer, ArchiveCounts, ArchiveStatus, ByteCounts, Expected, RecordCounts, Reject};
 use crate::options::GenerateOptions;
 use crate::plan::{Plan, deed_limit, span};
+use crate::requests;
 use crate::schedule;
 use crate::tally::Tally;
 use crate::world::World;
@@ -40,12 +41,13 @@ pub fn generate(options: &GenerateOptions, out_dir: &Path) -> Result<Expected, G
         archives.push(item.answer);
         rejects.extend(item.rejects);
     }
+    let coverage = requests::write(&plan, &archives, &folder)?;
     let copies = write_copies(options.copies, &archives, &folder)?;
     archives.extend(copies);
     archives.extend(write_damaged(&plan, &folder)?);
     archives.sort_by(|left, right| left.name.cmp(&right.name));
     rejects.sort();
-    let expected = answers(options, &world, tally, archives, rejects);
+    let expected = Expected { coverage, ..answers(options, &world, tally, archives, rejects) };
     write_answers(&expected, &out_dir.join(ANSWERS))?;
     Ok(expected)
 }
@@ -155,6 +157,7 @@ fn answers(
         key_usage: tally.key_usage(world),
         login_failures: tally.login_failures(world),
         zeroize_events: Vec::new(),
+        coverage: None,
         archive_list: archives,
         rejects,
     };

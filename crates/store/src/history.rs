@@ -12,8 +12,8 @@ impl Snapshot {
     /// # Errors
     /// The file is missing, changed or unreadable.
     pub fn ledger_of(&self, run: &RunInfo) -> Result<Vec<LedgerRow>, StoreError> {
-        let path = self.root().join(&run.archives.path);
-        ledger_file::read(&path, self.sidecar_bytes(&run.archives)?)
+        let (path, bytes) = self.read_sidecar(&run.archives)?;
+        ledger_file::read(&path, bytes)
     }
 
     /// Hands the rejects of one run to `each`, batch by batch, in the columns of [`keytrail_model::schema::rejects_schema`].
@@ -25,8 +25,7 @@ impl Snapshot {
         run: &RunInfo,
         each: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
     ) -> Result<(), E> {
-        let path = self.root().join(&run.rejects.path);
-        let bytes = self.sidecar_bytes(&run.rejects)?;
+        let (path, bytes) = self.read_sidecar(&run.rejects)?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(StoreError::parquet(&path))?;
         for batch in builder.build().map_err(StoreError::parquet(&path))? {
             each(&batch.map_err(|error| StoreError::parquet(&path)(error.into()))?)?;

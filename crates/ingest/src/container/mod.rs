@@ -118,7 +118,7 @@ fn is_zip_behind_other_bytes(source: Source<'_>) -> bool {
     let count = content::read_piece(&mut reader, &mut first).unwrap_or_default();
     let first = first.get(..count).unwrap_or_default();
     let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first).trim_ascii_start();
-    !matches!(first, [] | [b'[' | b'{', ..]) && zip::has_directory(reader)
+    !matches!(first, [] | [b'[' | b'{', ..]) && zip::has_directory(source)
 }
 
 /// A file that is its own member.

@@ -5,8 +5,10 @@ use std::io::{self, Write};
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
+use keytrail_model::ledger::Note;
 
 use super::{Budget, Buffers, Container, Content, Members, Source, visit};
+use crate::progress::ArchiveProgress;
 
 const RECORD: &[u8] = b"{\"time\":\"2026-01-05 08:00:01 UTC\",\"action\":\"LUNA_LOGIN\"}\n";
 const OTHER: &[u8] = b"[]";
@@ -55,23 +57,32 @@ impl Members for Told {
         self.damage.push(format!("unreadable: {error}"));
     }
 
-    fn note(&mut self, note: String) {
-        self.notes.push(note);
+    fn fault(&mut self, fault: Note) {
+        self.damage.push(fault.text);
+    }
+
+    fn note(&mut self, note: Note) {
+        self.notes.push(note.text);
     }
 }
 
-/// Reads an archive whole where it can be, and as a stream; both tell the same.
+/// Reads an archive whole where it can be, as a stream, and as a file; all tell the same.
 fn told(archive: &[u8], salvage: bool) -> Told {
-    let read = |bytes| {
+    let read = |source, bytes| {
         let mut buffers = Buffers::new(Budget { bytes, large_bytes: u64::MAX });
         buffers.begin(archive.len().min(bytes));
         let mut told = Told::default();
-        let length = archive.len() as u64;
-        let Ok(container) = visit(Source::Memory(archive), ("a.gz", length), &mut buffers, salvage, &mut told);
+        let Ok(container) = visit(source, ("a.gz", archive.len() as u64), &mut buffers, salvage, &mut told);
         Told { container, ..told }
     };
-    let (whole, streamed) = (read(1 << 20), read(0));
-    assert_eq!(format!("{whole:?}"), format!("{streamed:?}"));
+    let thread = std::thread::current().id();
+    let path = std::env::temp_dir().join(format!("keytrail-container-{}-{thread:?}", std::process::id()));
+    std::fs::write(&path, archive).unwrap();
+    let progress = ArchiveProgress::new(&|_| (), 0);
+    let ways = [(Source::Memory(archive), 1 << 20), (Source::Memory(archive), 0), (Source::File(&path, &progress), 0)];
+    let [whole, others @ ..] = ways.map(|(source, bytes)| read(source, bytes));
+    std::fs::remove_file(&path).unwrap();
+    others.iter().for_each(|other| assert_eq!(format!("{whole:?}"), format!("{other:?}")));
     whole
 }
 
@@ -315,6 +326,12 @@ fn archives_that_lie() {
             1,
         ),
         ("an offset beyond the file", zip(&[a(), Member { offset: Some(1 << 30), ..b() }], b""), "b: ", 1),
+        (
+            "an offset beyond any file",
+            zip(&[a(), Member { offset: Some(u32::MAX), extra: zip64_extra(u64::MAX - 9), ..b() }], b""),
+            "b: ",
+            1,
+        ),
         ("a folder with content", zip(&[member(b"d/", 0, RECORD)], b""), "", 1),
         ("too many members", zip(&vec![b(); 9], b""), "expected at most 8 members, found 9", 0),
         ("a second directory", two_directories, "the directory names no member at byte 0", 1),
@@ -409,8 +426,9 @@ fn what_stands_behind_a_member_that_was_given_up_is_found_however_it_is_read() {
         }
         fn damaged(&mut self, _: Option<&str>, _: String) {}
         fn unreadable(&mut self, _: &io::Error) {}
-        fn note(&mut self, note: String) {
-            self.0.push(note);
+        fn fault(&mut self, _: Note) {}
+        fn note(&mut self, note: Note) {
+            self.0.push(note.text);
         }
     }
     let [small, large] = [500 << 10, 2 << 20].map(|bytes| vec![b' '; bytes]);

@@ -527,8 +527,9 @@ fn most_of_one(group: &[Entry]) -> u64 {
 }
 
 /// Months whose rows were removed by a commit that says so.
-fn forgotten(_: &Snapshot) -> impl Fn(Month) -> bool + Sync + use<> {
-    |_| false
+fn forgotten(snapshot: &Snapshot) -> impl Fn(Month) -> bool + Sync + use<> {
+    let before = snapshot.forgets().iter().filter_map(|forget| Month::parse(&forget.before)).max();
+    move |month| before.is_some_and(|before| month < before)
 }
 
 /// What a thread works with.

@@ -68,12 +68,12 @@ fn unlisted(layout: &Layout, log: &Log, newest: Option<u64>, findings: &mut Find
 
 /// Whether the Delta library sees in the log what its commits say. Asked last: it is no judge of damage.
 pub(super) fn check_listing(layout: &Layout, findings: &mut Findings<'_>) -> Result<(), StoreError> {
-    let snapshot = match Snapshot::load(layout) {
+    let snapshot = match Snapshot::load_compared(layout) {
         Err(StoreError::Log { path, reason, .. }) => {
             findings.damage(&path, "a log that the Delta library can read", reason);
             return Ok(());
         }
-        loaded => findings.take(loaded)?.flatten(),
+        loaded => findings.take(loaded)?.flatten().map(|(snapshot, _)| snapshot),
     };
     if snapshot.is_some_and(|snapshot| snapshot.checkpoint_ignored()) {
         let expected = "checkpoints that say what the commits say";

@@ -13,9 +13,9 @@ use super::contents::{check_bytes, read_columns, rows};
 use super::log::check_place;
 use super::places::Places;
 use super::{Depth, Findings, sum};
-use crate::chain::RunRecord;
-use crate::layout::Layout;
-use crate::{StoreError, ledger_file};
+use crate::chain::{ForgetRecord, RunRecord};
+use crate::layout::{self, Layout};
+use crate::{StoreError, forgotten_file, ledger_file};
 
 /// What the ledgers of all runs say.
 pub(super) struct Books {
@@ -54,13 +54,53 @@ pub(super) fn check(layout: &Layout, runs: &[RunRecord], depth: Depth, findings:
     Books { stored: whole.then(|| sum(stored.into_values())), places }
 }
 
+/// Checks the tombstones, and notes what each took of its archives. Returns the rows that were removed with their months.
+pub(super) fn check_tombstones(
+    layout: &Layout,
+    forgets: &[ForgetRecord],
+    books: &mut Books,
+    findings: &mut Findings<'_>,
+) -> u64 {
+    for forget in forgets {
+        let checked = check_tombstone(layout, forget, books, findings);
+        if findings.get(checked).flatten().is_none() {
+            // Which rows of which archive are gone is not known.
+            books.stored = None;
+        }
+    }
+    sum(forgets.iter().map(|forget| forget.rows))
+}
+
+fn check_tombstone(
+    layout: &Layout,
+    forget: &ForgetRecord,
+    books: &mut Books,
+    findings: &mut Findings<'_>,
+) -> Result<Option<()>, StoreError> {
+    let record = &forget.forgotten;
+    let Some(path) = check_place(layout, layout::FORGOTTEN, &forget.name, &record.path, findings) else {
+        return Ok(None);
+    };
+    if !check_bytes(&path, record.bytes, Some(&record.sha256), findings)? {
+        return Ok(None);
+    }
+    let bytes = fs::read(&path).map_err(StoreError::io("read the tombstone", &path))?;
+    let rows = forgotten_file::read(&path, bytes.into())?;
+    let found = sum(rows.iter().map(|row| row.digest.rows()));
+    let counted = (record.rows, forget.rows) == (rows.len() as u64, found);
+    let expected = format!("{} rows that tell of {} rows", record.rows, forget.rows);
+    findings.require(counted, &path, expected, format!("{} that tell of {found}", rows.len()));
+    rows.iter().for_each(|row| books.places.forget(&row.archive, row.digest.rows()));
+    Ok(Some(()))
+}
+
 fn read_ledger(
     layout: &Layout,
     run: &RunRecord,
     findings: &mut Findings<'_>,
 ) -> Result<Option<Vec<LedgerRow>>, StoreError> {
     let record = &run.archives;
-    let Some(path) = check_place(layout, "archives", run, &record.path, findings) else {
+    let Some(path) = check_place(layout, "archives", &run.name, &record.path, findings) else {
         return Ok(None);
     };
     if !check_bytes(&path, record.bytes, Some(&record.sha256), findings)? {
@@ -89,7 +129,7 @@ fn check_rejects(
     findings: &mut Findings<'_>,
 ) -> Result<Option<PathBuf>, StoreError> {
     let record = &run.rejects;
-    let Some(path) = check_place(layout, "rejects", run, &record.path, findings) else {
+    let Some(path) = check_place(layout, "rejects", &run.name, &record.path, findings) else {
         return Ok(None);
     };
     if let Some(rejected) = rejected {
