@@ -22,6 +22,7 @@ mod ingest;
 mod outsiders;
 mod report;
 mod samples;
+mod shape;
 mod sql;
 mod support;
 mod verify;

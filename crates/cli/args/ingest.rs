@@ -37,6 +37,9 @@ pub(crate) struct IngestArgs {
     /// Store what can be decoded of damaged archives; the ledger says so.
     #[arg(long)]
     pub(crate) salvage: bool,
+    /// Leave small files of earlier runs as they are, however many there are (see `keytrail compact`).
+    #[arg(long)]
+    pub(crate) no_compact: bool,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 }

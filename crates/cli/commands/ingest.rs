@@ -16,6 +16,7 @@ pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
         memory_bytes: arguments.memory,
         salvage: arguments.salvage,
         limits: Limits::from(&arguments.limits),
+        compact: !arguments.no_compact,
     };
     let store = &arguments.store.store;
     let mut on_wait = || say(&format!("keytrail: another run holds {}; waiting for it to end", store.display()));
@@ -34,6 +35,10 @@ pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
     }
     for warning in &summary.warnings {
         say(&format!("keytrail: {warning}"));
+    }
+    super::shape::say_compacted(&summary.compacted);
+    if summary.freed.0 > 0 {
+        super::shape::say_freed(summary.freed.0, summary.freed.1);
     }
     match arguments.format {
         SummaryFormat::Json => {

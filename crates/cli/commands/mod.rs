@@ -7,6 +7,7 @@ pub(crate) mod generate;
 pub(crate) mod ingest;
 pub(crate) mod listing;
 pub(crate) mod report;
+pub(crate) mod shape;
 mod shell;
 pub(crate) mod sql;
 pub(crate) mod verify;

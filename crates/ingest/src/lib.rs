@@ -26,6 +26,7 @@ mod run;
 mod services;
 mod staging;
 mod summary;
+mod tidy;
 mod write;
 
 pub use error::IngestError;

@@ -17,11 +17,14 @@ pub struct IngestOptions {
     pub salvage: bool,
     /// Where input stops being plausible.
     pub limits: Limits,
+    /// Whether small files of earlier runs are merged after the commit where many have come together.
+    #[serde(skip)]
+    pub compact: bool,
 }
 
 impl Default for IngestOptions {
     fn default() -> Self {
-        Self { jobs: None, memory_bytes: 512 << 20, salvage: false, limits: Limits::default() }
+        Self { jobs: None, memory_bytes: 512 << 20, salvage: false, limits: Limits::default(), compact: true }
     }
 }
 

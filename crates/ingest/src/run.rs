@@ -22,6 +22,7 @@ use crate::queue::{Decoded, Queue};
 use crate::request::{self, SideFiles};
 use crate::staging::StagingReader;
 use crate::summary::{Notice, Summary};
+use crate::tidy;
 use crate::write::{self, RowsWritten, Source};
 
 /// Threads that a run uses at most: each holds buffers, and more have never been of use.
@@ -69,9 +70,17 @@ pub fn ingest_observed(
     let unreadable = found.unreadable.into_iter().map(|(path, error)| (path, format!("cannot be read: {error}")));
     run.refuse(unreadable.collect());
     found.side_files.into_iter().for_each(|(path, words)| run.say(path, "note", words));
+    let before = writer.snapshot().version();
     pool.install(|| run.convert(found.files, &mut writer))?;
+    if writer.snapshot().version() > before {
+        tidy::tell_of_forgotten_months(writer.snapshot(), &mut run.summary);
+        if options.compact {
+            tidy::compact(&mut writer, before, options.memory_bytes, &mut run.summary);
+        }
+        tidy::free(&writer, &mut run.summary);
+    }
     run.summary.store_version = writer.snapshot().version();
-    run.summary.warnings = writer.warnings().to_vec();
+    run.summary.warnings.extend_from_slice(writer.warnings());
     run.summary.notices.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(run.summary)
 }
@@ -83,7 +92,7 @@ fn threads(options: &IngestOptions) -> usize {
     asked.min(fitting).clamp(1, JOBS_MAX)
 }
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 

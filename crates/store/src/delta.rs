@@ -1,10 +1,10 @@
-//! All calls of the Delta library: make the table, list its live files, append a commit, write a checkpoint.
+//! All calls of the Delta library: make the table, list its live files, write a commit, write a checkpoint.
 //!
 //! The library is handed a log that [`crate::chain`] has checked. It sees the table as the root of its file system, so that
 //! no character in the path of a store can trouble it. Its calls block on an async runtime of their own, on a thread of their
 //! own: they may be made from anywhere, inside another runtime too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,11 +23,12 @@ use delta_kernel::schema::{DataType, StructField, StructType};
 use delta_kernel::transaction::create_table::create_table as create_table_transaction;
 use delta_kernel::transaction::data_layout::DataLayout;
 use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
-use delta_kernel::{KernelError, Snapshot, SnapshotRef};
+use delta_kernel::{FilteredEngineData, KernelError, Snapshot, SnapshotRef};
 use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
 use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
 use keytrail_model::schema::{MONTH, SCHEMA_VERSION, TIME, events_file_schema};
 use object_store::path::Path as ObjectPath;
+use serde_json::json;
 
 use crate::chain::CommitRecord;
 use crate::durable::DurableStore;
@@ -36,7 +37,10 @@ use crate::{StoreError, layout};
 /// The table's place in the file system that the library sees.
 const TABLE: &str = "file:///";
 const ENGINE: &str = concat!("keytrail/", env!("CARGO_PKG_VERSION"));
-const OPERATION: &str = "KEYTRAIL INGEST";
+const INGEST: &str = "KEYTRAIL INGEST";
+const FORGET: &str = "KEYTRAIL FORGET";
+/// Property by which a table asks Delta writers not to take rows away.
+const APPEND_ONLY: &str = "delta.appendOnly";
 const MICROS_PER_MILLI: i64 = 1000;
 
 type Engine = DefaultEngine<TokioMultiThreadExecutor>;
@@ -89,7 +93,7 @@ pub(crate) fn create_table(events: &Path, record: &CommitRecord) -> Result<(), S
     with_engine(events, "make the table", |engine| {
         let (info, schema) = commit_info(record)?;
         let properties = [
-            ("delta.appendOnly", "true".to_owned()),
+            (APPEND_ONLY, "true".to_owned()),
             // The chain of custody is in the JSON commits: no program may trim them.
             ("delta.enableExpiredLogCleanup", "false".to_owned()),
             ("delta.logRetentionDuration", "interval 36500 days".to_owned()),
@@ -131,23 +135,38 @@ pub(crate) fn live_files(events: &Path, version: u64, source: Source) -> Result<
     })
 }
 
-/// Commits `version` with its files. An error leaves open whether the commit stands: look.
-pub(crate) fn append(
+/// Commits `version` with its files: rows that are new, or, where files are removed too, the same rows in other files. An error leaves
+/// open whether the commit stands: look.
+pub(crate) fn commit(
     events: &Path,
     version: u64,
     record: &CommitRecord,
     adds: &[Add],
+    removes: &HashSet<&str>,
     moment_ms: i64,
 ) -> Result<Committed, StoreError> {
     with_engine(events, "commit", |engine| {
         let (info, schema) = commit_info(record)?;
-        let before = version.checked_sub(1).ok_or_else(|| KernelError::generic("version 0 is no append"))?;
-        let mut transaction = snapshot(engine, before)?
-            .update_table(UpdateTableOperation::Custom(OPERATION.into()), ENGINE, true)
+        let before = version.checked_sub(1).ok_or_else(|| KernelError::generic("version 0 changes no table"))?;
+        let snapshot = snapshot(engine, before)?;
+        let new_rows = removes.is_empty();
+        let operation =
+            if new_rows { UpdateTableOperation::Custom(INGEST.into()) } else { UpdateTableOperation::Optimize };
+        let mut transaction = SnapshotRef::clone(&snapshot)
+            .update_table(operation, ENGINE, new_rows)
             .build(engine, Box::new(FileSystemCommitter::new()))?
             .with_commit_info(Box::new(info), schema);
         if !adds.is_empty() {
             transaction.add_files(Box::new(ArrowEngineData::new(add_batch(adds, moment_ms)?)));
+        }
+        let mut removed = 0;
+        for rows in if new_rows { Vec::new() } else { rows_of(snapshot, engine, removes)? } {
+            removed += rows.selection_vector().iter().filter(|selected| **selected).count();
+            transaction.remove_files(rows);
+        }
+        if removed != removes.len() {
+            let found = format!("{removed} of {} files to be removed are in the log", removes.len());
+            return Err(KernelError::generic(found));
         }
         match transaction.commit(engine)? {
             CommitResult::Committed(_) => Ok(Committed::Yes),
@@ -155,6 +174,88 @@ pub(crate) fn append(
             CommitResult::Retryable(retryable) => Err(retryable.error),
         }
     })
+}
+
+/// Rows of the log about files, given by their paths as they stand in the log; no other row is selected.
+fn rows_of(
+    snapshot: SnapshotRef,
+    engine: &Engine,
+    files: &HashSet<&str>,
+) -> Result<Vec<FilteredEngineData>, KernelError> {
+    let scan = snapshot.scan_builder().with_stats(StatsOptions::json_only()).without_row_transforms().build()?;
+    let mut found = Vec::new();
+    for metadata in scan.scan_metadata(engine)? {
+        let (data, mut selection) = metadata?.scan_files.into_parts();
+        selection.resize(data.len(), true);
+        let batch = ArrowEngineData::try_from_engine_data(data)?;
+        let paths = batch.record_batch().column_by_name("path").and_then(|paths| paths.as_string_opt::<i32>());
+        let paths = paths.ok_or_else(|| KernelError::generic("scan metadata without a usable column `path`"))?;
+        for (selected, path) in selection.iter_mut().zip(paths) {
+            *selected = *selected && path.is_some_and(|path| files.contains(path));
+        }
+        found.push(FilteredEngineData::try_new(batch, selection)?);
+    }
+    Ok(found)
+}
+
+/// Commits `version`, which takes files away with their rows. An error leaves open whether the commit stands: look.
+///
+/// Our tables ask Delta writers to append only, so that no foreign program deletes rows, and the protocol allows no exception: who removes
+/// rows must switch the property off first, or in the same commit. The library can write no such commit. We write the lines, and the
+/// library says before whether this table may be written at all.
+pub(crate) fn commit_removal(
+    events: &Path,
+    version: u64,
+    record: &CommitRecord,
+    removes: &[Live],
+    metadata: serde_json::Value,
+    moment_ms: i64,
+) -> Result<Committed, StoreError> {
+    with_engine(events, "commit", |engine| {
+        let before = version.checked_sub(1).ok_or_else(|| KernelError::generic("version 0 changes no table"))?;
+        let operation = UpdateTableOperation::Custom(FORGET.into());
+        snapshot(engine, before)?
+            .update_table(operation, ENGINE, true)
+            .build(engine, Box::new(FileSystemCommitter::new()))?;
+        Ok(())
+    })?;
+    let failed = |reason: String| StoreError::Log { path: events.to_owned(), what: "commit", reason };
+    let mut lines = vec![
+        json!({"commitInfo": {
+            "keytrail": serde_json::to_value(record).map_err(|error| failed(error.to_string()))?,
+            "timestamp": moment_ms,
+            "operation": FORGET,
+            "operationParameters": {},
+            "engineInfo": ENGINE,
+        }}),
+        json!({"metaData": without_append_only(metadata)}),
+    ];
+    lines.extend(removes.iter().map(|live| {
+        json!({"remove": {
+            "path": live.path,
+            "deletionTimestamp": moment_ms,
+            "dataChange": true,
+            "extendedFileMetadata": true,
+            "partitionValues": {MONTH: live.month},
+            "size": live.bytes,
+            "stats": live.stats,
+        }})
+    }));
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let store = DurableStore::below(events).map_err(|error| failed(error.to_string()))?;
+    match store.create(&layout::commit_name(version), text) {
+        Ok(()) => Ok(Committed::Yes),
+        Err(object_store::Error::AlreadyExists { .. }) => Ok(Committed::Conflict),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+/// The table's `metaData` action, with the property that forbids removals switched off.
+fn without_append_only(mut metadata: serde_json::Value) -> serde_json::Value {
+    if let Some(property) = metadata.pointer_mut("/configuration").and_then(|entries| entries.get_mut(APPEND_ONLY)) {
+        *property = "false".into();
+    }
+    metadata
 }
 
 /// Writes a checkpoint of a version, and then the hint at it.

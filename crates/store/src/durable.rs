@@ -128,6 +128,11 @@ impl DurableStore {
         Self { hidden, ..self }
     }
 
+    /// Writes a file that is not there yet.
+    pub(crate) fn create(&self, location: &str, text: String) -> object_store::Result<()> {
+        self.put(&ObjectPath::parse(location)?, &text.into(), true).map(|_| ())
+    }
+
     fn put(&self, location: &ObjectPath, payload: &PutPayload, create: bool) -> object_store::Result<PutResult> {
         let path = self.inner.path_to_filesystem(location)?;
         match write_file(&path, payload, create) {

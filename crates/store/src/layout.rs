@@ -9,6 +9,11 @@ const VERSION_DIGITS: usize = 20;
 /// Digits of a version in the name of a run: names sort by version up to 100 million runs.
 const RUN_DIGITS: usize = 8;
 
+/// The log's folder in the table.
+const LOG: &str = "_delta_log";
+/// Folder of the tombstones, below the root.
+pub(crate) const FORGOTTEN: &str = "forgotten";
+
 /// The paths below one root.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -30,11 +35,11 @@ impl Layout {
     }
 
     pub(crate) fn log(&self) -> PathBuf {
-        self.events().join("_delta_log")
+        self.events().join(LOG)
     }
 
     pub(crate) fn commit(&self, version: u64) -> PathBuf {
-        self.log().join(format!("{version:0VERSION_DIGITS$}.json"))
+        self.events().join(commit_name(version))
     }
 
     pub(crate) fn archives(&self) -> PathBuf {
@@ -45,6 +50,16 @@ impl Layout {
         self.root.join("rejects")
     }
 
+    /// Tombstones of months that were removed.
+    pub(crate) fn forgotten(&self) -> PathBuf {
+        self.root.join(FORGOTTEN)
+    }
+
+    /// Files that readers lock while they use a snapshot: see [`crate::leases`].
+    pub(crate) fn readers(&self) -> PathBuf {
+        self.root.join("_readers")
+    }
+
     pub(crate) fn staging(&self) -> PathBuf {
         self.root.join("_staging")
     }
@@ -52,6 +67,16 @@ impl Layout {
     pub(crate) fn lock(&self) -> PathBuf {
         self.root.join("_lock")
     }
+}
+
+/// Path of a commit file, below the table.
+pub(crate) fn commit_name(version: u64) -> String {
+    format!("{LOG}/{version:0VERSION_DIGITS$}.json")
+}
+
+/// Name of the file that readers of snapshots lock which were made by the removal of version `epoch` or after it.
+pub(crate) fn reader_name(epoch: u64) -> String {
+    format!("{epoch:0RUN_DIGITS$}")
 }
 
 /// The version in the name of a commit file or a checkpoint, and what follows it: `(7, "json")`.
@@ -71,7 +96,7 @@ pub(crate) fn month_folder(month: Month) -> String {
     format!("month={month}")
 }
 
-/// Path of a run's ledger or rejects file, below the root.
+/// Path of a run's ledger, its rejects file or a tombstone, below the root.
 pub(crate) fn sidecar(folder: &str, run: &str) -> String {
     format!("{folder}/{run}.parquet")
 }

@@ -8,12 +8,16 @@
 //! [`RejectsWriter`] first.
 
 mod chain;
+mod compact;
 mod delta;
 mod durable;
 mod error;
 mod events_file;
 pub mod failpoint;
+mod forget;
+mod forgotten_file;
 mod layout;
+mod leases;
 mod ledger;
 mod ledger_file;
 mod lock;
@@ -22,6 +26,7 @@ mod scan;
 mod sealed_file;
 mod snapshot;
 mod sweep;
+mod vacuum;
 mod verify;
 mod writer;
 
@@ -30,11 +35,15 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use compact::{CompactedMonth, Compaction, DEFAULT_TARGET_BYTES};
 pub use error::StoreError;
 pub use events_file::{ColumnEncoder, EncodedColumn, EventsWriter, StagedFile, TextPage, TextPageEncoder};
+pub use forget::{Forgetting, ForgettingMonth};
+pub use forgotten_file::ForgottenRows;
 pub use rejects_file::{RejectsWriter, StagedRejects};
 pub use scan::read_events;
-pub use snapshot::{DataFile, RunFile, RunInfo, Sidecar, Snapshot};
+pub use snapshot::{CompactionInfo, DataFile, ForgetInfo, RunFile, RunInfo, Sidecar, Snapshot};
+pub use vacuum::{DEFAULT_GRACE, FreeFile, Vacuumed};
 pub use verify::{Damage, Depth, Verification, verify};
 pub use writer::{RunCommit, Writer};
 

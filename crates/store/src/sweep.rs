@@ -24,8 +24,11 @@ pub(crate) fn sweep_checkpoints(layout: &Layout, swept: &mut Vec<String>) -> Res
 /// Removes the files of runs that were not committed. What is removed is named in `swept`, relative to the root.
 pub(crate) fn sweep_runs(layout: &Layout, snapshot: &Snapshot, swept: &mut Vec<String>) -> Result<(), StoreError> {
     let sidecars = snapshot.runs().iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]);
-    let live = snapshot.files().iter().map(|file| file.path.as_str());
-    let orphans = orphans(layout, &live.collect(), &sidecars.collect())?;
+    let tombstones = snapshot.forgets().iter().map(|forget| forget.forgotten.path.as_str());
+    // What a commit removed is not left over: it goes with `vacuum`, when nobody reads it any more.
+    let removed = snapshot.removed.iter().map(|file| file.path.as_str());
+    let data = snapshot.files().iter().map(|file| file.path.as_str()).chain(removed);
+    let orphans = orphans(layout, &data.collect(), &sidecars.chain(tombstones).collect())?;
     refuse_lost_commits(layout, snapshot.version(), &orphans)?;
     for path in orphans {
         let full = layout.root().join(&path);
@@ -55,7 +58,7 @@ pub(crate) fn orphans(
         let paths = parquet_names(&month.path())?.into_iter().map(|name| format!("{folder}/{name}"));
         orphans.extend(paths.filter(|path| !data.contains(path.as_str())).map(|path| format!("events/{path}")));
     }
-    for folder in ["archives", "rejects"] {
+    for folder in ["archives", "rejects", layout::FORGOTTEN] {
         let paths = parquet_names(&layout.root().join(folder))?.into_iter().map(|name| format!("{folder}/{name}"));
         orphans.extend(paths.filter(|path| !sidecars.contains(path.as_str())));
     }
@@ -84,7 +87,7 @@ pub(crate) fn any_run_file(layout: &Layout) -> Result<Option<String>, StoreError
             return Ok(Some(format!("events/{}/{name}", month.file_name().to_string_lossy())));
         }
     }
-    for folder in ["archives", "rejects"] {
+    for folder in ["archives", "rejects", layout::FORGOTTEN] {
         if let Some(name) = parquet_names(&layout.root().join(folder))?.into_iter().next() {
             return Ok(Some(format!("{folder}/{name}")));
         }

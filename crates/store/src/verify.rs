@@ -74,12 +74,16 @@ impl fmt::Display for Damage {
 pub fn verify(root: &Path, depth: Depth) -> Result<Verification, StoreError> {
     let layout = Layout::new(root);
     let mut findings = Findings { layout: &layout, damages: Vec::new(), notes: Vec::new() };
+    // For its lease: what lives now shall not be cleaned up while it is read. Damage is looked for below.
+    let _held = Snapshot::load(&layout).ok();
     let log = log::read(&layout, &mut findings)?;
     let stored = sidecars::check(&layout, &log.runs, &mut findings)?;
+    let forgotten = sidecars::check_tombstones(&layout, &log.forgets, &mut findings)?;
     let figures = || log.live.values().map(|live| &live.file);
     let rows = sum(figures().map(|file| file.rows));
-    if let Some(stored) = stored.filter(|&stored| stored != rows) {
-        let expected = format!("{stored} rows, the sum of `stored` in the ledger");
+    if let Some(stored) = stored.filter(|&stored| stored.checked_sub(forgotten) != Some(rows)) {
+        let less = if forgotten > 0 { format!(", less {forgotten} that were forgotten") } else { String::new() };
+        let expected = format!("{stored} rows, the sum of `stored` in the ledger{less}");
         findings.damage(&layout.events(), expected, format!("{rows} rows in the live files"));
     }
     for live in log.live.values() {
@@ -145,8 +149,9 @@ fn sum(figures: impl Iterator<Item = u64>) -> u64 {
 /// Files that no commit names: of a killed run, of one in progress, or of commits that were cut off the log.
 fn note_orphans(layout: &Layout, log: &log::Log, findings: &mut Findings<'_>) -> Result<(), StoreError> {
     let data = log.named.iter().map(String::as_str).collect();
-    let sidecars: HashSet<_> =
-        log.runs.iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]).collect();
+    let sidecars = log.runs.iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]);
+    let tombstones = log.forgets.iter().map(|forget| forget.forgotten.path.as_str());
+    let sidecars: HashSet<_> = sidecars.chain(tombstones).collect();
     let orphans = sweep::orphans(layout, &data, &sidecars)?;
     // While the log grows, so do the files: then these are no proof of anything.
     if !layout.commit(log.version.saturating_add(1)).exists() {
@@ -158,12 +163,12 @@ fn note_orphans(layout: &Layout, log: &log::Log, findings: &mut Findings<'_>) ->
 
 /// Whether the Delta library sees in the log what its commits say. Asked last: it is no judge of damage.
 fn check_listing(layout: &Layout, findings: &mut Findings<'_>) -> Result<(), StoreError> {
-    let snapshot = match Snapshot::load(layout) {
+    let snapshot = match Snapshot::load_compared(layout) {
         Err(StoreError::Log { path, reason, .. }) => {
             findings.damage(&path, "a log that the Delta library can read", reason);
             return Ok(());
         }
-        loaded => findings.take(loaded)?.flatten(),
+        loaded => findings.take(loaded)?.flatten().map(|(snapshot, _)| snapshot),
     };
     if snapshot.is_some_and(|snapshot| snapshot.checkpoint_ignored()) {
         let note = "events/_delta_log: a checkpoint is damaged or says other than the commits; it is left aside";

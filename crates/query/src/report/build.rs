@@ -39,6 +39,7 @@ pub async fn monthly(session: &Session, month: Month) -> Result<MonthlyReport, Q
 async fn ask(runner: &Runner, dates: &[Date], days: &[Day]) -> Result<Tables, QueryError> {
     Ok(Tables {
         conservation: runner.table(queries::CONSERVATION, "Where every record went").await?,
+        forgotten: runner.table(queries::FORGOTTEN, "Records of the month that were removed from the store").await?,
         archives: runner.table(queries::ARCHIVES, "Archives that touch the month, with their spans").await?,
         failed_archives: runner.table(queries::FAILED_ARCHIVES, "Archives that could not be read").await?,
         sources: runner.table(queries::SOURCES, "Records of the month by kind").await?,

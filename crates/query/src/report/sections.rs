@@ -5,6 +5,7 @@ use super::model::{Section, Table};
 /// The tables of a month.
 pub(super) struct Tables {
     pub(super) conservation: Table,
+    pub(super) forgotten: Table,
     pub(super) archives: Table,
     pub(super) failed_archives: Table,
     pub(super) sources: Table,
@@ -36,6 +37,7 @@ pub(super) fn of(tables: Tables) -> Vec<Section> {
              Partial are archives that were narrowed by filters, came from a job that did not succeed, or are damaged.",
             vec![
                 tables.conservation,
+                tables.forgotten,
                 tables.sources,
                 tables.archives,
                 tables.failed_archives,

@@ -7,6 +7,7 @@ mod encoding_speed;
 pub(crate) mod faulty;
 mod files;
 mod runs;
+mod shape;
 mod speed;
 mod verification;
 
@@ -62,7 +63,7 @@ impl Room {
     fn files(&self) -> Vec<String> {
         let mut names = Vec::new();
         list(&self.root, &self.root, &mut names);
-        names.retain(|name| !name.contains("_delta_log") && name != "_lock");
+        names.retain(|name| !name.contains("_delta_log") && !name.starts_with("_readers/") && name != "_lock");
         names.sort();
         names
     }

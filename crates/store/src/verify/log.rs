@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{Findings, sum};
-use crate::chain::{self, Action, Commit, CommitRecord, FileRecord, Listing, RunRecord};
+use crate::chain::{self, Action, Commit, CommitRecord, FileRecord, ForgetRecord, Listing, RunRecord};
 use crate::delta::Live;
 use crate::layout::{self, Layout};
 use crate::sealed_file::sha256;
@@ -22,6 +22,8 @@ pub(super) struct Log {
     pub(super) commits: u64,
     /// Runs, oldest first.
     pub(super) runs: Vec<RunRecord>,
+    /// Removals of months, oldest first.
+    pub(super) forgets: Vec<ForgetRecord>,
     /// Live data files by path.
     pub(super) live: BTreeMap<String, LiveFile>,
     /// Paths of all data files that a commit ever named.
@@ -87,7 +89,10 @@ impl Log {
             findings.take(commit.check_actions(&path, &bytes))?;
             self.apply(layout, &path, &commit, actions, findings)?;
         }
-        self.runs.extend(commit.record.and_then(|record| record.run));
+        if let Some(record) = commit.record {
+            self.runs.extend(record.run);
+            self.forgets.extend(record.forget);
+        }
         Ok(Some(self.head.clone()))
     }
 
@@ -99,12 +104,27 @@ impl Log {
         actions: Vec<Action>,
         findings: &mut Findings<'_>,
     ) -> Result<(), StoreError> {
-        let run = commit.record.as_ref().and_then(|record| record.run.as_ref());
-        let files = run.map(|run| run.files.as_slice()).unwrap_or_default();
+        let record = commit.record.as_ref();
+        let files = record.map(CommitRecord::files).unwrap_or_default();
         let mut recorded: BTreeMap<_, _> = files.iter().map(|file| (file.path.as_str(), file)).collect();
+        let mut removed: BTreeSet<_> = record.map(CommitRecord::removed).unwrap_or_default().iter().cloned().collect();
+        // Rows that the commit took away, by the commits that added them.
+        let mut gone = 0_u64;
         for action in actions {
             match action {
-                Action::Remove(reference) => drop(self.live.remove(&decode_path(&reference).unwrap_or_default())),
+                Action::Remove(reference) => {
+                    let file = decode_path(&reference).unwrap_or_default();
+                    if record.is_some() && !removed.remove(&file) {
+                        findings.damage(path, format!("{file} among the removed files of its record"), "no such file");
+                    }
+                    match self.live.remove(&file) {
+                        Some(live) => gone = gone.saturating_add(live.file.rows),
+                        None if record.is_some() => {
+                            findings.damage(path, format!("{file} to be live when it is removed"), "no such file");
+                        }
+                        None => {}
+                    }
+                }
                 Action::Add(live) => {
                     let record = decode_path(&live.path).and_then(|path| recorded.remove(path.as_str()));
                     self.add(layout, &live, record, commit.record.is_some(), findings)?;
@@ -115,8 +135,21 @@ impl Log {
             let expected = format!("data file {} to be added, as the record of the run says", file.path);
             findings.damage(path, expected, "no such addition");
         }
-        if let Some(run) = run {
-            let rows = sum(files.iter().map(|file| file.rows));
+        for file in removed {
+            findings.damage(path, format!("data file {file} to be removed, as its record says"), "no such removal");
+        }
+        let rows = sum(files.iter().map(|file| file.rows));
+        if let Some(compaction) = record.and_then(|record| record.compaction.as_ref()) {
+            let moved = sum(compaction.months.iter().map(|month| month.rows));
+            let holds = rows == gone && rows == moved;
+            let found = format!("{gone} rows removed, {moved} in its digests");
+            findings.require(holds, path, format!("{rows} rows moved, as many as are added"), found);
+        }
+        if let Some(forget) = record.and_then(|record| record.forget.as_ref()) {
+            let expected = format!("{} rows to be removed, as its record says", forget.rows);
+            findings.require(forget.rows == gone, path, expected, format!("{gone} rows"));
+        }
+        if let Some(run) = record.and_then(|record| record.run.as_ref()) {
             let (stored, conserved) = (run.records.stored, run.records.conserved());
             findings.require(rows == stored, path, format!("data files of {stored} rows"), format!("{rows} rows"));
             let found = format!("{:?}", run.records);
@@ -180,19 +213,19 @@ fn check_prev(
     }
 }
 
-/// Place of a run's ledger or rejects file; nothing where its commit names another place, which is damage.
+/// Place of a run's ledger or rejects file, or of a tombstone; nothing where its commit names another place, which is damage.
 pub(super) fn check_place(
     layout: &Layout,
     folder: &str,
-    run: &RunRecord,
+    run: &str,
     named: &str,
     findings: &mut Findings<'_>,
 ) -> Option<std::path::PathBuf> {
-    let place = layout::sidecar(folder, &run.name);
-    let plain = layout::version_of_run(&run.name).is_some() && !run.name.contains(['/', '\\']);
+    let place = layout::sidecar(folder, run);
+    let plain = layout::version_of_run(run).is_some() && !run.contains(['/', '\\']);
     if named == place && plain {
         return Some(layout.root().join(place));
     }
-    findings.damage(&layout.log(), format!("file {place} of run {}", run.name), format!("{named} in its commit"));
+    findings.damage(&layout.log(), format!("file {place} of run {run}"), format!("{named} in its commit"));
     None
 }

@@ -8,9 +8,9 @@ use keytrail_model::ledger::LedgerRow;
 use super::contents::{check_bytes, rows};
 use super::log::check_place;
 use super::{Findings, sum};
-use crate::chain::RunRecord;
-use crate::layout::Layout;
-use crate::{StoreError, ledger_file};
+use crate::chain::{ForgetRecord, RunRecord};
+use crate::layout::{self, Layout};
+use crate::{StoreError, forgotten_file, ledger_file};
 
 /// Checks the files of all runs. Returns the sum of `stored` over the latest ledger row of each archive; nothing where a
 /// ledger cannot be read, since then the sum means nothing.
@@ -29,13 +29,39 @@ pub(super) fn check(
     Ok(whole.then(|| sum(stored.into_values())))
 }
 
+/// Checks the tombstones. Returns the rows that were removed with their months.
+pub(super) fn check_tombstones(
+    layout: &Layout,
+    forgets: &[ForgetRecord],
+    findings: &mut Findings<'_>,
+) -> Result<u64, StoreError> {
+    for forget in forgets {
+        let record = &forget.forgotten;
+        let Some(path) = check_place(layout, layout::FORGOTTEN, &forget.name, &record.path, findings) else {
+            continue;
+        };
+        if !check_bytes(&path, record.bytes, Some(&record.sha256), findings)? {
+            continue;
+        }
+        let bytes = fs::read(&path).map_err(StoreError::io("read the tombstone", &path))?;
+        let Some(rows) = findings.take(forgotten_file::read(&path, bytes.into()))? else {
+            continue;
+        };
+        let found = sum(rows.iter().map(|row| row.digest.rows()));
+        let counted = (record.rows, forget.rows) == (rows.len() as u64, found);
+        let expected = format!("{} rows that tell of {} rows", record.rows, forget.rows);
+        findings.require(counted, &path, expected, format!("{} that tell of {found}", rows.len()));
+    }
+    Ok(sum(forgets.iter().map(|forget| forget.rows)))
+}
+
 fn read_ledger(
     layout: &Layout,
     run: &RunRecord,
     findings: &mut Findings<'_>,
 ) -> Result<Option<Vec<LedgerRow>>, StoreError> {
     let record = &run.archives;
-    let Some(path) = check_place(layout, "archives", run, &record.path, findings) else {
+    let Some(path) = check_place(layout, "archives", &run.name, &record.path, findings) else {
         return Ok(None);
     };
     if !check_bytes(&path, record.bytes, Some(&record.sha256), findings)? {
@@ -63,7 +89,7 @@ fn check_rejects(
     findings: &mut Findings<'_>,
 ) -> Result<(), StoreError> {
     let record = &run.rejects;
-    let Some(path) = check_place(layout, "rejects", run, &record.path, findings) else {
+    let Some(path) = check_place(layout, "rejects", &run.name, &record.path, findings) else {
         return Ok(());
     };
     if let Some(ledger) = ledger {
