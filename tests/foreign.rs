@@ -78,7 +78,7 @@ fn files(bench: &Bench) -> Vec<PathBuf> {
 /// Ingests paths into a store of their own: done, or done with some input refused.
 fn ingest(bench: &Bench, store: &str, paths: &[&Path], options: &[&str]) -> (Measured, [u64; 7]) {
     let mut command = bench.command();
-    command.env("KEYTRAIL_STORE", bench.path(store)).args(["ingest", "--format", "json", "--memory", "128M"]);
+    command.env("KEYTRAIL_STORE", bench.path(store)).args(["ingest", "--format", "json"]);
     let measured = measure(command.args(options).args(paths), SECONDS);
     let Measured { ran, peak_bytes, .. } = &measured;
     assert!(matches!(ran.code, 0 | 3), "{paths:?} {options:?}: {} {}", ran.code, ran.stderr);
@@ -100,7 +100,7 @@ fn foreign_files_are_read_or_refused_alone_and_together() {
         assert_eq!(new + known + failed, 1, "{}", file.display());
         archives = [archives[0] + new, archives[1] + known, archives[2] + failed];
     }
-    for options in [&[][..], &["--salvage"], &["--jobs", "1", "--memory", "1M"]] {
+    for options in [&[][..], &["--salvage"], &["--memory", "1M"]] {
         let all: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
         let (measured, [new, known, failed, ..]) = ingest(&bench, &format!("all{}", options.len()), &all, options);
         assert_eq!(new + known + failed, files.len() as u64);

@@ -55,7 +55,7 @@ fn zip(names: impl Iterator<Item = Vec<u8>>, content: &Content, shared: bool) ->
     }
     let (at, bytes) = (file.len() as u64, directory.len() as u64);
     let end_64 = [44, 45 | 45 << 16].map(u64::to_le_bytes).concat();
-    let places = [count, count, bytes, at].map(u64::to_le_bytes).concat();
+    let places = [[0; 4].as_slice(), &[count, count, bytes, at].map(u64::to_le_bytes).concat()].concat();
     let locator = [b"PK\x06\x07\0\0\0\0".as_slice(), &(at + bytes).to_le_bytes(), &[1, 0, 0, 0]].concat();
     let end = [b"PK\x05\x06\0\0\0\0".as_slice(), &[0xff; 12], &[0, 0]].concat();
     [file, directory, b"PK\x06\x06".to_vec(), end_64, places, locator, end].concat()
@@ -102,8 +102,8 @@ fn bombs_and_archives_of_very_many_things_fail_and_stop_nothing() {
         ("bomb.zip", zip(numbered(1), &bomb, false), "looks like a bomb"),
         ("bomb.gz", gzip(&blanks(512 << 20)), "looks like a bomb"),
         ("bomb-shared.zip", zip(numbered(1000), &bomb, true), "looks like a bomb"),
-        ("zip-in-zip.zip", one(&one(good(3).as_bytes())), "expected records, found 'P'"),
-        ("gzip-in-gzip.gz", gzip(&gzip(good(3).as_bytes())), "expected records"),
+        ("zip-in-zip.zip", one(&one(good(3).as_bytes())), "expected '[' or '{', found 'P' at byte 0"),
+        ("gzip-in-gzip.gz", gzip(&gzip(good(3).as_bytes())), "expected '[' or '{'"),
         ("million-members.zip", zip(numbered(1_000_000), &nothing, false), "at most 100000 members, found 1000000"),
         ("empty-members.zip", zip(numbered(100_000), &nothing, false), "and 99900 more faults"),
         ("million-gzips.gz", gzip(b"\n").repeat(1_000_000), "more than 100000 gzip members"),
@@ -193,7 +193,6 @@ fn hostile_records_cost_themselves_only() {
         ("a lone surrogate", with(b"\"x\":\"\\ud800\""), ""),
         ("a control character", with(b"\"x\":\"a\x01b\""), ""),
         ("a NUL byte", with(b"\"x\":\0"), ""),
-        ("a BOM in the middle", [b"\xef\xbb\xbf", time.as_bytes(), b"}"].concat(), ""),
         ("infinity", with(b"\"x\":Infinity"), ""),
         ("nothing", b"{}".to_vec(), "no usable time"),
         ("a time beyond all", br#"{"time":"9999-12-31 23:59:59 UTC"}"#.to_vec(), "no usable time"),
