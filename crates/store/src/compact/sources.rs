@@ -25,6 +25,8 @@ use crate::{DataFile, Snapshot, StoreError};
 
 /// Rows that are decoded at once.
 pub(super) const BATCH_ROWS: usize = 1 << 16;
+/// Bytes that a reader holds at most beside the file, about: a batch, and the pages it comes from.
+const READER_BYTES: u64 = 24 << 20;
 
 /// The files of a month.
 pub(super) struct Sources<'a> {
@@ -99,10 +101,12 @@ impl<'a> Sources<'a> {
         each: &mut dyn FnMut(RecordBatch) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let path = self.files.get(index).map(|file| self.path(file)).unwrap_or_default();
+        let rows_of_file = self.files.get(index).map_or(0, |file| file.rows);
         let open = self.open(index)?;
         if open.next != rows.start {
             (open.reader, open.rest, open.next) = (None, None, rows.start);
         }
+        let last = rows.end == rows_of_file;
         while open.next < rows.end {
             let batch = match open.rest.take() {
                 Some(rest) => rest,
@@ -114,6 +118,9 @@ impl<'a> Sources<'a> {
             }
             open.next += wanted as u64;
             each(batch.slice(0, wanted))?;
+        }
+        if last {
+            (open.reader, open.rest) = (None, None);
         }
         Ok(())
     }
@@ -137,11 +144,11 @@ impl<'a> Sources<'a> {
     fn load(&mut self, index: usize) -> Result<Open, StoreError> {
         let missing = || StoreError::NotFound { path: self.snapshot.root().to_owned() };
         let file = self.files.get(index).ok_or_else(missing)?;
-        let mut held: u64 = self.open.iter().map(|open| open.bytes.len() as u64).sum();
-        while held + file.bytes > self.memory_bytes
+        let mut held: u64 = self.open.iter().map(Open::weight).sum();
+        while held + file.bytes + READER_BYTES > self.memory_bytes
             && let Some(oldest) = self.open.pop_front()
         {
-            held -= oldest.bytes.len() as u64;
+            held -= oldest.weight();
         }
         let path = self.path(file);
         let bytes = Bytes::from(fs::read(&path).map_err(StoreError::io("read the data file", &path))?);
@@ -157,6 +164,13 @@ impl<'a> Sources<'a> {
 }
 
 impl Open {
+    /// Bytes of memory, about.
+    fn weight(&self) -> u64 {
+        let rows: i64 = self.metadata.metadata().row_groups().iter().map(|group| group.total_byte_size()).sum();
+        let reader = if self.reader.is_some() { rows.cast_unsigned().min(READER_BYTES) } else { 0 };
+        self.bytes.len() as u64 + reader
+    }
+
     /// The next batch after `next`.
     fn decode(&mut self, path: &std::path::Path) -> Result<RecordBatch, StoreError> {
         let reader = match &mut self.reader {
