@@ -206,6 +206,10 @@ fn readers_beside_runs_see_committed_states_only() {
         for number in 1..runs.len() {
             let (code, _, words) = bench.ingest(&[&bench.path(&number.to_string())], &[]);
             assert_eq!(code, 0, "{words}");
+            for shape in [&["compact", "--grace", "0s"][..], &["vacuum", "--grace", "0s"]] {
+                let ran = bench.keytrail(shape);
+                assert_eq!(ran.code, 0, "{}", ran.stderr);
+            }
         }
         done.store(true, Ordering::Relaxed);
         let (seen, verified) = (reader.join().unwrap(), verifier.join().unwrap());

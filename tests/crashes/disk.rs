@@ -89,7 +89,7 @@ fn a_full_disk_costs_nothing_but_the_run() {
             return eprintln!("passed over: only root may mount a small disk");
         };
         copy(&prepared, &case.bench.store());
-        let ran = case.ingest();
+        let ran = case.run();
         let seen = case.check_reader(&scenario, &what);
         if [0, 3].contains(&ran.code) {
             assert_eq!(seen.as_ref(), Some(&scenario.after), "{what}");
@@ -99,7 +99,7 @@ fn a_full_disk_costs_nothing_but_the_run() {
             assert!(ran.stderr.contains(case.bench.store().to_str().unwrap()), "{what} names no file: {}", ran.stderr);
             full += 1;
             // Again, still full: no worse.
-            case.ingest();
+            case.run();
             case.check_reader(&scenario, &what);
         }
         disk.grow();

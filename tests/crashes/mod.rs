@@ -21,12 +21,14 @@ pub fn long() -> bool {
     std::env::var_os("KEYTRAIL_TEST_LONG").is_some_and(|value| value != "0")
 }
 
-/// A store before a run, the archives of that run, and what the store must be before and after it.
+/// A store before a command, and what it must be before and after it.
 pub struct Scenario {
     pub name: &'static str,
+    /// Most often an ingest of the folder `new`.
+    command: &'static [&'static str],
     /// The store before; there may be none.
     template: Bench,
-    /// Archives of the run.
+    /// Archives of the run, if it is one.
     pub archives: Vec<Archive>,
     pub before: Option<State>,
     pub after: State,
@@ -35,6 +37,7 @@ pub struct Scenario {
 /// A copy of a scenario's store, to be spoilt.
 pub struct Case {
     pub bench: Bench,
+    command: &'static [&'static str],
     pub archives: PathBuf,
 }
 
@@ -46,13 +49,14 @@ impl Scenario {
         for (number, run) in runs.iter().enumerate() {
             let folder = format!("run-{number}");
             write(&template, &folder, run);
-            let (code, _, words) = template.ingest(&[&template.path(&folder)], &[]);
+            let (code, _, words) = template.ingest(&[&template.path(&folder)], &["--no-compact"]);
             assert!([0, 3].contains(&code), "{name}: {words}");
             model.ingest(run);
         }
         let before = (!runs.is_empty()).then(|| model.state().clone());
         model.ingest(&archives);
-        let scenario = Self { name, template, archives, before, after: model.state().clone() };
+        let command = &["ingest", "new"];
+        let scenario = Self { name, command, template, archives, before, after: model.state().clone() };
         assert_eq!(scenario.template.state(), scenario.before, "{name}: what is there before");
         scenario
     }
@@ -65,6 +69,21 @@ impl Scenario {
         self
     }
 
+    /// The same store before another command, which changes its shape, or takes the rows of some months away.
+    fn shaped(mut self, name: &'static str, command: &'static [&'static str], goes: impl Fn(&str) -> bool) -> Self {
+        (self.name, self.command, self.archives) = (name, command, Vec::new());
+        self.after = self.before.clone().unwrap();
+        self.after.rows.retain(|row| {
+            let row: serde_json::Value = serde_json::from_str(row).unwrap();
+            !goes(row["month"].as_str().unwrap())
+        });
+        self
+    }
+
+    pub fn is_ingest(&self) -> bool {
+        self.command[0] == "ingest"
+    }
+
     pub fn case(&self) -> Case {
         let bench = Bench::new();
         if self.template.store().exists() {
@@ -72,7 +91,7 @@ impl Scenario {
         }
         write(&bench, "new", &self.archives);
         let archives = bench.path("new");
-        Case { bench, archives }
+        Case { bench, command: self.command, archives }
     }
 }
 
@@ -118,19 +137,25 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Every file of a store but the lock, relative to its root.
+/// Every file of a store but those that are locked, relative to its root.
 pub fn files(store: &Path) -> BTreeSet<String> {
     if !store.exists() {
         return BTreeSet::new();
     }
     let found = crate::support::contents(store).into_iter();
     let relative = found.map(|(path, _)| path.strip_prefix(store).unwrap().to_str().unwrap().to_owned());
-    relative.filter(|path| path != "_lock").collect()
+    relative.filter(|path| path != "_lock" && !path.starts_with("_readers/")).collect()
 }
 
 impl Case {
-    pub fn ingest(&self) -> Ran {
-        self.bench.keytrail(&[Path::new("ingest"), &self.archives])
+    pub fn command(&self) -> std::process::Command {
+        let mut command = self.bench.command();
+        command.args(self.command);
+        command
+    }
+
+    pub fn run(&self) -> Ran {
+        Ran::of(self.command().output().unwrap())
     }
 
     /// What a reader sees now, which has to be one of the two commits; and what `verify` says now.
@@ -151,21 +176,27 @@ impl Case {
     /// The next run completes the work, sweeps and says so.
     pub fn check_completion(&self, scenario: &Scenario, what: &str) {
         let left = files(&self.bench.store());
-        let ran = self.ingest();
+        let ran = self.run();
         assert!([0, 3].contains(&ran.code), "{what}: the next run ended with {}: {}", ran.code, ran.stderr);
         let state = self.bench.state().unwrap_or_default();
         assert_eq!(state.difference(&scenario.after), "", "{what}: after the next run: {}", ran.stderr);
         let now = files(&self.bench.store());
-        for gone in left.difference(&now) {
+        for gone in left.difference(&now).filter(|_| scenario.is_ingest() && !scenario.compacts()) {
             let said = |line: &str| {
                 let swept = line.strip_prefix("keytrail: swept ").and_then(|line| line.split(", left by").next());
                 swept.is_some_and(|swept| gone == swept || gone.starts_with(&format!("{swept}/")))
             };
             assert!(ran.stderr.lines().any(said), "{what}: {gone} went without a word: {}", ran.stderr);
         }
+        if !scenario.is_ingest() || scenario.compacts() {
+            let freed = self.bench.keytrail(&["vacuum", "--grace", "0s"]);
+            assert_eq!(freed.code, 0, "{what}: {}", freed.stderr);
+        }
         self.check_tidy(what);
-        let again = self.ingest();
-        assert!(again.code == 0 && again.stderr.contains("0 new"), "{what}: once more: {}", again.stderr);
+        let now = files(&self.bench.store());
+        let again = self.run();
+        let nothing_new = !scenario.is_ingest() || again.stderr.contains("0 new");
+        assert!(again.code == 0 && nothing_new, "{what}: once more: {}", again.stderr);
         assert_eq!(files(&self.bench.store()), now, "{what}: a run without news changes nothing");
     }
 
@@ -194,6 +225,41 @@ pub fn side_by_side<T: Sync>(cases: &[T], each: impl Fn(&T) + Sync) {
             });
         }
     });
+}
+
+/// The scenarios of commands that change the shape of a store, or take months away; and of an ingest with a compaction after it.
+pub fn shapes() -> Vec<Scenario> {
+    let history = |name| Scenario::new(name, &history(), Vec::new());
+    let remains = |_: &str| false;
+    let removed = |bench: &Bench| assert_eq!(bench.keytrail(&["compact"]).code, 0);
+    let log = Log::new(41, 120, 480, false);
+    let window = |from: usize, to: usize| {
+        vec![Archive { name: format!("{from}.json"), text: log.export(from, to, &Filter::default(), 0) }]
+    };
+    // January gets many small files, then a run brings records of February only: January is done with, and compacted.
+    let days: Vec<_> = (0..5).map(|number| window(number * 8, number * 8 + 10)).collect();
+    vec![
+        history("compaction").shaped("compaction", &["compact", "--grace", "0s"], remains),
+        history("retention").shaped(
+            "retention",
+            &["forget", "--before", "2026-02", "--yes", "--grace", "0s"],
+            |month| month < "2026-02",
+        ),
+        history("clean-up").with_left_overs("clean-up", removed).shaped(
+            "clean-up",
+            &["vacuum", "--grace", "0s"],
+            remains,
+        ),
+        Scenario::new(WITH_COMPACTION, &days, window(100, 120)),
+    ]
+}
+
+const WITH_COMPACTION: &str = "run with a compaction";
+
+impl Scenario {
+    pub fn compacts(&self) -> bool {
+        self.name == WITH_COMPACTION
+    }
 }
 
 /// The scenarios of an ingest.

@@ -4,16 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keytrail_store::failpoint::Point;
 
-use super::{Case, Scenario, long, scenarios, side_by_side};
+use super::{Case, Scenario, long, scenarios, shapes, side_by_side};
 use crate::support::{Bench, Ran, record};
 
 /// How often each point is reached in the scenario's run.
 fn trace(scenario: &Scenario) -> BTreeMap<String, u64> {
     let case = scenario.case();
     let trace = case.bench.path("trace");
-    let mut command = case.bench.command();
-    command.arg("ingest").arg(&case.archives).env("KEYTRAIL_FAIL_TRACE", &trace);
-    let ran = Ran::of(command.output().unwrap());
+    let ran = Ran::of(case.command().env("KEYTRAIL_FAIL_TRACE", &trace).output().unwrap());
     assert!([0, 3].contains(&ran.code), "{}: {}", scenario.name, ran.stderr);
     case.check_reader(scenario, scenario.name);
     let mut counts = BTreeMap::new();
@@ -37,8 +35,7 @@ impl Fault<'_> {
 
     fn strike(&self, case: &Case) -> Ran {
         let order = format!("{}#{}:{}", self.point, self.when, self.action);
-        let mut command = case.bench.command();
-        Ran::of(command.arg("ingest").arg(&case.archives).env("KEYTRAIL_FAIL_AT", order).output().unwrap())
+        Ran::of(case.command().env("KEYTRAIL_FAIL_AT", order).output().unwrap())
     }
 
     fn check(&self) {
@@ -77,7 +74,7 @@ impl Fault<'_> {
 
 /// An archive that could not be read is named and stops nothing; it comes with the next run, and the counts are the same.
 fn check_without_one_archive(scenario: &Scenario, case: &Case, what: &str) {
-    let ran = case.ingest();
+    let ran = case.run();
     assert!([0, 3].contains(&ran.code), "{what}: {}", ran.stderr);
     let state = case.bench.state().unwrap();
     assert_eq!(state.records(), scenario.after.records(), "{what}");
@@ -87,8 +84,10 @@ fn check_without_one_archive(scenario: &Scenario, case: &Case, what: &str) {
 
 #[test]
 fn a_kill_or_an_error_at_any_point_leaves_the_last_commit_and_the_next_run_completes_the_work() {
-    let scenarios = scenarios();
+    let scenarios: Vec<_> = scenarios().into_iter().chain(shapes()).collect();
     let traces: Vec<_> = scenarios.iter().map(trace).collect();
+    let with_compaction = scenarios.iter().zip(&traces).find(|(scenario, _)| scenario.compacts()).unwrap();
+    assert_eq!(with_compaction.1["published"], 2, "the run is committed, then the compaction");
     let mut faults = Vec::new();
     for (number, (name, _)) in
         (0_usize..).zip(scenarios.iter().zip(&traces).flat_map(|(_, trace)| trace).collect::<BTreeMap<_, _>>())
@@ -105,7 +104,7 @@ fn a_kill_or_an_error_at_any_point_leaves_the_last_commit_and_the_next_run_compl
                 }
             } else {
                 // Scenario and moment take turns, so that all come to their right.
-                let (scenario, trace) = reached[(number + turn) % reached.len()];
+                let (scenario, trace) = reached[(number + turn * 3) % reached.len()];
                 let when = 1 + (number as u64 * 7 + turn as u64 * 3) % count(trace);
                 faults.push(Fault { scenario, point: name.clone(), when, action });
             }

@@ -26,7 +26,7 @@ fn scenario() -> Scenario {
 fn a_kill_at_any_moment_leaves_the_last_commit_and_the_next_run_completes_the_work() {
     let scenario = scenario();
     let started = Instant::now();
-    let whole = scenario.case().ingest();
+    let whole = scenario.case().run();
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap();
     assert!([0, 3].contains(&whole.code), "{}", whole.stderr);
     let mut dice = Dice::new(5);
@@ -35,8 +35,8 @@ fn a_kill_at_any_moment_leaves_the_last_commit_and_the_next_run_completes_the_wo
     side_by_side(&delays, |delay| {
         let case = scenario.case();
         let what = format!("killed after {delay} us");
-        let mut command = case.bench.command();
-        command.arg("ingest").arg(&case.archives).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = case.command();
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         std::thread::sleep(Duration::from_micros(*delay));
         child.kill().unwrap();

@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use sha2::{Digest as _, Sha256};
 
 use crate::chain::{CommitRecord, ForgetRecord, SidecarRecord};
+use crate::failpoint::{Point, reach};
 use crate::forgotten_file::{self, ForgottenRows};
 use crate::sealed_file::{hex, sha256};
 use crate::writer::{Placed, RUN_DIGEST_DIGITS, move_file};
@@ -224,7 +225,8 @@ fn read_all(snapshot: &Snapshot, files: &[&DataFile]) -> Result<Vec<Tally>, Stor
 
 fn read(path: &Path, file: &DataFile) -> Result<Tally, StoreError> {
     check_hash(path, file)?;
-    let input = File::open(path).map_err(StoreError::io("open the data file", path))?;
+    let input = reach(Point::RowsReading).and_then(|()| File::open(path));
+    let input = input.map_err(StoreError::io("open the data file", path))?;
     let options = ArrowReaderOptions::new().with_schema(schema::events_file_schema());
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(input, options)
         .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())

@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::{StoreError, durable};
 
@@ -51,7 +52,7 @@ pub(crate) fn prepare(layout: &Layout, epoch: u64) -> Result<(), StoreError> {
     }
     durable::create_folder(&folder)?;
     let made = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-    made.map(|_| ()).map_err(StoreError::io("make the file that readers lock", &path))
+    made.and_then(|_| reach(Point::LeaseMade)).map_err(StoreError::io("make the file that readers lock", &path))
 }
 
 /// The earliest epoch before `epoch` that somebody reads in. Files of epochs that are over and in which nobody reads are removed.

@@ -141,7 +141,6 @@ impl Writer {
     pub fn commit(&mut self, run: RunCommit) -> Result<Snapshot, StoreError> {
         let placed = self.place(run)?;
         self.publish(&placed)?;
-        reach(Point::Published).map_err(StoreError::io("look at the commit", self.layout.root()))?;
         self.advance()?;
         Ok(self.snapshot.clone())
     }
@@ -176,7 +175,6 @@ impl Writer {
             durable::sync_folder(&folder)?;
         }
         durable::sync_name_of_root(root)?;
-        reach(Point::Placed).map_err(StoreError::io("commit to the store", root))?;
         let run = RunRecord {
             name: run.run,
             committed_at: run.committed_at,
@@ -251,6 +249,7 @@ impl Writer {
         let events = self.layout.events();
         let moment_ms = placed.record.committed_at().unwrap_or_default().div_euclid(1000);
         let Placed { version, record, adds, removes } = placed;
+        reach(Point::Placed).map_err(StoreError::io("commit to the store", self.layout.root()))?;
         // Readers of the epoch that begins lock this file.
         if !removes.is_empty() {
             leases::prepare(&self.layout, *version)?;
@@ -276,10 +275,10 @@ impl Writer {
         if chain::record_of(&self.layout, *version)?.is_none_or(|found| found != *record) {
             return Err(StoreError::Conflict { path: events, version: *version });
         }
-        match outcome {
-            Ok(Committed::Yes) => Ok(()),
-            _ => durable::sync_folder(&self.layout.log()),
+        if !matches!(outcome, Ok(Committed::Yes)) {
+            durable::sync_folder(&self.layout.log())?;
         }
+        reach(Point::Published).map_err(StoreError::io("look at the commit", &path))
     }
 
     /// A store without a checkpoint is slower to open and as right: a failure is a warning.

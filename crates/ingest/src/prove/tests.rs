@@ -1,7 +1,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, DictionaryArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray as _, DictionaryArray, RecordBatch};
 use arrow::datatypes::Int32Type;
 use keytrail_store::{EventsWriter, RejectsWriter, RunCommit, Store, Writer};
 use proptest::prelude::*;

@@ -15,6 +15,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use super::plan::{FILE_ROWS, MonthPlan};
 use super::sources::{BATCH_ROWS, Sources, Stretch, parquet, reading_schema};
 use super::{Compaction, staged_path};
+use crate::failpoint::{Point, reach};
 use crate::{EventsWriter, Snapshot, StagedFile, StoreError};
 
 /// The files that a month's small files became.
@@ -135,7 +136,8 @@ impl<'a> Output<'a> {
 
 /// Digest of the rows of a file as a reader gets them.
 fn read_back(path: &Path) -> Result<RowsDigest, StoreError> {
-    let file = File::open(path).map_err(StoreError::io("open the data file", path))?;
+    let file = reach(Point::RowsReading).and_then(|()| File::open(path));
+    let file = file.map_err(StoreError::io("open the data file", path))?;
     let options = ArrowReaderOptions::new().with_schema(reading_schema());
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
         .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())

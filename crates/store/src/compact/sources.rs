@@ -20,6 +20,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::PageIndexPolicy;
 
+use crate::failpoint::{Point, reach};
 use crate::sealed_file::sha256;
 use crate::{DataFile, Snapshot, StoreError};
 
@@ -151,7 +152,8 @@ impl<'a> Sources<'a> {
             held -= oldest.weight();
         }
         let path = self.path(file);
-        let bytes = Bytes::from(fs::read(&path).map_err(StoreError::io("read the data file", &path))?);
+        let bytes = reach(Point::RowsReading).and_then(|()| fs::read(&path));
+        let bytes = Bytes::from(bytes.map_err(StoreError::io("read the data file", &path))?);
         let (expected, found) = (file.sha256.as_deref().unwrap_or_default(), sha256(&bytes));
         if found != expected {
             return Err(StoreError::damaged_file(&path, format!("SHA-256 {expected}"), found));
