@@ -12,12 +12,18 @@
 
 mod cli;
 mod coverage;
+mod crashes;
+mod exactly_once;
 mod export;
+mod foreign;
 mod generated;
+mod hostile;
 mod ingest;
 mod outsiders;
 mod report;
 mod samples;
+mod shape;
 mod sql;
 mod support;
 mod verify;
+mod versions;

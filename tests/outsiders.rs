@@ -3,25 +3,29 @@
 //!
 //! `scripts/install-readers` installs them. Where it has not been run the test is passed over with a message, but never in CI.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::support::{Bench, Ran, sample};
 
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let venv = std::env::var_os("KEYTRAIL_VENV").map(PathBuf::from);
     let venv = venv.or_else(|| std::env::home_dir().map(|home| home.join(".cache/keytrail-venv")))?;
     Some(venv.join("bin/python")).filter(|python| python.exists())
 }
 
+/// For a test that needs the readers and does not have them.
+pub fn passed_over() {
+    assert!(std::env::var_os("CI").is_none(), "run scripts/install-readers first");
+    eprintln!("passed over: run scripts/install-readers to test with DuckDB, Polars and deltalake");
+}
+
 #[test]
 fn foreign_engines_count_the_same() {
     let Some(python) = python() else {
-        assert!(std::env::var_os("CI").is_none(), "run scripts/install-readers first");
-        eprintln!("passed over: run scripts/install-readers to test with DuckDB, Polars and deltalake");
-        return;
+        return passed_over();
     };
     let bench = Bench::new();
     let ran = bench.keytrail(&[
@@ -40,7 +44,11 @@ fn foreign_engines_count_the_same() {
     // Two runs, so that there is a log to read.
     bench.ingest(&[&sample("good")], &[]);
     bench.ingest(&[&bench.path("made/archives")], &[]);
+    count_the_same(&bench, &python);
+}
 
+/// Compares the counts of all readers with ours.
+pub fn count_the_same(bench: &Bench, python: &Path) {
     let tally = |query: &str| -> Value {
         let rows = bench.json(query);
         rows.as_array()

@@ -49,8 +49,20 @@ impl From<Outcome> for ExitCode {
 }
 
 /// Says something on stderr. Where nobody can hear it, that is no reason to stop.
+///
+/// Names of files and members are others' words: nothing in them may move the cursor, change colours or turn the direction of text.
 pub(crate) fn say(words: &str) {
-    let _ = writeln!(io::stderr(), "{words}");
+    let _ = writeln!(io::stderr(), "{}", harmless(words));
+}
+
+fn harmless(words: &str) -> String {
+    let mut shown = String::with_capacity(words.len());
+    for letter in words.chars() {
+        let is_hidden = letter.is_control() && !matches!(letter, '\n' | '\t')
+            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        if is_hidden { shown.extend(letter.escape_unicode()) } else { shown.push(letter) }
+    }
+    shown
 }
 
 /// Whether an error only says that the reader of our output went away (`keytrail sql ... | head`).
@@ -74,6 +86,13 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use anyhow::Context;
+
+    #[test]
+    fn words_of_others_cannot_act_on_a_terminal() {
+        let words = "a.zip: \u{1b}[2Jfailed\r: \u{202e}txt\u{9b}1A\n\tnext, é 日本";
+        let shown = "a.zip: \\u{1b}[2Jfailed\\u{d}: \\u{202e}txt\\u{9b}1A\n\tnext, é 日本";
+        assert_eq!(super::harmless(words), shown);
+    }
 
     #[test]
     fn causes_are_said_once() {

@@ -6,7 +6,7 @@
 --               gap          time of the month that none covers
 --               seam         the same where it is no longer than a second, as between windows that end at 23:59:59
 --               overlap      time that two archives or more cover, also where all records of one were duplicates of the other
---               silent_day   a day (UTC) within covered time, seams aside, without a record of the service
+--               silent_day   a day (UTC) within covered time, seams aside, without a record of the service; not told of forgotten months
 --               partial      time that an archive covers only in part, one row per archive; detail says why
 -- basis         request      by the windows that exports were asked for
 --               records      by first and last record of the service in an archive whose window is unknown: a guess. A gap with this basis
@@ -78,12 +78,13 @@ edges AS (
     GROUP BY resource_id, source_kind, month
 ),
 ends AS (
+    -- A record may have no resource_id, and all keys have to be compared in one way for the engine to hash them.
     SELECT months.resource_id, months.source_kind, months.month, from_us, until_us, head, tail
     FROM months
     LEFT JOIN edges
-        ON months.resource_id IS NOT DISTINCT FROM edges.resource_id
-        AND months.source_kind = edges.source_kind
-        AND months.month = edges.month
+        ON (months.resource_id IS NOT DISTINCT FROM edges.resource_id)
+        AND (months.source_kind IS NOT DISTINCT FROM edges.source_kind)
+        AND (months.month IS NOT DISTINCT FROM edges.month)
 ),
 holes AS (
     SELECT
@@ -186,10 +187,10 @@ silent_days AS (
     SELECT told_days.resource_id, told_days.source_kind, told_days.month, told_days.day, is_request
     FROM told_days
     LEFT JOIN days_with_records
-        ON told_days.resource_id IS NOT DISTINCT FROM days_with_records.resource_id
-        AND told_days.source_kind = days_with_records.source_kind
-        AND told_days.day = days_with_records.day
-    WHERE days_with_records.day IS NULL
+        ON (told_days.resource_id IS NOT DISTINCT FROM days_with_records.resource_id)
+        AND (told_days.source_kind IS NOT DISTINCT FROM days_with_records.source_kind)
+        AND (told_days.day IS NOT DISTINCT FROM days_with_records.day)
+    WHERE days_with_records.day IS NULL AND told_days.month NOT IN (SELECT month FROM forgotten)
 ),
 all_rows AS (
     SELECT

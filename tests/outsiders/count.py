@@ -13,7 +13,7 @@ from deltalake import DeltaTable, QueryBuilder
 
 
 def by_duckdb(events):
-    table = f"read_parquet('{events}/**/*.parquet', hive_partitioning=true)"
+    table = f"read_parquet('{events}/month=*/*.parquet', hive_partitioning=true)"
     ask = duckdb.connect().execute
     first, last = ask(f"SELECT epoch_us(min(time)), epoch_us(max(time)) FROM {table}").fetchone()
     return {
@@ -58,7 +58,7 @@ def main():
     events = Path(sys.argv[1]) / "events"
     print(json.dumps({
         "duckdb, glob": by_duckdb(events),
-        "polars, glob": by_polars(pl.scan_parquet(f"{events}/**/*.parquet", hive_partitioning=True)),
+        "polars, glob": by_polars(pl.scan_parquet(f"{events}/month=*/*.parquet", hive_partitioning=True)),
         "polars, delta": by_polars(pl.scan_delta(str(events))),
         "deltalake": by_deltalake(events),
     }))

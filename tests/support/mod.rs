@@ -1,5 +1,7 @@
 //! Running the program, and reading what it said.
 
+pub mod model;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -125,4 +127,74 @@ pub fn record(time: &str, action: &str) -> String {
     format!(
         r#"{{"time":"{time}","source":"thales/cloudhsm/1","actorID":"a","action":"{action}","status":"LUNA_RET_OK"}}"#
     )
+}
+
+/// A run of the program with what it took.
+pub struct Measured {
+    pub ran: Ran,
+    /// Most memory that was resident, in bytes; 0 where the system does not tell.
+    pub peak_bytes: u64,
+    pub seconds: f64,
+}
+
+/// Runs a command and watches its memory. It is ended, and the test with it, where it takes longer than so many seconds.
+pub fn measure(command: &mut Command, at_most_seconds: f64) -> Measured {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name| std::fs::File::create(folder.path().join(name)).unwrap();
+    let started = std::time::Instant::now();
+    // Into files: nobody reads a pipe while we watch.
+    let mut child = command.stdout(file("out")).stderr(file("err")).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak_bytes = 0;
+    let code = loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended.code().unwrap_or(-1);
+        }
+        // The system keeps the peak: only what comes after the last look is missed.
+        let peak = std::fs::read_to_string(&status).ok();
+        let peak =
+            peak.as_deref().and_then(|text| text.split_once("VmHWM:")?.1.split_whitespace().next()?.parse().ok());
+        peak_bytes = peak.map_or(peak_bytes, |kilobytes: u64| peak_bytes.max(kilobytes << 10));
+        if started.elapsed().as_secs_f64() > at_most_seconds {
+            child.kill().unwrap();
+            panic!("{command:?} takes more than {at_most_seconds} seconds");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    };
+    let text = |name| String::from_utf8(std::fs::read(folder.path().join(name)).unwrap()).unwrap();
+    let ran = Ran { code, stdout: text("out"), stderr: text("err") };
+    Measured { ran, peak_bytes, seconds: started.elapsed().as_secs_f64() }
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    for (path, bytes) in contents(from) {
+        let to = to.join(path.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::write(to, bytes).unwrap();
+    }
+}
+
+/// Changes a commit of a store and forges all links after it, as somebody would who knows how: hashes of commits before, and seals.
+pub fn forge_commit(store: &Path, version: u64, change: impl FnOnce(&str) -> String) {
+    use sha2::{Digest, Sha256};
+    let path = |version: u64| store.join(format!("events/_delta_log/{version:020}.json"));
+    let hash = |text: &str| -> String { Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect() };
+    let mut before = std::fs::read_to_string(path(version)).unwrap();
+    let mut forged = change(&before);
+    assert_ne!(forged, before, "something is changed");
+    for version in version.. {
+        if let Some(start) = forged.find("\"seal\":\"").map(|start| start + 8) {
+            forged.replace_range(start..start + 64, &"0".repeat(64));
+            let seal = hash(&forged);
+            forged.replace_range(start..start + 64, &seal);
+        }
+        std::fs::write(path(version), &forged).unwrap();
+        let Ok(next) = std::fs::read_to_string(path(version + 1)) else {
+            break;
+        };
+        let (old, new) = (hash(&before), hash(&forged));
+        forged = next.replace(&old, &new);
+        before = next;
+    }
 }

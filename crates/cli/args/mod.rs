@@ -5,10 +5,12 @@ mod generate;
 mod ingest;
 mod query;
 mod report;
+mod shape;
 mod store;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -17,7 +19,8 @@ pub(crate) use generate::GenerateArgs;
 pub(crate) use ingest::{IngestArgs, SummaryFormat};
 pub(crate) use query::{ExportArgs, MetaForm, SqlArgs};
 pub(crate) use report::{FailOn, MonthlyArgs, ReportArgs, ReportFormat, ReportKind};
-pub(crate) use store::{FilesArgs, ListingArgs, VerifyArgs, ViewsArgs};
+pub(crate) use shape::{CompactArgs, ForgetArgs, VacuumArgs};
+pub(crate) use store::{FilesArgs, HeadArgs, ListingArgs, SignArgs, VerifyArgs, ViewsArgs};
 
 /// Offline analytics over archived Luna Cloud HSM audit logs.
 ///
@@ -46,6 +49,11 @@ pub(crate) enum Command {
     Views(ViewsArgs),
     Files(FilesArgs),
     Verify(VerifyArgs),
+    Head(HeadArgs),
+    Sign(SignArgs),
+    Compact(CompactArgs),
+    Vacuum(VacuumArgs),
+    Forget(ForgetArgs),
     Export(ExportArgs),
     Generate(GenerateArgs),
     Completions(CompletionsArgs),
@@ -121,6 +129,22 @@ fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).filter(|size| *size > 0).ok_or_else(wrong)
 }
 
+/// Reads `90s`, `30m`, `1h`, `7d`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a number with s, m, h or d, such as 30m".to_owned();
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +152,16 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         <Keytrail as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in [("0s", 0), ("90s", 90), ("30m", 1800), ("1h", 3600), ("7d", 604_800)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "1", "h", "1w", "1.5h", "-1s", "1 h", "99999999999999999999s", "999999999999999999d"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -15,11 +15,8 @@ pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
         jobs: arguments.jobs,
         memory_bytes: arguments.memory,
         salvage: arguments.salvage,
-        limits: Limits {
-            max_record_bytes: usize::try_from(arguments.max_record_size).unwrap_or(usize::MAX),
-            max_member_bytes: arguments.max_member_size,
-            max_ratio: arguments.max_ratio,
-        },
+        limits: Limits::from(&arguments.limits),
+        compact: !arguments.no_compact,
     };
     let store = &arguments.store.store;
     let mut on_wait = || say(&format!("keytrail: another run holds {}; waiting for it to end", store.display()));
@@ -38,6 +35,10 @@ pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
     }
     for warning in &summary.warnings {
         say(&format!("keytrail: {warning}"));
+    }
+    super::shape::say_compacted(&summary.compacted);
+    if summary.freed.0 > 0 {
+        super::shape::say_freed(summary.freed.0, summary.freed.1);
     }
     match arguments.format {
         SummaryFormat::Json => {

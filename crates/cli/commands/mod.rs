@@ -4,10 +4,13 @@ pub(crate) mod completions;
 pub(crate) mod coverage;
 pub(crate) mod export;
 pub(crate) mod generate;
+pub(crate) mod head;
 pub(crate) mod ingest;
 pub(crate) mod listing;
 pub(crate) mod report;
+pub(crate) mod shape;
 mod shell;
+pub(crate) mod sign;
 pub(crate) mod sql;
 pub(crate) mod verify;
 

@@ -69,7 +69,7 @@ impl LooseArchives {
     fn new(arguments: &EngineArgs) -> Self {
         let defaults = IngestOptions::default();
         let memory_bytes = arguments.memory.unwrap_or(defaults.memory_bytes);
-        let options = IngestOptions { jobs: arguments.jobs, memory_bytes, ..defaults };
+        let options = IngestOptions { jobs: arguments.jobs, memory_bytes, compact: false, ..defaults };
         Self { options, folders: Mutex::new(Vec::new()), refused: AtomicBool::new(false) }
     }
 

@@ -1,31 +1,128 @@
 //! `keytrail verify`.
 
-use keytrail_store::Depth;
+use keytrail_ingest::{Proof, ProofOptions};
+use keytrail_sign::PublicKey;
+use keytrail_store::{Depth, Store, Verification, VerifyOptions};
+use serde_json::{Value, json};
 
-use crate::args::VerifyArgs;
-use crate::exit::{Outcome, say};
+use crate::args::{SummaryFormat, VerifyArgs};
+use crate::exit::{Outcome, UsageError, say};
+use crate::progress::IngestBar;
 
 /// Checks the store and names what is damaged.
 pub(crate) fn run(arguments: &VerifyArgs) -> anyhow::Result<Outcome> {
-    let depth = if arguments.quick { Depth::Quick } else { Depth::Full };
-    let found = match keytrail_store::verify(&arguments.store.store, depth) {
-        Ok(found) => found,
+    let keys = arguments.public_keys.iter().map(|text| PublicKey::from_text_or_file(text));
+    let keys = keys.collect::<Result<Vec<_>, _>>().map_err(|error| UsageError(error.to_string()))?;
+    let options = VerifyOptions {
+        depth: if arguments.quick { Depth::Quick } else { Depth::Full },
+        heads: arguments.expect_heads.clone(),
+        keys,
+        jobs: arguments.jobs,
+    };
+    match verify(arguments, &options) {
+        Ok((found, proof)) => tell(arguments, &found, proof.as_ref()),
         Err(error) => {
-            say(&format!("keytrail: verification could not be done: {error}"));
-            return Ok(Outcome::NotVerified);
+            say(&format!("keytrail: verification could not be done: {}", crate::exit::message(&error)));
+            if arguments.format == SummaryFormat::Json {
+                let told = json!({"verdict": NOT_DONE, "unchecked": [crate::exit::message(&error)]});
+                super::write_to(None, |out| Ok(writeln!(out, "{told}")?))?;
+            }
+            Ok(Outcome::NotVerified)
+        }
+    }
+}
+
+const WHOLE: &str = "no damage found";
+const DAMAGED: &str = "DAMAGED";
+const NOT_DONE: &str = "not all could be checked";
+
+fn verify(arguments: &VerifyArgs, options: &VerifyOptions) -> anyhow::Result<(Verification, Option<Proof>)> {
+    let store = &arguments.store.store;
+    let mut found = keytrail_store::verify_with(store, options)?;
+    if arguments.archives.is_empty() {
+        return Ok((found, None));
+    }
+    // A store whose log is damaged has no one state that archives could be compared with.
+    let snapshot = match Store::open(store).and_then(|store| store.snapshot()) {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            found.unchecked.push(format!("the archives, since the store cannot be opened: {error}"));
+            return Ok((found, None));
         }
     };
-    for note in &found.notes {
-        say(&format!("note: {note}"));
+    let proof = ProofOptions { jobs: arguments.jobs, memory_bytes: arguments.memory };
+    let bar = IngestBar::on_terminal();
+    let proof = keytrail_ingest::prove(&arguments.archives, &snapshot, &proof, &|step| bar.show(step));
+    drop(bar);
+    Ok((found, Some(proof?)))
+}
+
+fn tell(arguments: &VerifyArgs, found: &Verification, proof: Option<&Proof>) -> anyhow::Result<Outcome> {
+    let of_proof = |list: fn(&Proof) -> &Vec<String>| proof.map(list).into_iter().flatten().cloned();
+    let damages: Vec<String> =
+        found.damages.iter().map(ToString::to_string).chain(of_proof(|proof| &proof.damages)).collect();
+    let notes: Vec<String> = found.notes.iter().cloned().chain(of_proof(|proof| &proof.notes)).collect();
+    let unchecked: Vec<String> = found.unchecked.iter().cloned().chain(of_proof(|proof| &proof.unchecked)).collect();
+    let (verdict, outcome) = match (damages.is_empty(), unchecked.is_empty()) {
+        (false, _) => (DAMAGED, Outcome::Damaged),
+        (true, false) => (NOT_DONE, Outcome::NotVerified),
+        (true, true) => (WHOLE, Outcome::Done),
+    };
+    for (kind, words) in [("note", &notes), ("damage", &damages), ("not checked", &unchecked)] {
+        words.iter().for_each(|words| say(&format!("{kind}: {words}")));
     }
-    for damage in &found.damages {
-        say(&format!("damage: {damage}"));
+    if arguments.format == SummaryFormat::Json {
+        let told = json!({
+            "verdict": verdict,
+            "version": found.version,
+            "head": found.head,
+            "commits": found.commits,
+            "files": found.files,
+            "rows": found.rows,
+            "bytes": found.bytes,
+            "signatures": found.signatures.iter().map(|one| json!({
+                "version": one.version, "key": one.key_id, "comment": one.comment, "by_given_key": one.by_given_key,
+            })).collect::<Vec<_>>(),
+            "archives": proof.map(proof_as_json),
+            "damages": found.damages.iter().map(|one| json!({
+                "path": one.path, "expected": one.expected, "found": one.found,
+            })).chain(of_proof(|proof| &proof.damages).map(Value::from)).collect::<Vec<_>>(),
+            "notes": notes,
+            "unchecked": unchecked,
+        });
+        super::write_to(None, |out| Ok(writeln!(out, "{told}")?))?;
+        return Ok(outcome);
     }
     super::write_to(None, |out| {
-        let verdict = if found.damages.is_empty() { "no damage found" } else { "DAMAGED" };
         writeln!(out, "{verdict}: version {}, head {}", found.version, found.head)?;
         writeln!(out, "{} commits, {} files, {} rows, {} bytes", found.commits, found.files, found.rows, found.bytes)?;
+        if found.signatures.is_empty() {
+            writeln!(out, "unsigned")?;
+        }
+        for one in &found.signatures {
+            let whose = if one.by_given_key { "the given key" } else { "a key that was not given" };
+            writeln!(out, "signed: version {} by {whose}, {}: {}", one.version, one.key_id, one.comment)?;
+        }
+        if let Some(Proof { archives, bytes, rows, records, .. }) = proof {
+            writeln!(
+                out,
+                "{archives} archives ({bytes} bytes) decoded again: {records} records, {rows} rows of the store compared with them"
+            )?;
+        }
         Ok(())
     })?;
-    Ok(if found.damages.is_empty() { Outcome::Done } else { Outcome::Damaged })
+    Ok(outcome)
+}
+
+fn proof_as_json(proof: &Proof) -> Value {
+    let months = proof.months.iter().map(|month| {
+        json!({"month": month.month.to_string(), "rows": month.rows, "digest": month.digest, "whole": month.whole})
+    });
+    json!({
+        "decoded": proof.archives,
+        "bytes": proof.bytes,
+        "records": proof.records,
+        "rows": proof.rows,
+        "months": months.collect::<Vec<_>>(),
+    })
 }

@@ -1,10 +1,12 @@
 //! One archive from its file to the staging area, with the books of what was found in it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use keytrail_decode::{DecodeError, DecodeOptions, Decoder, MemberSummary, Reject, Sink, SinkError};
 use keytrail_model::ledger::{Note, ServiceSpan};
+use keytrail_model::time::Month;
 
 use crate::claims::ArchiveId;
 use crate::container::{self, Buffers, Container, Content, Members, Source};
@@ -13,7 +15,7 @@ use crate::error::IngestError;
 use crate::options::Limits;
 use crate::rejects::PendingRejects;
 use crate::services::{ServiceNames, Services};
-use crate::staging::{Place, StagedBlock, StagingWriter};
+use crate::staging::{Place, Records, StagedBlock, StagingWriter};
 
 /// Bytes of rejects held before they are staged.
 const REJECTS_BYTES_MAX: usize = 1 << 20;
@@ -35,6 +37,12 @@ pub(crate) struct DecodedArchive {
     pub(crate) blocks: Vec<StagedBlock>,
     /// Rejects, in the same order, in the schema of `rejects`: where they lie, with their count.
     pub(crate) rejects: Vec<(Place, u64)>,
+    /// Bytes of the rejects.
+    pub(crate) rejects_bytes: u64,
+    /// Months of the records.
+    pub(crate) months: BTreeSet<Month>,
+    /// Bytes of the names of members.
+    pub(crate) names_bytes: u64,
     /// Records and rejects, as the decoder counted them when it met them.
     pub(crate) read: u64,
     /// Records staged.
@@ -48,6 +56,8 @@ pub(crate) struct DecodedArchive {
     pub(crate) faults: Vec<Note>,
     /// What is odd about it and loses nothing.
     pub(crate) notes: Vec<Note>,
+    /// Faults and notes beyond those.
+    pub(crate) untold: [u64; 2],
     /// Where and why its first record was rejected.
     pub(crate) first_reject: Option<String>,
     /// Whether the faults are those of the moment (a disk error, a file that changed) and not of the archive's bytes: then nothing of
@@ -64,9 +74,20 @@ impl DecodedArchive {
     /// Moves what stays for the rest of the run to memory of its own, now that the buffers of reading are free again. Where it was made,
     /// among those buffers, each archive would keep some 10 KiB of heap from being used for anything else.
     fn compact(&mut self) {
+        for (told, untold, what) in
+            [(&mut self.faults, self.untold[0], "faults"), (&mut self.notes, self.untold[1], "notes")]
+        {
+            if untold > 0 {
+                told.push(Note::new("untold", format!("and {untold} more {what}")));
+            }
+        }
         self.members = self.members.iter().map(|name| name.as_str().to_owned()).collect();
         self.blocks = self.blocks.as_slice().to_vec();
         self.rejects = self.rejects.as_slice().to_vec();
+    }
+
+    fn fault(&mut self, fault: Note) {
+        tell(&mut self.faults, &mut self.untold[0], fault);
     }
 
     /// An archive that could not be read now.
@@ -75,19 +96,42 @@ impl DecodedArchive {
     }
 }
 
+/// Tells something more, unless that is too much: a directory of a hundred thousand broken members is not worth as many lines.
+fn tell(told: &mut Vec<Note>, untold: &mut u64, note: Note) {
+    if told.len() < Limits::TOLD { told.push(note) } else { *untold += 1 }
+}
+
 /// Decodes archives, one after the other, with buffers that are used again.
-pub(crate) struct Worker {
+pub(crate) struct Worker<S = StagingWriter> {
     decoder: Decoder,
-    staging: StagingWriter,
+    staging: S,
     names: ServiceNames,
     limits: Limits,
     salvage: bool,
 }
 
-impl Worker {
-    pub(crate) fn new(staging: StagingWriter, limits: Limits, salvage: bool) -> Self {
-        let options = DecodeOptions { max_record_bytes: limits.max_record_bytes, ..DecodeOptions::default() };
-        Self { decoder: Decoder::new(options), staging, names: ServiceNames::default(), limits, salvage }
+impl<S: Records> Worker<S> {
+    pub(crate) fn new(staging: S, limits: Limits, salvage: bool) -> Self {
+        let decoder = Decoder::new(decode_options(&limits));
+        Self { decoder, staging, names: ServiceNames::default(), limits, salvage }
+    }
+
+    /// Reads what comes under other limits.
+    pub(crate) fn set_limits(&mut self, limits: Limits, salvage: bool) {
+        if limits != self.limits {
+            self.decoder = Decoder::new(decode_options(&limits));
+        }
+        (self.limits, self.salvage) = (limits, salvage);
+    }
+
+    /// Where the records go.
+    pub(crate) fn staging_mut(&mut self) -> &mut S {
+        &mut self.staging
+    }
+
+    /// Where the records went, and the end of the work.
+    pub(crate) fn into_staging(self) -> S {
+        self.staging
     }
 
     /// Decodes an archive of `bytes` from its source. Damage is part of the result; an error is a fault of this machine.
@@ -102,11 +146,13 @@ impl Worker {
         buffers: &mut Buffers,
     ) -> Result<DecodedArchive, IngestError> {
         let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let staged = self.staging.end();
         let decode = || self.decode(&file_name, bytes, source, id, buffers);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode));
         caught.unwrap_or_else(|_| {
             // Nothing that the decoder held can be trusted now. What was staged is not referred to.
             self.decoder.reset();
+            self.staging.take_back(staged)?;
             Ok(DecodedArchive::unsettled(None, "internal error while it was read; please report it".into()))
         })
     }
@@ -119,7 +165,7 @@ impl Worker {
         id: &ArchiveId,
         buffers: &mut Buffers,
     ) -> Result<DecodedArchive, IngestError> {
-        let salvage = self.salvage;
+        let (salvage, staged) = (self.salvage, self.staging.end());
         let decoded = DecodedArchive::default();
         let services = Services::default();
         let mut visit = ArchiveVisit { worker: self, id, bytes, decoded, services, system_error: None };
@@ -129,15 +175,21 @@ impl Worker {
         decoded.services = services.finish();
         if let Some(error) = system_error {
             decoded = DecodedArchive::unsettled(container, error);
+            self.staging.take_back(staged)?;
         }
         decoded.compact();
         Ok(decoded)
     }
 }
 
+fn decode_options(limits: &Limits) -> DecodeOptions {
+    let &Limits { max_record_bytes, max_depth, .. } = limits;
+    DecodeOptions { max_record_bytes, max_depth, ..DecodeOptions::default() }
+}
+
 /// One archive being visited.
-struct ArchiveVisit<'a> {
-    worker: &'a mut Worker,
+struct ArchiveVisit<'a, S> {
+    worker: &'a mut Worker<S>,
     id: &'a ArchiveId,
     /// Length of its file.
     bytes: u64,
@@ -147,31 +199,37 @@ struct ArchiveVisit<'a> {
     system_error: Option<String>,
 }
 
-impl Members for ArchiveVisit<'_> {
+impl<S: Records> Members for ArchiveVisit<'_, S> {
     type Stop = IngestError;
 
     fn member(&mut self, name: &str, content: &mut dyn Content) -> Result<(), IngestError> {
-        let member = self.add_member(name);
-        let mut sink = MemberSink::new(self.worker, self.id, name, member, self.decoded.accepted);
+        let Some(member) = self.add_member(name) else {
+            return Ok(());
+        };
+        let staged = self.worker.staging.end();
+        let mut sink = MemberSink::new(self.worker, self.id, name, member, &self.decoded);
         let outcome = sink.read(content, self.decoded.json_bytes, self.bytes);
-        let (summary, fault) = match outcome {
-            Ok(summary) => (summary, None),
+        let MemberSink { out, bytes, .. } = sink;
+        let StagingSink { blocks, rejects, first_reject, services, rejects_bytes, months, .. } = out;
+        let (summary, fault, is_usable) = match outcome {
+            Ok(summary) => (summary, None, true),
             Err(MemberEnd::Stop(error)) => return Err(*error),
             Err(MemberEnd::System(error)) => {
                 self.unreadable(&error);
                 return Ok(());
             }
-            Err(MemberEnd::GivenUp) => return Ok(()),
-            Err(MemberEnd::Damaged { summary, fault }) => (summary, Some(fault)),
+            Err(MemberEnd::GivenUp) => return self.worker.staging.take_back(staged),
+            Err(MemberEnd::Damaged { summary, fault }) => (summary, Some(fault), self.worker.salvage),
+            Err(MemberEnd::Refused { fault }) => (MemberSummary::default(), Some(fault), false),
         };
-        let MemberSink { out: StagingSink { blocks, rejects, first_reject, services, .. }, bytes, .. } = sink;
         self.decoded.json_bytes += bytes;
         if let Some(fault) = fault {
-            self.fault(Note::new("damaged_member", format!("member {name:?}: {fault}")));
-            if !self.worker.salvage {
-                return Ok(());
-            }
+            self.fault(Note::new("damaged_member", format!("member {}: {fault}", shown(name))));
         }
+        if !is_usable {
+            return self.worker.staging.take_back(staged);
+        }
+        (self.decoded.rejects_bytes, self.decoded.months) = (rejects_bytes, months);
         self.services.merge(services);
         self.keep(&summary, blocks, rejects, first_reject);
         Ok(())
@@ -182,11 +240,16 @@ impl Members for ArchiveVisit<'_> {
         !self.id.is_void() && over_limits(&self.worker.limits, bytes, inflated, self.bytes).is_none()
     }
 
+    fn members_max(&self) -> u64 {
+        self.worker.limits.max_members
+    }
+
     fn damaged(&mut self, name: Option<&str>, reason: String) {
         match name {
             Some(name) => {
-                self.add_member(name);
-                self.fault(Note::new("damaged_member", format!("member {name:?}: {reason}")));
+                if self.add_member(name).is_some() {
+                    self.fault(Note::new("damaged_member", format!("member {}: {reason}", shown(name))));
+                }
             }
             None => self.fault(Note::new("damaged_container", reason)),
         }
@@ -197,18 +260,28 @@ impl Members for ArchiveVisit<'_> {
     }
 
     fn fault(&mut self, fault: Note) {
-        self.decoded.faults.push(fault);
+        self.decoded.fault(fault);
     }
 
     fn note(&mut self, note: Note) {
-        self.decoded.notes.push(note);
+        tell(&mut self.decoded.notes, &mut self.decoded.untold[1], note);
     }
 }
 
-impl ArchiveVisit<'_> {
-    fn add_member(&mut self, name: &str) -> u32 {
-        self.decoded.members.push(name.to_owned());
-        u32::try_from(self.decoded.members.len() - 1).unwrap_or(u32::MAX)
+impl<S: Records> ArchiveVisit<'_, S> {
+    /// Takes note of a member; its index. `None`, and a fault, where names take too much: all of them stay in memory.
+    fn add_member(&mut self, name: &str) -> Option<u32> {
+        let decoded = &mut self.decoded;
+        let names_bytes = decoded.names_bytes + name.len() as u64;
+        if names_bytes > Limits::NAMES_BYTES {
+            let at_most = Limits::NAMES_BYTES;
+            let text = format!("member {}: names of members: expected at most {at_most} bytes in all", shown(name));
+            decoded.fault(Note::new("damaged_member", text));
+            return None;
+        }
+        decoded.names_bytes = names_bytes;
+        decoded.members.push(name.to_owned());
+        u32::try_from(decoded.members.len() - 1).ok()
     }
 
     fn keep(
@@ -228,10 +301,10 @@ impl ArchiveVisit<'_> {
         decoded.blocks.extend(blocks);
         decoded.rejects.extend(rejects);
         if summary.accepted == 0 && summary.read > 0 {
-            let member = decoded.members.last().cloned().unwrap_or_default();
+            let member = shown(decoded.members.last().map_or("", String::as_str));
             let first = first_reject.clone().unwrap_or_default();
-            let text = format!("member {member:?}: holds no usable record; first reject: {first}");
-            decoded.faults.push(Note::new("no_usable_record", text));
+            let text = format!("member {member}: holds no usable record; first reject: {first}");
+            decoded.fault(Note::new("no_usable_record", text));
         }
         decoded.first_reject = decoded.first_reject.take().or(first_reject);
     }
@@ -247,19 +320,21 @@ enum MemberEnd {
     GivenUp,
     /// The member is damaged; the summary counts what came before.
     Damaged { summary: MemberSummary, fault: String },
+    /// Nothing of the member can be taken, not even by salvage.
+    Refused { fault: String },
 }
 
 /// Takes the records of one member out of the decoder and into staging.
-struct MemberSink<'a> {
+struct MemberSink<'a, S> {
     decoder: &'a mut Decoder,
     limits: &'a Limits,
-    out: StagingSink<'a>,
+    out: StagingSink<'a, S>,
     bytes: u64,
 }
 
 /// The part of a [`MemberSink`] that the decoder calls back.
-struct StagingSink<'a> {
-    staging: &'a mut StagingWriter,
+struct StagingSink<'a, S> {
+    staging: &'a mut S,
     names: &'a mut ServiceNames,
     id: &'a ArchiveId,
     name: &'a str,
@@ -271,10 +346,14 @@ struct StagingSink<'a> {
     first_reject: Option<String>,
     services: Services,
     error: Option<IngestError>,
+    limits: &'a Limits,
+    /// Bytes of rejects of the archive so far, and months of its records.
+    rejects_bytes: u64,
+    months: BTreeSet<Month>,
 }
 
-impl<'a> MemberSink<'a> {
-    fn new(worker: &'a mut Worker, id: &'a ArchiveId, name: &'a str, member: u32, next_row: u64) -> Self {
+impl<'a, S: Records> MemberSink<'a, S> {
+    fn new(worker: &'a mut Worker<S>, id: &'a ArchiveId, name: &'a str, member: u32, archive: &DecodedArchive) -> Self {
         let Worker { decoder, staging, names, limits, .. } = worker;
         let out = StagingSink {
             staging,
@@ -282,13 +361,16 @@ impl<'a> MemberSink<'a> {
             id,
             name,
             member,
-            next_row,
+            next_row: archive.accepted,
             blocks: Vec::new(),
             rejects: Vec::new(),
             pending: PendingRejects::default(),
             first_reject: None,
             services: Services::default(),
             error: None,
+            limits,
+            rejects_bytes: archive.rejects_bytes,
+            months: archive.months.clone(),
         };
         Self { decoder, limits, out, bytes: 0 }
     }
@@ -306,6 +388,7 @@ impl<'a> MemberSink<'a> {
             Err(error) => return self.end_of_decoding(&error, fault),
         };
         self.out.flush_rejects().map_err(|error| MemberEnd::Stop(Box::new(error)))?;
+        self.out.check_months()?;
         match fault {
             None => Ok(summary),
             Some(fault) => Err(MemberEnd::Damaged { summary, fault }),
@@ -345,6 +428,14 @@ impl<'a> MemberSink<'a> {
                 }
                 return self.end_of_decoding(&error, None);
             }
+            if let Err(refused) = self.out.check_months() {
+                self.decoder.reset();
+                return Err(refused);
+            }
+            if self.out.rejects_bytes > self.limits.max_rejects_bytes {
+                let at_most = self.limits.max_rejects_bytes;
+                return Ok(Some(format!("rejects of more than {at_most} bytes, the limit for an archive")));
+            }
         }
     }
 
@@ -362,6 +453,9 @@ fn over_limits(limits: &Limits, member_bytes: u64, inflated: u64, archive_bytes:
     if member_bytes > limits.max_member_bytes {
         return Some(format!("more than {} bytes of JSON, the limit for a member", limits.max_member_bytes));
     }
+    if inflated > limits.max_archive_bytes {
+        return Some(format!("more than {} bytes of JSON, the limit for an archive", limits.max_archive_bytes));
+    }
     let ratio = inflated / archive_bytes.max(1);
     (inflated > Limits::RATIO_FREE_BYTES && ratio > limits.max_ratio)
         .then(|| format!("inflates {ratio} times, the limit is {}: looks like a bomb", limits.max_ratio))
@@ -377,10 +471,16 @@ fn describe(error: &std::io::Error) -> String {
     }
 }
 
-impl Sink for StagingSink<'_> {
+impl<S: Records> Sink for StagingSink<'_, S> {
     fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
-        let staged = self.staging.append_records(&batch, self.member, self.next_row, &mut self.blocks);
+        // A record for each of thousands of months would be as many blocks, and then as many files of the store.
+        if self.months.len() > self.limits.max_months {
+            return Ok(());
+        }
+        let before = self.blocks.len();
+        let staged = self.staging.records(&batch, (self.member, self.name), self.next_row, &mut self.blocks);
         self.noted(staged)?;
+        self.months.extend(self.blocks.iter().skip(before).map(|block| block.month));
         let counted = self.services.add(&batch, self.names);
         self.noted(counted)?;
         self.next_row += batch.num_rows() as u64;
@@ -390,9 +490,10 @@ impl Sink for StagingSink<'_> {
     fn reject(&mut self, reject: Reject) -> Result<(), SinkError> {
         if self.first_reject.is_none() {
             let Reject { ordinal, offset, reason, .. } = &reject;
-            self.first_reject = Some(format!("member {:?}, record {ordinal}, byte {offset}: {reason}", self.name));
+            let name = shown(self.name);
+            self.first_reject = Some(format!("member {name}, record {ordinal}, byte {offset}: {reason}"));
         }
-        self.pending.push(self.name, &reject);
+        self.rejects_bytes += self.pending.push(self.name, &reject) as u64;
         if self.pending.bytes() >= REJECTS_BYTES_MAX {
             let flushed = self.flush_rejects();
             self.noted(flushed)?;
@@ -401,7 +502,7 @@ impl Sink for StagingSink<'_> {
     }
 }
 
-impl StagingSink<'_> {
+impl<S: Records> StagingSink<'_, S> {
     /// Keeps an error of ours while the decoder unwinds.
     fn noted<T>(&mut self, result: Result<T, IngestError>) -> Result<T, SinkError> {
         result.map_err(|error| {
@@ -411,15 +512,34 @@ impl StagingSink<'_> {
         })
     }
 
+    fn check_months(&self) -> Result<(), MemberEnd> {
+        let (found, at_most) = (self.months.len(), self.limits.max_months);
+        if found <= at_most {
+            return Ok(());
+        }
+        Err(MemberEnd::Refused { fault: format!("records of more than {at_most} months, the limit for an archive") })
+    }
+
     fn flush_rejects(&mut self) -> Result<(), IngestError> {
         // The name may have to be waited for. Where it never comes, nobody asks for the rejects.
         if self.pending.bytes() > 0
             && let Some(archive) = self.id.sha256()
         {
             let batch = self.pending.finish(archive)?;
-            self.rejects.push((self.staging.append(&batch)?, batch.num_rows() as u64));
+            self.rejects.push((self.staging.rejects(&batch)?, batch.num_rows() as u64));
         }
         Ok(())
+    }
+}
+
+/// Characters of a member's name that messages show.
+const SHOWN_CHARACTERS: usize = 200;
+
+/// A member's name for messages, in quotes and on one line, and not without end: it can have 64 KiB.
+fn shown(name: &str) -> String {
+    match name.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((end, _)) => format!("{:?}... ({} bytes)", name.get(..end).unwrap_or_default(), name.len()),
+        None => format!("{name:?}"),
     }
 }
 

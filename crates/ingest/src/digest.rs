@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
+use keytrail_store::failpoint::{Point, reach};
 use sha2::{Digest, Sha256};
 
 use crate::container::Buffer;
@@ -118,6 +119,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn read_once(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    reach(Point::ArchiveReading)?;
     loop {
         match file.read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

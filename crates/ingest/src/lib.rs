@@ -8,6 +8,8 @@
 //! them, `claims` says which are decoded, `container` opens ZIP, gzip and plain files, `archive` decodes one archive, `rejects` gathers
 //! what it refuses, `services` counts whose records it holds, `request` reads the side file with its request, `staging` holds what was decoded, `dedupe` applies the rule of duplicates, `plan` decides which rows go to which
 //! file, `write` makes the files, `run` calls them in order and keeps the books.
+//!
+//! [`fn@prove`] goes the way back: it decodes the archives again and compares their records with what a store holds.
 
 mod archive;
 mod claims;
@@ -19,6 +21,7 @@ mod error;
 mod options;
 mod plan;
 mod progress;
+mod prove;
 mod queue;
 mod rejects;
 mod request;
@@ -26,11 +29,13 @@ mod run;
 mod services;
 mod staging;
 mod summary;
+mod tidy;
 mod write;
 
 pub use error::IngestError;
 pub use options::{IngestOptions, Limits};
 pub use progress::Progress;
+pub use prove::{MonthProof, Proof, ProofOptions, prove};
 pub use run::{ingest, ingest_observed};
 pub use summary::{ArchiveCounts, ByteCounts, Notice, Summary};
 

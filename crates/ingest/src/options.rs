@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Options of one run.
 #[derive(Debug, Clone, Serialize)]
@@ -17,33 +17,60 @@ pub struct IngestOptions {
     pub salvage: bool,
     /// Where input stops being plausible.
     pub limits: Limits,
+    /// Whether small files of earlier runs are merged after the commit where many have come together.
+    #[serde(skip)]
+    pub compact: bool,
 }
 
 impl Default for IngestOptions {
     fn default() -> Self {
-        Self { jobs: None, memory_bytes: 512 << 20, salvage: false, limits: Limits::default() }
+        Self { jobs: None, memory_bytes: 512 << 20, salvage: false, limits: Limits::default(), compact: true }
     }
 }
 
-/// Limits against hostile input, counted on what really comes out, never on what a header claims.
-#[derive(Debug, Clone, Serialize)]
+/// Limits against hostile input, counted on what really comes out, never on what a header claims. `docs/limits.md` lists all limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     /// Longest record, in bytes of JSON. Real ones have about 500.
     pub max_record_bytes: usize,
+    /// Deepest nesting of objects and lists in a record, which is the first level itself. 2 to 1024.
+    pub max_depth: usize,
     /// Longest member, in bytes of JSON. The service makes files of 1 GB at most.
     pub max_member_bytes: u64,
+    /// All members of an archive together, in bytes of JSON.
+    pub max_archive_bytes: u64,
     /// Highest ratio of inflated to deflated bytes of an archive, looked at beyond [`Limits::RATIO_FREE_BYTES`]. Real archives
     /// have 15 to 25, DEFLATE cannot exceed 1032.
     pub max_ratio: u64,
+    /// Most members of a ZIP, or gzip members of a gzip file. The service puts one into each.
+    pub max_members: u64,
+    /// Most months that the records of an archive fall into: each becomes a file of the store. An export spans 31 days at most.
+    pub max_months: usize,
+    /// Bytes that the rejects of an archive take, with their reasons and names. Without a limit a small archive of `{}{}{}...` fills the disk.
+    pub max_rejects_bytes: u64,
 }
 
 impl Limits {
     /// Inflated bytes up to which the ratio is not looked at: a small bomb does no harm.
     pub const RATIO_FREE_BYTES: u64 = 256 << 20;
+    /// Bytes of the names of an archive's members, all together. They stay in memory until the run ends.
+    pub const NAMES_BYTES: u64 = 16 << 20;
+    /// Faults and notes that are told of an archive, of each so many; of the rest only the count.
+    pub const TOLD: usize = 100;
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_record_bytes: 16 << 20, max_member_bytes: 64 << 30, max_ratio: 400 }
+        Self {
+            max_record_bytes: 16 << 20,
+            max_depth: keytrail_decode::DEFAULT_MAX_DEPTH,
+            max_member_bytes: 64 << 30,
+            max_archive_bytes: 256 << 30,
+            max_ratio: 400,
+            max_members: 100_000,
+            max_months: 240,
+            max_rejects_bytes: 256 << 20,
+        }
     }
 }

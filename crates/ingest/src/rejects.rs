@@ -28,13 +28,16 @@ impl PendingRejects {
         self.bytes
     }
 
-    pub(crate) fn push(&mut self, member: &str, reject: &Reject) {
+    /// Takes a reject; tells how many bytes it needs.
+    pub(crate) fn push(&mut self, member: &str, reject: &Reject) -> usize {
         self.member.append_value(member);
         self.ordinal.append_value(i64::try_from(reject.ordinal).unwrap_or(i64::MAX));
         self.offset.append_value(i64::try_from(reject.offset).unwrap_or(i64::MAX));
         self.reason.append_value(&reject.reason);
         self.raw.append_value(&reject.raw);
-        self.bytes += SHA256_BYTES + member.len() + reject.reason.len() + reject.raw.len() + 16;
+        let bytes = SHA256_BYTES + member.len() + reject.reason.len() + reject.raw.len() + 16;
+        self.bytes += bytes;
+        bytes
     }
 
     /// The rejects so far, of one archive, in the schema of `rejects`. None are left.

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use keytrail_model::ledger::{ArchiveStatus, LedgerRow, Note, RecordCounts};
+use keytrail_store::failpoint::{Point, reach};
 use keytrail_store::{RunCommit, RunInfo, Snapshot, Writer};
 
 use crate::archive::{Archive, DecodedArchive, display};
@@ -21,6 +22,7 @@ use crate::queue::{Decoded, Queue};
 use crate::request::{self, SideFiles};
 use crate::staging::StagingReader;
 use crate::summary::{Notice, Summary};
+use crate::tidy;
 use crate::write::{self, RowsWritten, Source};
 
 /// Threads that a run uses at most: each holds buffers, and more have never been of use.
@@ -68,9 +70,17 @@ pub fn ingest_observed(
     let unreadable = found.unreadable.into_iter().map(|(path, error)| (path, format!("cannot be read: {error}")));
     run.refuse(unreadable.collect());
     found.side_files.into_iter().for_each(|(path, words)| run.say(path, "note", words));
+    let before = writer.snapshot().version();
     pool.install(|| run.convert(found.files, &mut writer))?;
+    if writer.snapshot().version() > before {
+        tidy::tell_of_forgotten_months(writer.snapshot(), &mut run.summary);
+        if options.compact {
+            tidy::compact(&mut writer, before, options.memory_bytes, &mut run.summary);
+        }
+        tidy::free(&writer, &mut run.summary);
+    }
     run.summary.store_version = writer.snapshot().version();
-    run.summary.warnings = writer.warnings().to_vec();
+    run.summary.warnings.extend_from_slice(writer.warnings());
     run.summary.notices.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(run.summary)
 }
@@ -82,7 +92,7 @@ fn threads(options: &IngestOptions) -> usize {
     asked.min(fitting).clamp(1, JOBS_MAX)
 }
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 
@@ -348,14 +358,16 @@ impl StagingFolder {
         // The parent is empty whenever a writer is opened, so the name is free.
         let folder = parent.join("run");
         std::fs::create_dir(&folder).map_err(IngestError::io("creating", &folder))?;
-        Ok(Self(folder))
+        let made = Self(folder);
+        reach(Point::StagingMade).map_err(IngestError::io("creating", &made.0))?;
+        Ok(made)
     }
 }
 
 impl Drop for StagingFolder {
     fn drop(&mut self) {
         // What cannot be removed now is swept by the next run.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = reach(Point::StagingRemoving).and_then(|()| std::fs::remove_dir_all(&self.0));
     }
 }
 

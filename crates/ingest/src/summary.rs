@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use keytrail_model::ledger::RecordCounts;
+use keytrail_store::CompactedMonth;
 use serde::Serialize;
 
 /// The outcome of a run. Serialised, it is the JSON object of the command line contract (without `seconds`, which the caller adds).
@@ -23,9 +24,15 @@ pub struct Summary {
     /// Left-overs of an earlier run that was stopped, removed before this one began.
     #[serde(skip)]
     pub swept: Vec<String>,
-    /// Troubles that did not stop the run.
+    /// Troubles that did not stop the run, and other things to know about it.
     #[serde(skip)]
     pub warnings: Vec<String>,
+    /// Months whose small files were merged after the commit.
+    #[serde(skip)]
+    pub compacted: Vec<CompactedMonth>,
+    /// Files, and bytes of them, that commits had removed and that were deleted now.
+    #[serde(skip)]
+    pub freed: (usize, u64),
     /// What the user should know about single archives, by path.
     #[serde(skip)]
     pub notices: Vec<Notice>,

@@ -1,5 +1,7 @@
 //! Whole runs against a plain model of the rule of duplicates, on random archives.
 
+mod duplicates;
+mod hostile;
 mod oddities;
 mod speed;
 mod timing;

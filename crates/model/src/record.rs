@@ -20,7 +20,8 @@ pub struct RecordColumns<'a> {
     texts: Vec<TextColumn<'a>>,
 }
 
-enum TextColumn<'a> {
+/// A column of texts in any of the encodings that readers and writers of ours make.
+pub(crate) enum TextColumn<'a> {
     Plain(&'a arrow_array::StringArray),
     View(&'a arrow_array::StringViewArray),
     Dictionary(&'a arrow_array::DictionaryArray<Int32Type>, &'a arrow_array::StringArray),
@@ -33,6 +34,12 @@ pub struct ColumnError {
     column: &'static str,
     expected: &'static str,
     found: String,
+}
+
+impl ColumnError {
+    pub(crate) fn new(column: &'static str, expected: &'static str, found: String) -> Self {
+        Self { column, expected, found }
+    }
 }
 
 /// A record, borrowed from a batch.
@@ -79,7 +86,7 @@ impl<'a> RecordColumns<'a> {
 }
 
 impl<'a> TextColumn<'a> {
-    fn of(name: &'static str, array: &'a ArrayRef) -> Result<Self, ColumnError> {
+    pub(crate) fn of(name: &'static str, array: &'a ArrayRef) -> Result<Self, ColumnError> {
         let wrong = || ColumnError { column: name, expected: "text", found: array.data_type().to_string() };
         match array.data_type() {
             DataType::Utf8 => array.as_string_opt().map(Self::Plain),
@@ -92,7 +99,7 @@ impl<'a> TextColumn<'a> {
         .ok_or_else(wrong)
     }
 
-    fn get(&self, index: usize) -> Option<&'a str> {
+    pub(crate) fn get(&self, index: usize) -> Option<&'a str> {
         match self {
             Self::Plain(array) => array.is_valid(index).then(|| array.value(index)),
             Self::View(array) => array.is_valid(index).then(|| array.value(index)),
@@ -104,7 +111,7 @@ impl<'a> TextColumn<'a> {
     }
 }
 
-fn column<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a ArrayRef, ColumnError> {
+pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a ArrayRef, ColumnError> {
     batch.column_by_name(name).ok_or_else(|| ColumnError {
         column: name,
         expected: "to be there",

@@ -1,4 +1,4 @@
-//! The tables of a session: `events`, `archives`, `rejects`, `export_requests`, `archive_services`, `archive_coverage` and
+//! The tables of a session: `events`, `archives`, `rejects`, `forgotten`, `export_requests`, `archive_services`, `archive_coverage` and
 //! `service_months` of a snapshot, and the reference tables `actions` and `statuses`.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use datafusion::prelude::{JoinType, SessionContext, col, lit};
 use keytrail_model::ledger::{ExportRequest, LedgerRow, Note};
 use keytrail_model::time::Month;
 use keytrail_model::{actions, schema, statuses::StatusCatalogue};
-use keytrail_store::Snapshot;
+use keytrail_store::{ForgetInfo, ForgottenRows, Snapshot};
 
 use crate::files::{FilesTable, TableFile};
 use crate::{QueryError, coverage, services};
@@ -46,6 +46,7 @@ pub(crate) fn all(snapshot: &Snapshot, statuses: &StatusCatalogue) -> Result<Vec
         (EVENTS, events),
         ("archives", archives),
         ("rejects", rejects),
+        ("forgotten", memory(forgotten(snapshot)?)?),
         ("export_requests", memory(export_requests(&ledger)?)?),
         ("archive_services", archive_services),
         ("actions", memory(actions_batch()?)?),
@@ -156,6 +157,39 @@ fn archives(ledger: &[LedgerRow]) -> Result<RecordBatch, QueryError> {
         rows.counts(|row| row.services),
     ];
     Ok(RecordBatch::try_new(with_views(&schema::archives_schema()), columns)?)
+}
+
+/// What was removed from the store on purpose: a row for each removal, archive and month.
+fn forgotten(snapshot: &Snapshot) -> Result<RecordBatch, QueryError> {
+    let tombstones = snapshot.forgotten()?;
+    let rows: Vec<_> =
+        tombstones.iter().flat_map(|(forget, rows)| rows.iter().map(move |row| (*forget, row))).collect();
+    type Row<'a> = (&'a ForgetInfo, &'a ForgottenRows);
+    let texts = |of: &dyn Fn(&Row<'_>) -> Option<String>| -> ArrayRef {
+        Arc::new(rows.iter().map(of).collect::<StringViewArray>())
+    };
+    let counts = rows.iter().map(|(_, row)| i64::try_from(row.digest.rows()).unwrap_or(i64::MAX));
+    let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|(forget, _)| forget.committed_at));
+    let text = |name: &str, nullable| Field::new(name, DataType::Utf8View, nullable);
+    let fields = vec![
+        text(schema::ARCHIVE, false),
+        text(schema::MONTH, false),
+        Field::new("rows", DataType::Int64, false),
+        text("digest", false),
+        Field::new("forgotten_at", schema::timestamp(), false),
+        text("before", false),
+        text("reason", true),
+    ];
+    let columns = vec![
+        texts(&|(_, row)| Some(row.archive.clone())),
+        texts(&|(_, row)| Some(row.month.clone())),
+        Arc::new(Int64Array::from_iter_values(counts)),
+        texts(&|(_, row)| Some(row.digest.to_string())),
+        Arc::new(times.with_timezone("UTC")),
+        texts(&|(forget, _)| Some(forget.before.clone())),
+        texts(&|(forget, _)| forget.reason.clone()),
+    ];
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 fn export_requests(ledger: &[LedgerRow]) -> Result<RecordBatch, QueryError> {

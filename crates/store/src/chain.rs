@@ -6,7 +6,7 @@
 //! previous commit file and a digest of the file actions that follow. A change to any commit but the last breaks the
 //! hash in the next one; a cut in the last one shows in its digest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
@@ -15,9 +15,16 @@ use keytrail_model::schema::{MONTH, SCHEMA_VERSION};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
-use crate::delta::Live;
+use crate::delta::{self, Live};
+use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::sealed_file::sha256;
+use crate::snapshot::decode_path;
+
+/// Threads that read commits at most: each waits for the disk or parses.
+const READERS_MAX: usize = 8;
+/// Commits for which a thread of their own pays.
+const COMMITS_PER_READER: usize = 64;
 
 /// All commits of a store, checked.
 #[derive(Debug)]
@@ -36,8 +43,10 @@ pub(crate) struct Commit {
     pub(crate) version: u64,
     /// What keytrail wrote into it; `None` where another program made the commit.
     pub(crate) record: Option<CommitRecord>,
-    /// File actions of another program's commit. Those of ours are in its record.
-    pub(crate) foreign: Vec<Action>,
+    /// When, by the writer's clock, microseconds since the epoch; 0 where the commit does not tell.
+    pub(crate) committed_at: i64,
+    /// File actions: removed files first. Empty where only line 1 was read.
+    pub(crate) actions: Vec<Action>,
 }
 
 /// A file action of a commit.
@@ -62,9 +71,53 @@ pub(crate) struct CommitRecord {
     pub(crate) removes: u64,
     /// [`actions_digest`] of them.
     pub(crate) actions_sha256: String,
-    /// The run; nothing in version 0, which makes the empty table.
+    /// The run of an ingest. Version 0, which makes the empty table, has none of these three, each later commit exactly one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<RunRecord>,
+    /// Small files merged into large ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) compaction: Option<CompactionRecord>,
+    /// Months removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) forget: Option<ForgetRecord>,
+}
+
+/// A compaction: the rows of the removed files are those of the added ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CompactionRecord {
+    pub(crate) name: String,
+    pub(crate) committed_at: i64,
+    pub(crate) files: Vec<FileRecord>,
+    /// Paths relative to the table.
+    pub(crate) removed: Vec<String>,
+    /// What was moved, by month.
+    pub(crate) months: Vec<MonthDigest>,
+}
+
+/// Rows of one month that a compaction moved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MonthDigest {
+    /// `YYYY-MM`.
+    pub(crate) month: String,
+    pub(crate) rows: u64,
+    /// [`keytrail_model::digest::RowsDigest`] of the rows with their provenance: that of the removed files, and that of the added ones.
+    pub(crate) digest: String,
+}
+
+/// Months that were removed, with all their rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ForgetRecord {
+    pub(crate) name: String,
+    pub(crate) committed_at: i64,
+    /// `YYYY-MM`: all months before it.
+    pub(crate) before: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// Paths relative to the table.
+    pub(crate) removed: Vec<String>,
+    pub(crate) rows: u64,
+    /// The tombstone: what was removed, by archive and month.
+    pub(crate) forgotten: SidecarRecord,
 }
 
 /// The run of a commit.
@@ -112,6 +165,8 @@ struct Line {
 #[derive(Deserialize)]
 struct CommitInfo {
     keytrail: Option<serde_json::Value>,
+    /// Milliseconds since the epoch.
+    timestamp: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -132,44 +187,158 @@ pub(crate) fn actions_digest(actions: &[(&str, &str, u64)]) -> String {
     sha256(lines.concat().as_bytes())
 }
 
+impl CommitRecord {
+    /// Data files that the commit added.
+    pub(crate) fn files(&self) -> &[FileRecord] {
+        match (&self.run, &self.compaction) {
+            (Some(run), _) => &run.files,
+            (None, Some(compaction)) => &compaction.files,
+            (None, None) => &[],
+        }
+    }
+
+    /// Data files that the commit removed, relative to the table.
+    pub(crate) fn removed(&self) -> &[String] {
+        match (&self.compaction, &self.forget) {
+            (Some(compaction), _) => &compaction.removed,
+            (None, Some(forget)) => &forget.removed,
+            (None, None) => &[],
+        }
+    }
+
+    /// When, microseconds since the epoch; nothing in version 0.
+    pub(crate) fn committed_at(&self) -> Option<i64> {
+        let run = self.run.as_ref().map(|run| run.committed_at);
+        let compaction = || self.compaction.as_ref().map(|compaction| compaction.committed_at);
+        run.or_else(compaction).or_else(|| self.forget.as_ref().map(|forget| forget.committed_at))
+    }
+}
+
 impl Chain {
     /// Reads and checks all commits. `None` where there is none.
     pub(crate) fn read(layout: &Layout) -> Result<Option<Self>, StoreError> {
         let Some(listing) = Listing::of(layout)? else {
             return Ok(None);
         };
-        let mut commits: Vec<Commit> = Vec::with_capacity(listing.commits.len());
-        let mut head = String::new();
-        for &version in &listing.commits {
-            let path = layout.commit(version);
-            let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
-            let mut commit = Commit::parse(layout, version, &bytes)?;
-            let last = version + 1 == listing.commits.len() as u64;
-            commit.check_prev(&path, &head)?;
-            // The next commit of ours vouches for this one; a foreign one, or none, does not.
-            if commit.record.is_none() {
-                commit.foreign = actions(&path, &bytes)?;
-                check_previous_actions(layout, commits.last())?;
-            } else if last {
-                commit.check_actions(&path, &bytes)?;
-            }
-            head = sha256(&bytes);
-            commits.push(commit);
+        let mut chain = Self { commits: Vec::new(), head: String::new(), checkpoint: listing.checkpoint };
+        for read in read_all(layout, &listing.commits) {
+            chain.push(layout, read?)?;
         }
-        Ok(Some(Self { commits, head, checkpoint: listing.checkpoint }))
+        Ok(Some(chain))
+    }
+
+    /// Appends the commit after the last one, once it is there.
+    pub(crate) fn advance(&mut self, layout: &Layout) -> Result<(), StoreError> {
+        self.push(layout, ReadCommit::read(layout, self.version().saturating_add(1))?)
+    }
+
+    fn push(&mut self, layout: &Layout, read: ReadCommit) -> Result<(), StoreError> {
+        read.commit.check_prev(&layout.commit(read.commit.version), &self.head)?;
+        self.head = read.sha256;
+        self.commits.push(read.commit);
+        Ok(())
     }
 
     /// Version of the last commit.
     pub(crate) fn version(&self) -> u64 {
         self.commits.last().map_or(0, |commit| commit.version)
     }
+
+    /// What the commits, one after the other, make of the table.
+    pub(crate) fn replay(&self) -> Replay<'_> {
+        let mut replay = Replay::default();
+        for commit in &self.commits {
+            let record = commit.record.as_ref();
+            let files = record.map(CommitRecord::files).unwrap_or_default();
+            let files: HashMap<_, _> = files.iter().map(|file| (file.path.as_str(), file)).collect();
+            for action in &commit.actions {
+                match action {
+                    Action::Remove(reference) => {
+                        let path = decode_path(reference).unwrap_or_default();
+                        replay.live.remove(&path);
+                        replay.removed.insert(path, commit);
+                        replay.epoch = commit.version;
+                    }
+                    Action::Add(live) => {
+                        let path = decode_path(&live.path).unwrap_or_default();
+                        replay.removed.remove(&path);
+                        let file = files.get(path.as_str()).copied();
+                        replay.live.insert(path, (live, file));
+                    }
+                }
+            }
+        }
+        replay
+    }
+
+    /// The table's `metaData` action that holds now, as it stands in the log.
+    pub(crate) fn metadata(&self, layout: &Layout) -> Result<serde_json::Value, StoreError> {
+        for commit in self.commits.iter().rev() {
+            let path = layout.commit(commit.version);
+            let text = fs::read_to_string(&path).map_err(StoreError::io("read the commit", &path))?;
+            for line in text.lines().filter(|line| line.contains("metaData")) {
+                let mut line: serde_json::Value = serde_json::from_str(line)
+                    .map_err(|error| StoreError::damaged_commit(&path, "lines of JSON", error.to_string()))?;
+                if let Some(metadata) = line.get_mut("metaData").filter(|metadata| metadata.is_object()) {
+                    return Ok(metadata.take());
+                }
+            }
+        }
+        Err(StoreError::damaged_commit(&layout.commit(0), "metaData of the table", "none"))
+    }
 }
 
-/// The run of a commit, where that commit exists and is a run of ours.
-pub(crate) fn run_of(layout: &Layout, version: u64) -> Result<Option<RunRecord>, StoreError> {
-    let path = layout.commit(version);
-    let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
-    Ok(Commit::parse(layout, version, &bytes)?.record.and_then(|record| record.run))
+/// The table by its commits.
+#[derive(Debug, Default)]
+pub(crate) struct Replay<'a> {
+    /// Live files by path, with what the commit of ours that added one says of it.
+    pub(crate) live: BTreeMap<String, (&'a Live, Option<&'a FileRecord>)>,
+    /// Files that lived once, by path, with the commit that removed them.
+    pub(crate) removed: BTreeMap<String, &'a Commit>,
+    /// Version of the last commit that removed files; 0 where none did.
+    pub(crate) epoch: u64,
+}
+
+/// A commit with its hash, checked by itself.
+struct ReadCommit {
+    commit: Commit,
+    sha256: String,
+}
+
+impl ReadCommit {
+    fn read(layout: &Layout, version: u64) -> Result<Self, StoreError> {
+        let path = layout.commit(version);
+        let bytes = reach(Point::CommitReading).and_then(|()| fs::read(&path));
+        let bytes = bytes.map_err(StoreError::io("read the commit", &path))?;
+        let mut commit = Commit::parse(layout, version, &bytes)?;
+        commit.check_actions(&path, &bytes)?;
+        commit.actions = actions(&path, &bytes)?;
+        commit.check_record(&path)?;
+        Ok(Self { commit, sha256: sha256(&bytes) })
+    }
+}
+
+/// Reads commits, in their order. Many are read side by side: a store of daily runs has a thousand of them after three years.
+fn read_all(layout: &Layout, versions: &[u64]) -> Vec<Result<ReadCommit, StoreError>> {
+    let read = |versions: &[u64]| -> Vec<_> { versions.iter().map(|&v| ReadCommit::read(layout, v)).collect() };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX);
+    let share = versions.len().div_ceil(threads).max(COMMITS_PER_READER);
+    let (read, mut shares) = (&read, versions.chunks(share));
+    let own = shares.next().unwrap_or_default();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = shares.map(|share| (share, scope.spawn(move || read(share)))).collect();
+        let mut all = read(own);
+        for (share, other) in others {
+            // A thread that panicked has read nothing that can be relied on; what it meets is met again here.
+            all.extend(other.join().unwrap_or_else(|_| read(share)));
+        }
+        all
+    })
+}
+
+/// What a commit says of itself, where it is whole and one of ours.
+pub(crate) fn record_of(layout: &Layout, version: u64) -> Result<Option<CommitRecord>, StoreError> {
+    Ok(ReadCommit::read(layout, version)?.commit.record)
 }
 
 /// The names in the log's folder.
@@ -255,13 +424,18 @@ impl Commit {
         let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let line: Line = serde_json::from_slice(first)
             .map_err(|error| damaged("a JSON object in line 1", format!("{error}, {} bytes", first.len())))?;
+        let stamp = line.commit_info.as_ref().and_then(|info| info.timestamp).unwrap_or_default();
+        let mut commit = Self { version, record: None, committed_at: stamp.saturating_mul(1000), actions: Vec::new() };
         let Some(value) = line.commit_info.and_then(|info| info.keytrail) else {
-            return Ok(Self { version, record: None, foreign: Vec::new() });
+            return Ok(commit);
         };
         check_schema_version(layout, &value)?;
         let record = CommitRecord::deserialize(value)
             .map_err(|error| damaged("what keytrail writes in commitInfo.keytrail", error.to_string()))?;
-        Ok(Self { version, record: Some(record), foreign: Vec::new() })
+        check_table_version(layout, bytes)?;
+        commit.committed_at = record.committed_at().unwrap_or(commit.committed_at);
+        commit.record = Some(record);
+        Ok(commit)
     }
 
     fn check_prev(&self, path: &Path, previous: &str) -> Result<(), StoreError> {
@@ -299,6 +473,34 @@ impl Commit {
             lines.iter().any(|line| line.protocol.is_some()) && lines.iter().any(|line| line.meta_data.is_some());
         if self.version == 0 && !is_table {
             return Err(StoreError::damaged_commit(path, "protocol and metaData of the table", "one or none of them"));
+        }
+        Ok(())
+    }
+}
+
+impl Commit {
+    /// Compares the files that a commit of ours names with those it adds and removes.
+    fn check_record(&self, path: &Path) -> Result<(), StoreError> {
+        let Some(record) = &self.record else {
+            return Ok(());
+        };
+        let (mut adds, mut removes) = (BTreeSet::new(), BTreeSet::new());
+        for action in &self.actions {
+            match action {
+                Action::Add(live) => adds.insert(decode_path(&live.path).unwrap_or_default()),
+                Action::Remove(reference) => removes.insert(decode_path(reference).unwrap_or_default()),
+            };
+        }
+        let named_adds = record.files().iter().map(|file| file.path.clone()).collect();
+        let named_removes = record.removed().iter().cloned().collect();
+        for (what, named, found) in [("added", &named_adds, &adds), ("removed", &named_removes, &removes)] {
+            if let Some(other) = BTreeSet::symmetric_difference(named, found).next() {
+                let (expected, found) = match named.contains(other) {
+                    true => (format!("{other} to be {what}, as its record says"), "no such file action".to_owned()),
+                    false => (format!("the {} {what} files of its record", named.len()), format!("{other} as well")),
+                };
+                return Err(StoreError::damaged_commit(path, expected, found));
+            }
         }
         Ok(())
     }
@@ -348,16 +550,6 @@ impl Line {
     }
 }
 
-/// The commit before a foreign one is vouched for by nobody but itself.
-fn check_previous_actions(layout: &Layout, previous: Option<&Commit>) -> Result<(), StoreError> {
-    let Some(previous) = previous else {
-        return Ok(());
-    };
-    let path = layout.commit(previous.version);
-    let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
-    previous.check_actions(&path, &bytes)
-}
-
 pub(crate) fn not_ours(path: &Path) -> StoreError {
     StoreError::damaged_commit(path, "the first commit of a keytrail store", "a table that another program made")
 }
@@ -369,6 +561,42 @@ fn check_schema_version(layout: &Layout, record: &serde_json::Value) -> Result<(
         Some(found) if found > known => Err(StoreError::SchemaTooNew { path: layout.root().to_owned(), found, known }),
         _ => Ok(()),
     }
+}
+
+/// Versions of the Delta protocol that our commits may ask for, and the features.
+const READER_VERSION: u64 = 3;
+const WRITER_VERSION: u64 = 7;
+const FEATURES: [&str; 2] = ["appendOnly", "invariants"];
+
+/// The same for what a commit of ours says of the table as a whole. Commits of other programs are the Delta library's to judge.
+fn check_table_version(layout: &Layout, bytes: &[u8]) -> Result<(), StoreError> {
+    let is_about_table = |line: &&[u8]| line.starts_with(b"{\"protocol\"") || line.starts_with(b"{\"metaData\"");
+    for line in bytes.split(|&byte| byte == b'\n').filter(is_about_table) {
+        // What is no JSON is found where all lines are read.
+        let line: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+        let version = line.pointer("/metaData/configuration").and_then(|all| all.get(delta::SCHEMA_PROPERTY)?.as_str());
+        let (known, found) = (u64::from(SCHEMA_VERSION), version.and_then(|version| version.parse().ok()));
+        if let Some(found) = found.filter(|&found| found > known) {
+            return Err(StoreError::SchemaTooNew { path: layout.root().to_owned(), found, known });
+        }
+        let Some(protocol) = line.get("protocol") else {
+            continue;
+        };
+        let needs = |name: &str, known: u64| {
+            let version = protocol.get(name).and_then(serde_json::Value::as_u64).filter(|&version| version > known);
+            version.map(|version| format!("{name} {version}"))
+        };
+        let features =
+            ["readerFeatures", "writerFeatures"].into_iter().filter_map(|list| protocol.get(list)?.as_array());
+        let mut features = features.flatten().filter_map(serde_json::Value::as_str);
+        let needs = needs("minReaderVersion", READER_VERSION)
+            .or_else(|| needs("minWriterVersion", WRITER_VERSION))
+            .or_else(|| features.find(|name| !FEATURES.contains(name)).map(|name| format!("feature {name}")));
+        if let Some(needs) = needs {
+            return Err(StoreError::TableTooNew { path: layout.root().to_owned(), needs });
+        }
+    }
+    Ok(())
 }
 
 /// Whether there is a log, with a first commit that this keytrail can read. Damage further on is for [`Chain::read`] to find.

@@ -1,10 +1,10 @@
-//! All calls of the Delta library: make the table, list its live files, append a commit, write a checkpoint.
+//! All calls of the Delta library: make the table, list its live files, write a commit, write a checkpoint.
 //!
 //! The library is handed a log that [`crate::chain`] has checked. It sees the table as the root of its file system, so that
 //! no character in the path of a store can trouble it. Its calls block on an async runtime of their own, on a thread of their
 //! own: they may be made from anywhere, inside another runtime too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,20 +23,28 @@ use delta_kernel::schema::{DataType, StructField, StructType};
 use delta_kernel::transaction::create_table::create_table as create_table_transaction;
 use delta_kernel::transaction::data_layout::DataLayout;
 use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
-use delta_kernel::{KernelError, Snapshot, SnapshotRef};
+use delta_kernel::{FilteredEngineData, KernelError, Snapshot, SnapshotRef};
 use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
 use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
 use keytrail_model::schema::{MONTH, SCHEMA_VERSION, TIME, events_file_schema};
 use object_store::path::Path as ObjectPath;
+use serde_json::json;
 
 use crate::chain::CommitRecord;
+use crate::checkpoints::Checkpoints;
 use crate::durable::DurableStore;
-use crate::{StoreError, layout};
+use crate::layout::Layout;
+use crate::{StoreError, layout, seal};
 
 /// The table's place in the file system that the library sees.
 const TABLE: &str = "file:///";
 const ENGINE: &str = concat!("keytrail/", env!("CARGO_PKG_VERSION"));
-const OPERATION: &str = "KEYTRAIL INGEST";
+const INGEST: &str = "KEYTRAIL INGEST";
+const FORGET: &str = "KEYTRAIL FORGET";
+/// Property by which a table asks Delta writers not to take rows away.
+const APPEND_ONLY: &str = "delta.appendOnly";
+/// Property of the table that names the version of its columns.
+pub(crate) const SCHEMA_PROPERTY: &str = "keytrail.schemaVersion";
 const MICROS_PER_MILLI: i64 = 1000;
 
 type Engine = DefaultEngine<TokioMultiThreadExecutor>;
@@ -89,11 +97,11 @@ pub(crate) fn create_table(events: &Path, record: &CommitRecord) -> Result<(), S
     with_engine(events, "make the table", |engine| {
         let (info, schema) = commit_info(record)?;
         let properties = [
-            ("delta.appendOnly", "true".to_owned()),
+            (APPEND_ONLY, "true".to_owned()),
             // The chain of custody is in the JSON commits: no program may trim them.
             ("delta.enableExpiredLogCleanup", "false".to_owned()),
             ("delta.logRetentionDuration", "interval 36500 days".to_owned()),
-            ("keytrail.schemaVersion", SCHEMA_VERSION.to_string()),
+            (SCHEMA_PROPERTY, SCHEMA_VERSION.to_string()),
         ];
         let result = create_table_transaction(TABLE, Arc::new(table_schema()?), ENGINE, false)
             .with_table_properties(properties)
@@ -115,39 +123,57 @@ pub(crate) fn live_files(events: &Path, version: u64, source: Source) -> Result<
         Source::Checkpoint => |_| false,
         Source::CommitsOnly => |path| path.filename().is_some_and(layout::is_checkpoint),
     };
-    with_engine_hiding(hidden, events, "list the live files", |engine| {
-        let scan = snapshot(engine, version)?
-            .scan_builder()
-            .with_stats(StatsOptions::json_only())
-            .without_row_transforms()
-            .build()?;
+    let (files, schema_version) = with_engine_hiding(hidden, events, "list the live files", |engine| {
+        let snapshot = snapshot(engine, version)?;
+        let schema_version = snapshot.table_properties().unknown_properties.get(SCHEMA_PROPERTY).cloned();
+        let scan = snapshot.scan_builder().with_stats(StatsOptions::json_only()).without_row_transforms().build()?;
         let mut files = Vec::new();
         for metadata in scan.scan_metadata(engine)? {
             let selected = metadata?.scan_files.apply_selection_vector()?;
             let data = ArrowEngineData::try_from_engine_data(selected)?;
             read_live(data.record_batch(), &mut files)?;
         }
-        Ok(files)
-    })
+        Ok((files, schema_version))
+    })?;
+    let (known, found) = (u64::from(SCHEMA_VERSION), schema_version.and_then(|version| version.parse().ok()));
+    match found.filter(|&found| found > known) {
+        Some(found) => Err(StoreError::SchemaTooNew { path: events.parent().unwrap_or(events).into(), found, known }),
+        None => Ok(files),
+    }
 }
 
-/// Commits `version` with its files. An error leaves open whether the commit stands: look.
-pub(crate) fn append(
+/// Commits `version` with its files: rows that are new, or, where files are removed too, the same rows in other files. An error leaves
+/// open whether the commit stands: look.
+pub(crate) fn commit(
     events: &Path,
     version: u64,
     record: &CommitRecord,
     adds: &[Add],
+    removes: &HashSet<&str>,
     moment_ms: i64,
 ) -> Result<Committed, StoreError> {
     with_engine(events, "commit", |engine| {
         let (info, schema) = commit_info(record)?;
-        let before = version.checked_sub(1).ok_or_else(|| KernelError::generic("version 0 is no append"))?;
-        let mut transaction = snapshot(engine, before)?
-            .update_table(UpdateTableOperation::Custom(OPERATION.into()), ENGINE, true)
+        let before = version.checked_sub(1).ok_or_else(|| KernelError::generic("version 0 changes no table"))?;
+        let snapshot = snapshot(engine, before)?;
+        let new_rows = removes.is_empty();
+        let operation =
+            if new_rows { UpdateTableOperation::Custom(INGEST.into()) } else { UpdateTableOperation::Optimize };
+        let mut transaction = SnapshotRef::clone(&snapshot)
+            .update_table(operation, ENGINE, new_rows)
             .build(engine, Box::new(FileSystemCommitter::new()))?
             .with_commit_info(Box::new(info), schema);
         if !adds.is_empty() {
             transaction.add_files(Box::new(ArrowEngineData::new(add_batch(adds, moment_ms)?)));
+        }
+        let mut removed = 0;
+        for rows in if new_rows { Vec::new() } else { rows_of(snapshot, engine, removes)? } {
+            removed += rows.selection_vector().iter().filter(|selected| **selected).count();
+            transaction.remove_files(rows);
+        }
+        if removed != removes.len() {
+            let found = format!("{removed} of {} files to be removed are in the log", removes.len());
+            return Err(KernelError::generic(found));
         }
         match transaction.commit(engine)? {
             CommitResult::Committed(_) => Ok(Committed::Yes),
@@ -157,9 +183,93 @@ pub(crate) fn append(
     })
 }
 
-/// Writes a checkpoint of a version, and then the hint at it.
+/// Rows of the log about files, given by their paths as they stand in the log; no other row is selected.
+fn rows_of(
+    snapshot: SnapshotRef,
+    engine: &Engine,
+    files: &HashSet<&str>,
+) -> Result<Vec<FilteredEngineData>, KernelError> {
+    let scan = snapshot.scan_builder().with_stats(StatsOptions::json_only()).without_row_transforms().build()?;
+    let mut found = Vec::new();
+    for metadata in scan.scan_metadata(engine)? {
+        let (data, mut selection) = metadata?.scan_files.into_parts();
+        selection.resize(data.len(), true);
+        let batch = ArrowEngineData::try_from_engine_data(data)?;
+        let paths = batch.record_batch().column_by_name("path").and_then(|paths| paths.as_string_opt::<i32>());
+        let paths = paths.ok_or_else(|| KernelError::generic("scan metadata without a usable column `path`"))?;
+        for (selected, path) in selection.iter_mut().zip(paths) {
+            *selected = *selected && path.is_some_and(|path| files.contains(path));
+        }
+        found.push(FilteredEngineData::try_new(batch, selection)?);
+    }
+    Ok(found)
+}
+
+/// Commits `version`, which takes files away with their rows. An error leaves open whether the commit stands: look.
+///
+/// Our tables ask Delta writers to append only, so that no foreign program deletes rows, and the protocol allows no exception: who removes
+/// rows must switch the property off first, or in the same commit. The library can write no such commit. We write the lines, and the
+/// library says before whether this table may be written at all.
+pub(crate) fn commit_removal(
+    events: &Path,
+    version: u64,
+    record: &CommitRecord,
+    removes: &[Live],
+    metadata: serde_json::Value,
+    moment_ms: i64,
+) -> Result<Committed, StoreError> {
+    with_engine(events, "commit", |engine| {
+        let before = version.checked_sub(1).ok_or_else(|| KernelError::generic("version 0 changes no table"))?;
+        let operation = UpdateTableOperation::Custom(FORGET.into());
+        snapshot(engine, before)?
+            .update_table(operation, ENGINE, true)
+            .build(engine, Box::new(FileSystemCommitter::new()))?;
+        Ok(())
+    })?;
+    let failed = |reason: String| StoreError::Log { path: events.to_owned(), what: "commit", reason };
+    let mut lines = vec![
+        json!({"commitInfo": {
+            "keytrail": unsealed(record).map_err(|error| failed(error.to_string()))?,
+            "timestamp": moment_ms,
+            "operation": FORGET,
+            "operationParameters": {},
+            "engineInfo": ENGINE,
+        }}),
+        json!({"metaData": without_append_only(metadata)}),
+    ];
+    lines.extend(removes.iter().map(|live| {
+        json!({"remove": {
+            "path": live.path,
+            "deletionTimestamp": moment_ms,
+            "dataChange": true,
+            "extendedFileMetadata": true,
+            "partitionValues": {MONTH: live.month},
+            "size": live.bytes,
+            "stats": live.stats,
+        }})
+    }));
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let store = DurableStore::below(events).map_err(|error| failed(error.to_string()))?;
+    match store.create(&layout::commit_name(version), text) {
+        Ok(()) => Ok(Committed::Yes),
+        Err(object_store::Error::AlreadyExists { .. }) => Ok(Committed::Conflict),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+/// The table's `metaData` action, with the property that forbids removals switched off.
+fn without_append_only(mut metadata: serde_json::Value) -> serde_json::Value {
+    if let Some(property) = metadata.pointer_mut("/configuration").and_then(|entries| entries.get_mut(APPEND_ONLY)) {
+        *property = "false".into();
+    }
+    metadata
+}
+
+/// Writes a checkpoint of a version, then the hint at it, then the list of checkpoints.
 pub(crate) fn checkpoint(events: &Path, version: u64) -> Result<(), StoreError> {
-    with_engine(events, "write a checkpoint", |engine| snapshot(engine, version)?.checkpoint(engine, None).map(|_| ()))
+    let write = |engine: &Engine| snapshot(engine, version)?.checkpoint(engine, None).map(|_| ());
+    with_engine(events, "write a checkpoint", write)?;
+    Checkpoints::write(&Layout::new(events.parent().unwrap_or(events)))
 }
 
 fn snapshot(engine: &Engine, version: u64) -> Result<SnapshotRef, KernelError> {
@@ -187,6 +297,8 @@ fn with_engine_hiding<T: Send>(
 ) -> Result<T, StoreError> {
     let run = || {
         let store = DurableStore::below(events)?.hiding(hidden);
+        #[cfg(test)]
+        let store = crate::tests::faulty::between(events, store);
         let executor = TokioMultiThreadExecutor::new_owned_runtime(Some(2), None)?;
         let engine = DefaultEngineBuilder::new(Arc::new(store)).with_task_executor(Arc::new(executor)).build();
         work(&engine)
@@ -194,7 +306,12 @@ fn with_engine_hiding<T: Send>(
     let outcome = std::thread::scope(|scope| scope.spawn(run).join());
     let failed = |reason: String| StoreError::Log { path: events.to_owned(), what, reason };
     match outcome {
-        Ok(result) => result.map_err(|error| failed(error.to_string())),
+        Ok(result) => result.map_err(|error| match error.without_backtrace() {
+            KernelError::Unsupported(needs) => {
+                StoreError::TableTooNew { path: events.parent().unwrap_or(events).into(), needs: needs.clone() }
+            }
+            error => failed(error.to_string()),
+        }),
         Err(_) => Err(failed("the Delta library panicked".into())),
     }
 }
@@ -269,9 +386,18 @@ fn fields(columns: &[(&str, ArrayRef)], nullable: bool) -> Fields {
     columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), nullable)).collect()
 }
 
+/// A record with room for the seal of its commit.
+fn unsealed(record: &CommitRecord) -> serde_json::Result<serde_json::Value> {
+    let mut value = serde_json::to_value(record)?;
+    if let Some(members) = value.as_object_mut() {
+        members.insert("seal".into(), seal::blank().into());
+    }
+    Ok(value)
+}
+
 /// One row with one column `keytrail`, which the library merges into `commitInfo`.
 fn commit_info(record: &CommitRecord) -> Result<(ArrowEngineData, Arc<StructType>), KernelError> {
-    let value = serde_json::to_value(record).map_err(|error| KernelError::generic(error.to_string()))?;
+    let value = unsealed(record).map_err(|error| KernelError::generic(error.to_string()))?;
     let array = json_column(&value)?;
     let schema = Arc::new(ArrowSchema::new(vec![Field::new("keytrail", array.data_type().clone(), true)]));
     let kernel_schema = Arc::new(StructType::try_from_arrow(schema.as_ref())?);

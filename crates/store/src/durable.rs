@@ -20,7 +20,8 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, UploadPart,
 };
 
-use crate::StoreError;
+use crate::failpoint::{Point, reach};
+use crate::{StoreError, layout, seal};
 
 /// End of the names of files that are being written: [`TEMPORARY_START`]` ... .tmp`. One that stays is a left-over of a kill.
 const TEMPORARY_END: &str = ".tmp";
@@ -37,7 +38,9 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
 }
 
 fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    reach(Point::FolderSyncing)?;
+    File::open(path)?.sync_all()?;
+    reach(Point::FolderSynced)
 }
 
 /// Makes a folder with all its parents, durably: each new folder's name is synced in its parent.
@@ -47,10 +50,11 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
     }
     let parent = parent(path);
     create_folder(parent)?;
-    match fs::create_dir(path) {
+    match reach(Point::FolderMaking).and_then(|()| fs::create_dir(path)) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
         made => made.map_err(StoreError::io("make the folder", path))?,
     }
+    reach(Point::FolderMade).map_err(StoreError::io("make the folder", path))?;
     sync_folder(parent)
 }
 
@@ -76,14 +80,24 @@ fn parent(path: &Path) -> &Path {
 fn write_file(path: &Path, payload: &PutPayload, create: bool) -> io::Result<()> {
     let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
     let temporary = temporary_beside(folder, path);
+    reach(Point::PutBegun)?;
     let written = write_temporary(&temporary, payload)
-        .and_then(|()| if create { fs::hard_link(&temporary, path) } else { fs::rename(&temporary, path) });
+        .and_then(|()| reach(Point::PutWritten))
+        .and_then(|()| if create { fs::hard_link(&temporary, path) } else { fs::rename(&temporary, path) })
+        .and_then(|()| reach(Point::PutNamed));
     if create || written.is_err() {
         // Gone after a rename; after a link it is a second name that nothing needs. The writer's sweep takes what stays.
         let _ = fs::remove_file(&temporary);
     }
     written?;
-    sync(folder)
+    reach(Point::PutCleared)?;
+    sync(folder)?;
+    reach(Point::PutSynced)
+}
+
+/// Writes a small file of ours whole and durably; one that is there is replaced.
+pub(crate) fn replace_file(path: &Path, bytes: Vec<u8>) -> Result<(), StoreError> {
+    write_file(path, &bytes.into(), false).map_err(StoreError::io("write the file", path))
 }
 
 fn write_temporary(path: &Path, payload: &PutPayload) -> io::Result<()> {
@@ -119,9 +133,16 @@ impl DurableStore {
         Self { hidden, ..self }
     }
 
+    /// Writes a file that is not there yet.
+    pub(crate) fn create(&self, location: &str, text: String) -> object_store::Result<()> {
+        self.put(&ObjectPath::parse(location)?, &text.into(), true).map(|_| ())
+    }
+
     fn put(&self, location: &ObjectPath, payload: &PutPayload, create: bool) -> object_store::Result<PutResult> {
         let path = self.inner.path_to_filesystem(location)?;
-        match write_file(&path, payload, create) {
+        let is_commit = location.filename().is_some_and(layout::is_commit);
+        let sealed = is_commit.then(|| sealed(payload));
+        match write_file(&path, sealed.as_ref().unwrap_or(payload), create) {
             Ok(()) => Ok(PutResult { e_tag: None, version: None }),
             Err(source) if source.kind() == ErrorKind::AlreadyExists => {
                 Err(object_store::Error::AlreadyExists { path: location.to_string(), source: source.into() })
@@ -135,6 +156,13 @@ impl fmt::Display for DurableStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "DurableStore({})", self.inner)
     }
+}
+
+/// A commit as it is written: with its seal.
+fn sealed(payload: &PutPayload) -> PutPayload {
+    let mut bytes: Vec<u8> = payload.iter().flat_map(|part| part.iter().copied()).collect();
+    seal::close(&mut bytes);
+    bytes.into()
 }
 
 fn not_supported(operation: &str) -> object_store::Error {

@@ -73,6 +73,22 @@ pub enum StoreError {
         /// The library's words.
         reason: String,
     },
+    /// The table has a version or features of Delta that this keytrail does not know.
+    #[error("{}: the store's table is newer than this keytrail ({needs}); use a newer keytrail", path.display())]
+    TableTooNew {
+        /// Root of the store.
+        path: PathBuf,
+        /// Versions or features of the Delta protocol, in the Delta library's words.
+        needs: String,
+    },
+    /// What is to be signed could not be.
+    #[error("{}: not signed: {source}", path.display())]
+    Sign {
+        /// Folder of the signatures.
+        path: PathBuf,
+        /// Why.
+        source: keytrail_sign::SignError,
+    },
     /// Another program committed to the table between our look at it and our commit; nothing of the run was committed.
     #[error("{}: version {version} was committed by another program in the meantime; run again", path.display())]
     Conflict {

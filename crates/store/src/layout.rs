@@ -9,6 +9,11 @@ const VERSION_DIGITS: usize = 20;
 /// Digits of a version in the name of a run: names sort by version up to 100 million runs.
 const RUN_DIGITS: usize = 8;
 
+/// The log's folder in the table.
+const LOG: &str = "_delta_log";
+/// Folder of the tombstones, below the root.
+pub(crate) const FORGOTTEN: &str = "forgotten";
+
 /// The paths below one root.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -30,11 +35,11 @@ impl Layout {
     }
 
     pub(crate) fn log(&self) -> PathBuf {
-        self.events().join("_delta_log")
+        self.events().join(LOG)
     }
 
     pub(crate) fn commit(&self, version: u64) -> PathBuf {
-        self.log().join(format!("{version:0VERSION_DIGITS$}.json"))
+        self.events().join(commit_name(version))
     }
 
     pub(crate) fn archives(&self) -> PathBuf {
@@ -43,6 +48,26 @@ impl Layout {
 
     pub(crate) fn rejects(&self) -> PathBuf {
         self.root.join("rejects")
+    }
+
+    /// Statements about heads, with their signatures.
+    pub(crate) fn signatures(&self) -> PathBuf {
+        self.root.join("signatures")
+    }
+
+    /// What the checkpoints of the log hold: see [`crate::checkpoints`].
+    pub(crate) fn checkpoints(&self) -> PathBuf {
+        self.root.join("_checkpoints.json")
+    }
+
+    /// Tombstones of months that were removed.
+    pub(crate) fn forgotten(&self) -> PathBuf {
+        self.root.join(FORGOTTEN)
+    }
+
+    /// Files that readers lock while they use a snapshot: see [`crate::leases`].
+    pub(crate) fn readers(&self) -> PathBuf {
+        self.root.join("_readers")
     }
 
     pub(crate) fn staging(&self) -> PathBuf {
@@ -54,11 +79,26 @@ impl Layout {
     }
 }
 
+/// Path of a commit file, below the table.
+pub(crate) fn commit_name(version: u64) -> String {
+    format!("{LOG}/{version:0VERSION_DIGITS$}.json")
+}
+
+/// Name of the file that readers of snapshots lock which were made by the removal of version `epoch` or after it.
+pub(crate) fn reader_name(epoch: u64) -> String {
+    format!("{epoch:0RUN_DIGITS$}")
+}
+
 /// The version in the name of a commit file or a checkpoint, and what follows it: `(7, "json")`.
 pub(crate) fn parse_log_name(name: &str) -> Option<(u64, &str)> {
     let (digits, rest) = name.split_at_checked(VERSION_DIGITS)?;
     let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
     Some((all_digits.then(|| digits.parse().ok()).flatten()?, rest.strip_prefix('.')?))
+}
+
+/// Whether a file in the log is a commit.
+pub(crate) fn is_commit(name: &str) -> bool {
+    parse_log_name(name).is_some_and(|(_, rest)| rest == "json")
 }
 
 /// Whether a file in the log is a checkpoint or the hint at the last one. Both only repeat what the commits say.
@@ -71,7 +111,7 @@ pub(crate) fn month_folder(month: Month) -> String {
     format!("month={month}")
 }
 
-/// Path of a run's ledger or rejects file, below the root.
+/// Path of a run's ledger, its rejects file or a tombstone, below the root.
 pub(crate) fn sidecar(folder: &str, run: &str) -> String {
     format!("{folder}/{run}.parquet")
 }

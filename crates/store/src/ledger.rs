@@ -1,17 +1,13 @@
 //! More of the ledger than [`Snapshot::ledger`] gives: the services of each archive, and the rejects of some.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use bytes::Bytes;
 use keytrail_model::ledger::LedgerRow;
 use keytrail_model::schema::ARCHIVE;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::sealed_file::sha256;
-use crate::snapshot::Sidecar;
 use crate::{Snapshot, StoreError, ledger_file};
 
 impl Snapshot {
@@ -24,13 +20,13 @@ impl Snapshot {
     pub fn ledger_with_services(&self, each: &mut dyn FnMut(LedgerRow)) -> Result<(), StoreError> {
         let mut latest = HashMap::new();
         for (number, run) in self.runs.iter().enumerate() {
-            let path = self.root.join(&run.archives.path);
-            let rows = ledger_file::read(&path, self.sidecar_bytes(&run.archives)?)?;
+            let (path, bytes) = self.read_sidecar(&run.archives)?;
+            let rows = ledger_file::read(&path, bytes)?;
             latest.extend(rows.into_iter().map(|row| (row.archive, number)));
         }
         for (number, run) in self.runs.iter().enumerate() {
-            let path = self.root.join(&run.archives.path);
-            let rows = ledger_file::read_with_services(&path, self.sidecar_bytes(&run.archives)?)?;
+            let (path, bytes) = self.read_sidecar(&run.archives)?;
+            let rows = ledger_file::read_with_services(&path, bytes)?;
             rows.into_iter().filter(|row| latest.get(&row.archive) == Some(&number)).for_each(&mut *each);
         }
         Ok(())
@@ -52,8 +48,7 @@ impl Snapshot {
             if archives.is_empty() {
                 continue;
             }
-            let path = self.root.join(&run.rejects.path);
-            let bytes = self.sidecar_bytes(&run.rejects)?;
+            let (path, bytes) = self.read_sidecar(&run.rejects)?;
             let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build());
             for batch in reader.map_err(StoreError::parquet(&path))? {
                 let failed = |error: arrow::error::ArrowError| StoreError::parquet(&path)(error.into());
@@ -66,16 +61,5 @@ impl Snapshot {
             }
         }
         Ok(())
-    }
-
-    /// The bytes of a sidecar, checked.
-    fn sidecar_bytes(&self, sidecar: &Sidecar) -> Result<Bytes, StoreError> {
-        let path = self.root.join(&sidecar.path);
-        let bytes = fs::read(&path).map_err(StoreError::io("read the file", &path))?;
-        let found = sha256(&bytes);
-        if found != sidecar.sha256 {
-            return Err(StoreError::damaged_file(&path, format!("SHA-256 {}", sidecar.sha256), found));
-        }
-        Ok(bytes.into())
     }
 }

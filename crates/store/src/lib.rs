@@ -8,19 +8,29 @@
 //! [`RejectsWriter`] first.
 
 mod chain;
+mod checkpoints;
+mod compact;
 mod delta;
 mod durable;
 mod error;
 mod events_file;
+pub mod failpoint;
+mod forget;
+mod forgotten_file;
+mod history;
 mod layout;
+mod leases;
 mod ledger;
 mod ledger_file;
 mod lock;
 mod rejects_file;
 mod scan;
+mod seal;
 mod sealed_file;
+mod signatures;
 mod snapshot;
 mod sweep;
+mod vacuum;
 mod verify;
 mod writer;
 
@@ -29,12 +39,17 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use compact::{CompactedMonth, Compaction, DEFAULT_TARGET_BYTES};
 pub use error::StoreError;
 pub use events_file::{ColumnEncoder, EncodedColumn, EventsWriter, StagedFile, TextPage, TextPageEncoder};
+pub use forget::{Forgetting, ForgettingMonth};
+pub use forgotten_file::ForgottenRows;
 pub use rejects_file::{RejectsWriter, StagedRejects};
-pub use scan::read_events;
-pub use snapshot::{DataFile, RunFile, RunInfo, Sidecar, Snapshot};
-pub use verify::{Damage, Depth, Verification, verify};
+pub use scan::{read_data_file, read_events};
+pub use signatures::{SignedStatement, Statement};
+pub use snapshot::{CompactionInfo, DataFile, ForgetInfo, RunFile, RunInfo, Sidecar, Snapshot};
+pub use vacuum::{DEFAULT_GRACE, FreeFile, Vacuumed};
+pub use verify::{Damage, Depth, ExpectedHead, Verification, VerifiedSignature, VerifyOptions, verify, verify_with};
 pub use writer::{RunCommit, Writer};
 
 use layout::Layout;

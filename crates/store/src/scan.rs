@@ -6,7 +6,7 @@ use std::path::Path;
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
-use keytrail_model::schema::TIME;
+use keytrail_model::schema::{TIME, events_file_schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowPredicateFn, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
@@ -14,6 +14,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
+use crate::failpoint::{Point, reach};
 use crate::{DataFile, Snapshot, StoreError};
 
 /// Rows of a batch.
@@ -45,8 +46,31 @@ pub fn read_events<E: From<StoreError>>(
     Ok(())
 }
 
+/// Hands all rows of one data file of a snapshot to `each`, batch by batch, in their order: columns of
+/// [`keytrail_model::schema::events_file_schema`] as they stand there, repeating texts as dictionaries.
+///
+/// # Errors
+/// As [`read_events`].
+pub fn read_data_file<E: From<StoreError>>(
+    snapshot: &Snapshot,
+    file: &DataFile,
+    each: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
+) -> Result<(), E> {
+    let path = snapshot.events_dir().join(&file.path);
+    let input = File::open(&path).map_err(StoreError::io("open the data file", &path))?;
+    let options = ArrowReaderOptions::new().with_schema(events_file_schema());
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new_with_options(input, options).map_err(StoreError::parquet(&path))?;
+    let batches = builder.with_batch_size(BATCH_ROWS).build().map_err(StoreError::parquet(&path))?;
+    for batch in batches {
+        each(&batch.map_err(|error| StoreError::parquet(&path)(error.into()))?)?;
+    }
+    Ok(())
+}
+
 fn open(path: &Path, file: &DataFile, from: i64, to: i64) -> Result<ParquetRecordBatchReader, StoreError> {
-    let input = File::open(path).map_err(StoreError::io("open the data file", path))?;
+    let input = reach(Point::RowsReading).and_then(|()| File::open(path));
+    let input = input.map_err(StoreError::io("open the data file", path))?;
     let length = input.metadata().map_err(StoreError::io("look at the data file", path))?.len();
     if length != file.bytes {
         return Err(StoreError::damaged_file(path, format!("{} bytes", file.bytes), format!("{length} bytes")));

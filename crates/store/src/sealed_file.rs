@@ -12,6 +12,7 @@ use parquet::file::properties::WriterProperties;
 use sha2::{Digest, Sha256};
 
 use crate::StoreError;
+use crate::failpoint::{Point, reach};
 
 /// What a finished file holds.
 #[derive(Debug)]
@@ -104,19 +105,24 @@ pub(crate) struct FileSeal {
 impl HashingFile {
     /// Starts a file. One that stands there is replaced.
     pub(crate) fn create(path: &Path) -> Result<Self, StoreError> {
-        let file = File::create(path).map_err(StoreError::io("create the file", path))?;
+        let file = reach(Point::FileCreating).and_then(|()| File::create(path));
+        let file = file.and_then(|file| reach(Point::FileCreated).map(|()| file));
+        let file = file.map_err(StoreError::io("create the file", path))?;
         Ok(Self { file: BufWriter::with_capacity(WRITE_BYTES, file), digest: Sha256::new(), bytes: 0 })
     }
 
     /// Syncs the contents.
     pub(crate) fn seal(mut self, path: &Path) -> Result<FileSeal, StoreError> {
-        self.flush().and_then(|()| self.file.get_ref().sync_all()).map_err(StoreError::io("sync the file", path))?;
+        let synced =
+            self.flush().and_then(|()| reach(Point::FileSyncing)).and_then(|()| self.file.get_ref().sync_all());
+        synced.and_then(|()| reach(Point::FileSynced)).map_err(StoreError::io("sync the file", path))?;
         Ok(FileSeal { bytes: self.bytes, sha256: hex(&self.digest.finalize()) })
     }
 }
 
 impl Write for HashingFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        reach(Point::FileWriting)?;
         let written = self.file.write(buffer)?;
         self.digest.update(buffer.get(..written).unwrap_or(buffer));
         self.bytes += written as u64;

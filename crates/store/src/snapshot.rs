@@ -1,21 +1,30 @@
 //! One committed state of the store, held in memory: which files live, which runs made them.
 //!
-//! Loading one reads every commit file ([`crate::chain`]), has the Delta library list the live files, and compares the two:
-//! a damaged checkpoint must not lose files silently.
+//! Loading one reads every commit file ([`crate::chain`]), which tells all of it: checkpoints only repeat the commits, and a reader
+//! never looks at them. Where another program committed to the table the Delta library lists the live files, too, since it knows what such
+//! a commit can mean, and both lists must agree. The writer asks it always: a damaged checkpoint must not mislead other engines.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use keytrail_model::ledger::{LedgerRow, RecordCounts};
 use keytrail_model::time::Month;
 use serde::Deserialize;
 
-use crate::chain::{Action, Chain, Commit, CommitRecord, SidecarRecord};
+use crate::chain::{Chain, Commit, CommitRecord, FileRecord, Replay, SidecarRecord};
 use crate::delta::{self, Live, Source};
+use crate::failpoint::{Point, reach};
 use crate::layout::Layout;
+use crate::leases::Lease;
 use crate::sealed_file::sha256;
 use crate::{StoreError, ledger_file};
+
+/// Threads that read ledgers at most.
+const READERS_MAX: usize = 8;
+/// Ledgers for which a thread of their own pays.
+const LEDGERS_PER_READER: usize = 64;
 
 /// A committed state of the store. Later commits do not change it.
 #[derive(Debug, Clone)]
@@ -25,8 +34,15 @@ pub struct Snapshot {
     pub(crate) head: String,
     pub(crate) files: Vec<DataFile>,
     pub(crate) runs: Vec<RunInfo>,
+    pub(crate) compactions: Vec<CompactionInfo>,
+    pub(crate) forgets: Vec<ForgetInfo>,
     pub(crate) foreign: Vec<u64>,
+    pub(crate) removed: Vec<RemovedFile>,
+    /// Version of the last commit that removed files.
+    pub(crate) epoch: u64,
     pub(crate) checkpoint_ignored: bool,
+    /// Keeps the files on the disk.
+    pub(crate) lease: Option<Lease>,
 }
 
 /// A live data file of `events`.
@@ -44,6 +60,8 @@ pub struct DataFile {
     pub min_time: i64,
     /// Upper bound of `time`, inclusive: no row is later. Up to 1 ms too high, so no exact maximum.
     pub max_time: i64,
+    /// SHA-256 of the file, lower-case hex; `None` where another program added it.
+    pub sha256: Option<String>,
 }
 
 /// An ingest run, as its commit tells it.
@@ -82,6 +100,51 @@ pub struct RunFile {
     pub sha256: String,
     /// Rows.
     pub rows: u64,
+}
+
+/// A compaction: small files merged into large ones, with the same rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompactionInfo {
+    /// Its name; unique in the store, as that of a run is.
+    pub name: String,
+    /// Table version that it made.
+    pub version: u64,
+    /// When, by the clock of the machine, microseconds since the epoch.
+    pub committed_at: i64,
+    /// Data files that it added.
+    pub files: Vec<RunFile>,
+    /// Data files that it removed, relative to [`Snapshot::events_dir`].
+    pub removed: Vec<String>,
+}
+
+/// Months that were removed from the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForgetInfo {
+    /// Its name; unique in the store, as that of a run is.
+    pub name: String,
+    /// Table version that it made.
+    pub version: u64,
+    /// When, by the clock of the machine, microseconds since the epoch.
+    pub committed_at: i64,
+    /// All months before this one, `YYYY-MM`, were removed.
+    pub before: String,
+    /// Why, in the user's words.
+    pub reason: Option<String>,
+    /// Rows removed.
+    pub rows: u64,
+    /// The tombstone: a row for each archive and month.
+    pub forgotten: Sidecar,
+}
+
+/// A data file that lived once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RemovedFile {
+    /// Relative to the table.
+    pub(crate) path: String,
+    /// Version of the commit that removed it.
+    pub(crate) version: u64,
+    /// When, microseconds since the epoch.
+    pub(crate) removed_at: i64,
 }
 
 /// A Parquet file beside the table that a commit names.
@@ -128,14 +191,26 @@ impl Snapshot {
         &self.runs
     }
 
+    /// Compactions, oldest first.
+    #[must_use]
+    pub fn compactions(&self) -> &[CompactionInfo] {
+        &self.compactions
+    }
+
+    /// Removals of months, oldest first.
+    #[must_use]
+    pub fn forgets(&self) -> &[ForgetInfo] {
+        &self.forgets
+    }
+
     /// Versions that another program committed; their rows have no ledger.
     #[must_use]
     pub fn foreign_commits(&self) -> &[u64] {
         &self.foreign
     }
 
-    /// Whether a checkpoint of the log was unreadable or did not say what the commits say. It was then left aside; the files
-    /// here are those of the commits. The next writer removes it.
+    /// Whether a checkpoint of the log was unreadable or did not say what the commits say; the files here are those of the commits. Only
+    /// a [`crate::Writer`] looks, and removes it, and readers of a store to which another program committed.
     #[must_use]
     pub fn checkpoint_ignored(&self) -> bool {
         self.checkpoint_ignored
@@ -161,8 +236,8 @@ impl Snapshot {
     /// A ledger file is missing, changed or unreadable.
     pub fn ledger(&self) -> Result<Vec<LedgerRow>, StoreError> {
         let (mut rows, mut latest) = (Vec::new(), HashMap::new());
-        for run in &self.runs {
-            for row in self.read_ledger(&run.archives)? {
+        for read in self.read_ledgers() {
+            for row in read? {
                 latest.insert(row.archive.clone(), rows.len());
                 rows.push(row);
             }
@@ -171,106 +246,176 @@ impl Snapshot {
         Ok(numbered.filter(|(number, row)| latest.get(&row.archive) == Some(number)).map(|(_, row)| row).collect())
     }
 
+    /// The ledgers of all runs, in their order; many are read side by side.
+    fn read_ledgers(&self) -> Vec<Result<Vec<LedgerRow>, StoreError>> {
+        let read = |runs: &[RunInfo]| -> Vec<_> { runs.iter().map(|run| self.read_ledger(&run.archives)).collect() };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, READERS_MAX);
+        let share = self.runs.len().div_ceil(threads).max(LEDGERS_PER_READER);
+        let (read, mut shares) = (&read, self.runs.chunks(share));
+        let own = shares.next().unwrap_or_default();
+        std::thread::scope(|scope| {
+            let others: Vec<_> = shares.map(|share| (share, scope.spawn(move || read(share)))).collect();
+            let mut all = read(own);
+            for (share, other) in others {
+                all.extend(other.join().unwrap_or_else(|_| read(share)));
+            }
+            all
+        })
+    }
+
     fn read_ledger(&self, sidecar: &Sidecar) -> Result<Vec<LedgerRow>, StoreError> {
+        let (path, bytes) = self.read_sidecar(sidecar)?;
+        ledger_file::read(&path, bytes)
+    }
+
+    /// A file beside the table, with its path, checked against its SHA-256.
+    pub(crate) fn read_sidecar(&self, sidecar: &Sidecar) -> Result<(PathBuf, Bytes), StoreError> {
         let path = self.root.join(&sidecar.path);
-        let bytes = fs::read(&path).map_err(StoreError::io("read the ledger", &path))?;
+        let bytes = reach(Point::LedgerReading).and_then(|()| fs::read(&path));
+        let bytes = bytes.map_err(StoreError::io("read the file beside the table", &path))?;
         let found = sha256(&bytes);
         if found != sidecar.sha256 {
             return Err(StoreError::damaged_file(&path, format!("SHA-256 {}", sidecar.sha256), found));
         }
-        ledger_file::read(&path, bytes.into())
+        Ok((path, bytes.into()))
     }
 }
 
 impl Snapshot {
-    /// Loads the last commit. `None` where there is no commit at all.
+    /// Loads the last commit, and sees to it that its files stay. `None` where there is no commit at all.
     pub(crate) fn load(layout: &Layout) -> Result<Option<Self>, StoreError> {
-        Ok(Self::load_with_chain(layout)?.map(|(snapshot, _)| snapshot))
+        let Some(mut chain) = Chain::read(layout)? else {
+            return Ok(None);
+        };
+        loop {
+            let mut snapshot = Self::of(layout, &chain)?;
+            snapshot.lease = Lease::take(layout, snapshot.epoch);
+            // Only a lease on the last commit is one that nobody overlooked.
+            if !layout.commit(snapshot.version.saturating_add(1)).exists() {
+                if !snapshot.foreign.is_empty() {
+                    snapshot.ask_library(layout, &chain)?;
+                }
+                return Ok(Some(snapshot));
+            }
+            chain.advance(layout)?;
+        }
     }
 
-    /// The same, with the chain it was made from.
-    pub(crate) fn load_with_chain(layout: &Layout) -> Result<Option<(Self, Chain)>, StoreError> {
+    /// The same, compared with what the Delta library sees; with the chain it was made from.
+    pub(crate) fn load_compared(layout: &Layout) -> Result<Option<(Self, Chain)>, StoreError> {
         let Some(chain) = Chain::read(layout)? else {
             return Ok(None);
         };
-        let runs = chain.commits.iter().filter_map(|commit| run_info(layout, commit).transpose());
-        let mut snapshot = Self {
-            root: layout.root().to_owned(),
-            version: chain.version(),
-            head: chain.head.clone(),
-            files: Vec::new(),
-            runs: runs.collect::<Result<_, _>>()?,
-            foreign: chain
-                .commits
-                .iter()
-                .filter(|commit| commit.record.is_none())
-                .map(|commit| commit.version)
-                .collect(),
-            checkpoint_ignored: false,
-        };
-        match snapshot.list_files(layout, &chain, Source::Checkpoint) {
-            Ok(files) => snapshot.files = files,
-            // A checkpoint, or the hint at it, may be what is damaged. The commits hold all of it, too.
-            Err(error) => {
-                snapshot.files = snapshot.list_files(layout, &chain, Source::CommitsOnly).map_err(|_| error)?;
-                snapshot.checkpoint_ignored = true;
-            }
-        }
+        let mut snapshot = Self::of(layout, &chain)?;
+        snapshot.lease = Lease::take(layout, snapshot.epoch);
+        snapshot.ask_library(layout, &chain)?;
         Ok(Some((snapshot, chain)))
     }
 
-    /// Lists the live files and compares them with the commits.
-    fn list_files(&self, layout: &Layout, chain: &Chain, source: Source) -> Result<Vec<DataFile>, StoreError> {
-        let live = delta::live_files(&layout.events(), self.version, source)?;
-        let mut files = live.iter().map(|file| data_file(layout, file)).collect::<Result<Vec<_>, _>>()?;
-        files.sort_unstable_by(|left, right| left.path.cmp(&right.path));
-        compare_with_commits(layout, chain, &files)?;
-        self.allow_for_cut_maxima(&mut files);
-        Ok(files)
+    /// The state that the commits of a chain make. Touches no disk and has no lease.
+    pub(crate) fn of(layout: &Layout, chain: &Chain) -> Result<Self, StoreError> {
+        let replay = chain.replay();
+        let runs = chain.commits.iter().filter_map(|commit| run_info(layout, commit).transpose());
+        let foreign = chain.commits.iter().filter(|commit| commit.record.is_none());
+        let removed = replay.removed.iter().map(|(path, commit)| RemovedFile {
+            path: path.clone(),
+            version: commit.version,
+            removed_at: commit.committed_at,
+        });
+        Ok(Self {
+            root: layout.root().to_owned(),
+            version: chain.version(),
+            head: chain.head.clone(),
+            files: live_files(layout, &replay)?,
+            runs: runs.collect::<Result<_, _>>()?,
+            compactions: chain.commits.iter().filter_map(compaction_info).collect(),
+            forgets: chain.commits.iter().filter_map(forget_info).collect(),
+            foreign: foreign.map(|commit| commit.version).collect(),
+            removed: removed.collect(),
+            epoch: replay.epoch,
+            checkpoint_ignored: false,
+            lease: None,
+        })
     }
 
-    /// Another program may have cut the maximum of a time to milliseconds; we round ours up.
-    fn allow_for_cut_maxima(&self, files: &mut [DataFile]) {
-        let ours: HashSet<&str> = self.runs.iter().flat_map(|run| &run.files).map(|file| file.path.as_str()).collect();
-        for file in files.iter_mut().filter(|file| !ours.contains(file.path.as_str())) {
-            file.max_time = file.max_time.saturating_add(999);
+    /// Has the library list the live files, and compares.
+    fn ask_library(&mut self, layout: &Layout, chain: &Chain) -> Result<(), StoreError> {
+        let replay = chain.replay();
+        let compare = |source| {
+            let live = delta::live_files(&layout.events(), self.version, source)?;
+            compare_with_commits(layout, &replay, &live)
+        };
+        // A checkpoint, or the hint at it, may be what is damaged. The commits hold all of it, too.
+        if let Err(error) = compare(Source::Checkpoint) {
+            compare(Source::CommitsOnly).map_err(|_| error)?;
+            self.checkpoint_ignored = true;
         }
+        Ok(())
     }
 }
 
-/// What the library lists must be what the commits added and did not remove: ours and those of other programs.
-fn compare_with_commits(layout: &Layout, chain: &Chain, files: &[DataFile]) -> Result<(), StoreError> {
-    let mut committed = BTreeMap::new();
-    for commit in &chain.commits {
-        let run = commit.record.iter().filter_map(|record| record.run.as_ref());
-        committed.extend(run.flat_map(|run| &run.files).map(|file| (file.path.clone(), Some(file.rows))));
-        for action in &commit.foreign {
-            match action {
-                // What another program says of its rows is in the listing only.
-                Action::Add(live) => committed.insert(decode_path(&live.path).unwrap_or_default(), None),
-                Action::Remove(path) => committed.remove(&decode_path(path).unwrap_or_default()),
-            };
+/// The live files, sorted by path.
+fn live_files(layout: &Layout, replay: &Replay<'_>) -> Result<Vec<DataFile>, StoreError> {
+    let file = |(live, record): &(&Live, Option<&FileRecord>)| {
+        let mut file = data_file(layout, live)?;
+        match record {
+            Some(record) if record.rows != file.rows => {
+                let path = layout.events().join(&file.path);
+                let (expected, found) = (format!("{} rows", record.rows), format!("{} rows in the log", file.rows));
+                return Err(StoreError::damaged_file(&path, expected, found));
+            }
+            Some(record) => file.sha256 = Some(record.sha256.clone()),
+            // Another program may have cut the maximum of a time to milliseconds; we round ours up.
+            None => file.max_time = file.max_time.saturating_add(999),
         }
-    }
-    let listed: BTreeMap<_, _> = files.iter().map(|file| (file.path.as_str(), file.rows)).collect();
-    let missing = committed
-        .iter()
-        .find(|(path, rows)| listed.get(path.as_str()).is_none_or(|listed| rows.is_some_and(|rows| rows != *listed)));
-    let extra = listed.iter().find(|(path, rows)| {
-        committed.get(**path).is_none_or(|committed| committed.is_some_and(|committed| committed != **rows))
-    });
-    if missing.is_none() && extra.is_none() {
+        Ok(file)
+    };
+    replay.live.values().map(file).collect()
+}
+
+/// What the library lists must be what the commits added and did not remove: ours and those of other programs.
+fn compare_with_commits(layout: &Layout, replay: &Replay<'_>, listed: &[Live]) -> Result<(), StoreError> {
+    let rows = |live: &Live| data_file(layout, live).map(|file| (file.path, file.rows));
+    let listed = listed.iter().map(rows).collect::<Result<BTreeMap<_, _>, _>>()?;
+    let committed = replay.live.values().map(|(live, _)| rows(live)).collect::<Result<BTreeMap<_, _>, _>>()?;
+    if listed == committed {
         return Ok(());
     }
-    let describe = |file: Option<(&str, Option<u64>)>| match file {
-        Some((path, Some(rows))) => format!("{path} with {rows} rows"),
-        Some((path, None)) => path.to_owned(),
-        None => "nothing else".to_owned(),
+    let describe = |files: &BTreeMap<String, u64>, others: &BTreeMap<String, u64>| {
+        let odd = files.iter().find(|(path, rows)| others.get(*path) != Some(rows));
+        odd.map_or_else(|| "nothing else".to_owned(), |(path, rows)| format!("{path} with {rows} rows"))
     };
-    let missing = describe(missing.map(|(path, rows)| (path.as_str(), *rows)));
-    let extra = describe(extra.map(|(path, rows)| (*path, Some(*rows))));
+    let (missing, extra) = (describe(&committed, &listed), describe(&listed, &committed));
     let expected = format!("the {} files of the commits, among them {missing}", committed.len());
     Err(StoreError::damaged_file(&layout.log(), expected, format!("{} files, among them {extra}", listed.len())))
+}
+
+fn compaction_info(commit: &Commit) -> Option<CompactionInfo> {
+    let record = commit.record.as_ref()?.compaction.as_ref()?;
+    Some(CompactionInfo {
+        name: record.name.clone(),
+        version: commit.version,
+        committed_at: record.committed_at,
+        files: record.files.iter().map(run_file).collect(),
+        removed: record.removed.clone(),
+    })
+}
+
+fn forget_info(commit: &Commit) -> Option<ForgetInfo> {
+    let record = commit.record.as_ref()?.forget.as_ref()?;
+    Some(ForgetInfo {
+        name: record.name.clone(),
+        version: commit.version,
+        committed_at: record.committed_at,
+        before: record.before.clone(),
+        reason: record.reason.clone(),
+        rows: record.rows,
+        forgotten: sidecar(&record.forgotten),
+    })
+}
+
+fn run_file(file: &FileRecord) -> RunFile {
+    RunFile { path: file.path.clone(), sha256: file.sha256.clone(), rows: file.rows }
 }
 
 fn run_info(layout: &Layout, commit: &Commit) -> Result<Option<RunInfo>, StoreError> {
@@ -280,8 +425,6 @@ fn run_info(layout: &Layout, commit: &Commit) -> Result<Option<RunInfo>, StoreEr
     let options = serde_json::from_str(&run.options).map_err(|error| {
         StoreError::damaged_commit(&layout.commit(commit.version), "options of the run as JSON", error.to_string())
     })?;
-    let files =
-        run.files.iter().map(|file| RunFile { path: file.path.clone(), sha256: file.sha256.clone(), rows: file.rows });
     Ok(Some(RunInfo {
         run: run.name.clone(),
         version: commit.version,
@@ -291,7 +434,7 @@ fn run_info(layout: &Layout, commit: &Commit) -> Result<Option<RunInfo>, StoreEr
         options,
         prev: prev.clone().unwrap_or_default(),
         records: run.records,
-        files: files.collect(),
+        files: run.files.iter().map(run_file).collect(),
         archives: sidecar(&run.archives),
         rejects: sidecar(&run.rejects),
     }))
@@ -343,6 +486,7 @@ pub(crate) fn data_file(layout: &Layout, live: &Live) -> Result<DataFile, StoreE
         min_time: stats.min_values.micros().unwrap_or(i64::MIN),
         max_time: stats.max_values.micros().unwrap_or(i64::MAX),
         path: path.clone().ok_or_else(|| damaged("a path within the table", live.path.clone()))?,
+        sha256: None,
     })
 }
 

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fs::{self, DirEntry};
 use std::path::Path;
 
+use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::{Snapshot, StoreError, durable};
 
@@ -17,18 +18,29 @@ pub(crate) fn sweep_log(layout: &Layout, swept: &mut Vec<String>) -> Result<(), 
 
 /// Removes all checkpoints, which repeat the commits, and the hint at the last one: for when one of them is damaged.
 pub(crate) fn sweep_checkpoints(layout: &Layout, swept: &mut Vec<String>) -> Result<(), StoreError> {
-    remove(layout, &layout.log(), &mut layout::is_checkpoint, swept)
+    let list = layout.checkpoints();
+    match fs::remove_file(&list) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StoreError::io("remove the list of checkpoints", &list)(error));
+        }
+        _ => remove(layout, &layout.log(), &mut layout::is_checkpoint, swept),
+    }
 }
 
 /// Removes the files of runs that were not committed. What is removed is named in `swept`, relative to the root.
 pub(crate) fn sweep_runs(layout: &Layout, snapshot: &Snapshot, swept: &mut Vec<String>) -> Result<(), StoreError> {
     let sidecars = snapshot.runs().iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]);
-    let live = snapshot.files().iter().map(|file| file.path.as_str());
-    let orphans = orphans(layout, &live.collect(), &sidecars.collect())?;
+    let tombstones = snapshot.forgets().iter().map(|forget| forget.forgotten.path.as_str());
+    // What a commit removed is not left over: it goes with `vacuum`, when nobody reads it any more.
+    let removed = snapshot.removed.iter().map(|file| file.path.as_str());
+    let data = snapshot.files().iter().map(|file| file.path.as_str()).chain(removed);
+    let orphans = orphans(layout, &data.collect(), &sidecars.chain(tombstones).collect())?;
     refuse_lost_commits(layout, snapshot.version(), &orphans)?;
     for path in orphans {
         let full = layout.root().join(&path);
-        fs::remove_file(&full).map_err(StoreError::io("remove the left-over", &full))?;
+        let removed = reach(Point::SweepRemoving).and_then(|()| fs::remove_file(&full));
+        let removed = removed.and_then(|()| reach(Point::SweepRemoved));
+        removed.map_err(StoreError::io("remove the left-over", &full))?;
         swept.push(path);
     }
     Ok(())
@@ -52,7 +64,7 @@ pub(crate) fn orphans(
         let paths = parquet_names(&month.path())?.into_iter().map(|name| format!("{folder}/{name}"));
         orphans.extend(paths.filter(|path| !data.contains(path.as_str())).map(|path| format!("events/{path}")));
     }
-    for folder in ["archives", "rejects"] {
+    for folder in ["archives", "rejects", layout::FORGOTTEN] {
         let paths = parquet_names(&layout.root().join(folder))?.into_iter().map(|name| format!("{folder}/{name}"));
         orphans.extend(paths.filter(|path| !sidecars.contains(path.as_str())));
     }
@@ -81,7 +93,7 @@ pub(crate) fn any_run_file(layout: &Layout) -> Result<Option<String>, StoreError
             return Ok(Some(format!("events/{}/{name}", month.file_name().to_string_lossy())));
         }
     }
-    for folder in ["archives", "rejects"] {
+    for folder in ["archives", "rejects", layout::FORGOTTEN] {
         if let Some(name) = parquet_names(&layout.root().join(folder))?.into_iter().next() {
             return Ok(Some(format!("{folder}/{name}")));
         }
@@ -102,7 +114,8 @@ fn remove(
         }
         let path = entry.path();
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let remove = || if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed = reach(Point::SweepRemoving).and_then(|()| remove()).and_then(|()| reach(Point::SweepRemoved));
         removed.map_err(StoreError::io("remove the left-over", &path))?;
         let relative = path.strip_prefix(layout.root()).unwrap_or(&path);
         swept.push(relative.to_string_lossy().into_owned());

@@ -4,25 +4,59 @@
 //! looking for, so it is collected and handed back, not an error: one damaged file must not hide another. Changes nothing, takes
 //! no lock.
 
+mod checkpoints;
 mod contents;
 mod log;
+mod parallel;
+mod places;
 mod sidecars;
+mod signatures;
+mod values;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
+use keytrail_sign::PublicKey;
+use parquet::errors::ParquetError;
+
 use crate::layout::Layout;
+use crate::signatures::Files as SignatureFiles;
 use crate::{Snapshot, StoreError, sweep};
+
+pub use signatures::VerifiedSignature;
 
 /// How much of a store is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Depth {
     /// The log, the ledgers and the rejects whole; of the data files only whether they are there with their length.
     Quick,
-    /// Every byte of every file, and the times in the data files.
+    /// Every byte of every file; values against statistics, rows against the ledger.
     #[default]
     Full,
+}
+
+/// What to verify.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyOptions {
+    /// How much is read.
+    pub depth: Depth,
+    /// Heads that were noted earlier: each has to be the head of the store or one of an earlier version.
+    pub heads: Vec<ExpectedHead>,
+    /// Keys whose signatures are wanted.
+    pub keys: Vec<PublicKey>,
+    /// Threads; all cores where `None`.
+    pub jobs: Option<NonZeroUsize>,
+}
+
+/// A head that was noted earlier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedHead {
+    /// SHA-256 of a commit file, lower-case hex.
+    pub head: String,
+    /// Version that it made, where it was noted.
+    pub version: Option<u64>,
 }
 
 /// What a verification found.
@@ -41,10 +75,14 @@ pub struct Verification {
     pub rows: u64,
     /// Bytes of them, as committed.
     pub bytes: u64,
+    /// Signatures over heads of this store, by version.
+    pub signatures: Vec<VerifiedSignature>,
     /// What is not as it was committed: the log first, then ledgers and rejects, then data files by path.
     pub damages: Vec<Damage>,
     /// What is odd and does no harm, such as files that a killed run left behind.
     pub notes: Vec<String>,
+    /// What could not be checked, with the reason.
+    pub unchecked: Vec<String>,
 }
 
 /// Something that is not as it was committed.
@@ -64,41 +102,90 @@ impl fmt::Display for Damage {
     }
 }
 
-/// Verifies the store under `root`.
-///
-/// Memory: a commit file and a run's ledger at a time, and some hundred bytes for each data file and archive.
+/// Verifies the store under `root`: [`verify_with`] nothing but a depth.
 ///
 /// # Errors
-/// Only where verification could not be done: there is no store, a newer keytrail wrote to it, or the operating system
-/// refuses to read a file that is there.
+/// As [`verify_with`].
 pub fn verify(root: &Path, depth: Depth) -> Result<Verification, StoreError> {
+    verify_with(root, &VerifyOptions { depth, ..VerifyOptions::default() })
+}
+
+/// Verifies the store under `root`.
+///
+/// Memory: a commit file and a run's ledger at a time, some rows of a column for each thread, some hundred bytes for each data file and
+/// archive, and a bit for each record that was ever read.
+///
+/// # Errors
+/// Only where verification could not be done at all: there is no store, a newer keytrail wrote to it, or the operating system refuses
+/// to read its log. Single files that cannot be read are in [`Verification::unchecked`].
+pub fn verify_with(root: &Path, options: &VerifyOptions) -> Result<Verification, StoreError> {
     let layout = Layout::new(root);
-    let mut findings = Findings { layout: &layout, damages: Vec::new(), notes: Vec::new() };
-    let log = log::read(&layout, &mut findings)?;
-    let stored = sidecars::check(&layout, &log.runs, &mut findings)?;
+    let mut findings = Findings::of(&layout);
+    // For its lease: what lives now shall not be cleaned up while it is read. Damage is looked for below.
+    let _held = Snapshot::load(&layout).ok();
+    let signatures = SignatureFiles::list(&layout)?;
+    let signed = signatures.statements.keys().map(|(version, _)| *version).collect();
+    let log = log::read(&layout, signed, &mut findings)?;
+    check_heads(&log, &options.heads, &mut findings);
+    checkpoints::check(&layout, &log, &mut findings)?;
+    let signatures = signatures::check(&signatures, &log, &options.keys, &mut findings);
+    let mut books = sidecars::check(&layout, &log.runs, options.depth, &mut findings);
+    let forgotten = sidecars::check_tombstones(&layout, &log.forgets, &mut books, &mut findings);
     let figures = || log.live.values().map(|live| &live.file);
     let rows = sum(figures().map(|file| file.rows));
-    if let Some(stored) = stored.filter(|&stored| stored != rows) {
-        let expected = format!("{stored} rows, the sum of `stored` in the ledger");
+    if let Some(stored) = books.stored.filter(|&stored| stored.checked_sub(forgotten) != Some(rows)) {
+        let less = if forgotten > 0 { format!(", less {forgotten} that were forgotten") } else { String::new() };
+        let expected = format!("{stored} rows, the sum of `stored` in the ledger{less}");
         findings.damage(&layout.events(), expected, format!("{rows} rows in the live files"));
     }
-    for live in log.live.values() {
-        contents::check_data_file(&layout, live, depth, &mut findings)?;
+    let threads = options.jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+    let (live, whole) = (log.live.values(), books.stored.is_some());
+    let all_read = contents::check_data_files(&layout, live, options.depth, threads, &books.places, &mut findings);
+    if options.depth == Depth::Full && whole {
+        for (expected, found) in books.places.settle(all_read) {
+            findings.damage(&layout.events(), expected, found);
+        }
     }
     note_orphans(&layout, &log, &mut findings)?;
     if findings.damages.is_empty() {
-        check_listing(&layout, &mut findings)?;
+        checkpoints::check_listing(&layout, &mut findings)?;
     }
     Ok(Verification {
         version: log.version,
         files: log.live.len() as u64,
         rows,
         bytes: sum(figures().map(|file| file.bytes)),
-        commits: log.commits,
+        commits: log.commits(),
         head: log.head,
+        signatures,
         damages: findings.damages,
         notes: findings.notes,
+        unchecked: findings.unchecked,
     })
+}
+
+/// Whether heads that were noted earlier are in the chain. Later commits on top are as it should be.
+fn check_heads(log: &log::Log, expected: &[ExpectedHead], findings: &mut Findings<'_>) {
+    for ExpectedHead { head, version } in expected {
+        let found = log.heads.iter().find(|(_, found)| found == head).map(|(version, _)| *version);
+        let name = version.map_or_else(|| head.clone(), |version| format!("{head} of version {version}"));
+        match found {
+            Some(found) if version.is_none_or(|version| version == found) => {
+                let later = log.version.saturating_sub(found);
+                let words = if later == 0 { "is the head".into() } else { format!("is followed by {later} commits") };
+                findings.notes.push(format!("head {head} of version {found} {words}"));
+            }
+            Some(found) => {
+                let folder = findings.layout.log();
+                findings.damage(&folder, format!("head {name}"), format!("it as that of version {found}"));
+            }
+            None => {
+                let folder = findings.layout.log();
+                let last = format!("no such commit up to version {}", log.version);
+                findings.damage(&folder, format!("head {name} in the chain"), last);
+            }
+        }
+    }
 }
 
 /// What was found so far.
@@ -106,9 +193,20 @@ struct Findings<'a> {
     layout: &'a Layout,
     damages: Vec<Damage>,
     notes: Vec<String>,
+    unchecked: Vec<String>,
 }
 
-impl Findings<'_> {
+impl<'a> Findings<'a> {
+    fn of(layout: &'a Layout) -> Self {
+        Self { layout, damages: Vec::new(), notes: Vec::new(), unchecked: Vec::new() }
+    }
+
+    fn add(&mut self, other: Findings<'_>) {
+        self.damages.extend(other.damages);
+        self.notes.extend(other.notes);
+        self.unchecked.extend(other.unchecked);
+    }
+
     fn damage(&mut self, path: &Path, expected: impl Into<String>, found: impl Into<String>) {
         let path = path.strip_prefix(self.layout.root()).unwrap_or(path).to_string_lossy().into_owned();
         self.damages.push(Damage { path, expected: expected.into(), found: found.into() });
@@ -128,12 +226,25 @@ impl Findings<'_> {
             Err(
                 StoreError::DamagedCommit { path, expected, found } | StoreError::DamagedFile { path, expected, found },
             ) => self.damage(&path, expected, found),
-            Err(StoreError::Parquet { path, source }) => {
+            Err(StoreError::Parquet { path, source }) if !is_of_the_system(&source) => {
                 self.damage(&path, "a Parquet file that can be read", source.to_string());
             }
             Err(error) => return Err(error),
         }
         Ok(None)
+    }
+
+    /// The same, where other errors only leave something unchecked.
+    fn get<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
+        self.take(result).unwrap_or_else(|error| {
+            self.unchecked.push(error.to_string());
+            None
+        })
+    }
+
+    /// A file at which a library failed.
+    fn undecodable(&mut self, path: &Path) {
+        self.damage(path, "a Parquet file that can be read", "one that makes the Parquet library fail");
     }
 }
 
@@ -145,8 +256,9 @@ fn sum(figures: impl Iterator<Item = u64>) -> u64 {
 /// Files that no commit names: of a killed run, of one in progress, or of commits that were cut off the log.
 fn note_orphans(layout: &Layout, log: &log::Log, findings: &mut Findings<'_>) -> Result<(), StoreError> {
     let data = log.named.iter().map(String::as_str).collect();
-    let sidecars: HashSet<_> =
-        log.runs.iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]).collect();
+    let sidecars = log.runs.iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]);
+    let tombstones = log.forgets.iter().map(|forget| forget.forgotten.path.as_str());
+    let sidecars: HashSet<_> = sidecars.chain(tombstones).collect();
     let orphans = sweep::orphans(layout, &data, &sidecars)?;
     // While the log grows, so do the files: then these are no proof of anything.
     if !layout.commit(log.version.saturating_add(1)).exists() {
@@ -156,18 +268,12 @@ fn note_orphans(layout: &Layout, log: &log::Log, findings: &mut Findings<'_>) ->
     Ok(())
 }
 
-/// Whether the Delta library sees in the log what its commits say. Asked last: it is no judge of damage.
-fn check_listing(layout: &Layout, findings: &mut Findings<'_>) -> Result<(), StoreError> {
-    let snapshot = match Snapshot::load(layout) {
-        Err(StoreError::Log { path, reason, .. }) => {
-            findings.damage(&path, "a log that the Delta library can read", reason);
-            return Ok(());
+/// Whether the operating system refused to read, which says nothing about the file.
+fn is_of_the_system(error: &ParquetError) -> bool {
+    match error {
+        ParquetError::External(source) => {
+            source.downcast_ref::<std::io::Error>().is_some_and(|error| error.raw_os_error().is_some())
         }
-        loaded => findings.take(loaded)?.flatten(),
-    };
-    if snapshot.is_some_and(|snapshot| snapshot.checkpoint_ignored()) {
-        let note = "events/_delta_log: a checkpoint is damaged or says other than the commits; it is left aside";
-        findings.notes.push(note.into());
+        _ => false,
     }
-    Ok(())
 }

@@ -11,27 +11,29 @@ use keytrail_model::ledger::{LedgerRow, RecordCounts};
 use keytrail_model::schema::SCHEMA_VERSION;
 
 use crate::chain::{self, Chain, CommitRecord, FileRecord, RunRecord, SidecarRecord, actions_digest};
-use crate::delta::{self, Add, Committed};
+use crate::delta::{self, Add, Committed, Live};
 use crate::events_file::StagedFile;
+use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
+use crate::leases::{self, Lease};
 use crate::lock::Lock;
 use crate::rejects_file::StagedRejects;
 use crate::sealed_file::{Seal, sha256};
-use crate::{Snapshot, StoreError, durable, ledger_file, sweep};
+use crate::{Snapshot, StoreError, checkpoints, durable, ledger_file, sweep};
 
 /// Commits between two checkpoints: opening replays at most so many commit files.
 const COMMITS_PER_CHECKPOINT: u64 = 100;
 /// Hex digits of the digest in a run's name.
-const RUN_DIGEST_DIGITS: usize = 12;
+pub(crate) const RUN_DIGEST_DIGITS: usize = 12;
 const KEYTRAIL_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The exclusive right to change a store, held until dropped.
 #[derive(Debug)]
 pub struct Writer {
-    layout: Layout,
-    staging: PathBuf,
-    snapshot: Snapshot,
-    checkpoint: Option<u64>,
+    pub(crate) layout: Layout,
+    pub(crate) staging: PathBuf,
+    pub(crate) snapshot: Snapshot,
+    chain: Chain,
     swept: Vec<String>,
     warnings: Vec<String>,
     // Last: the lock goes when all else is gone.
@@ -68,14 +70,17 @@ impl Writer {
     pub fn open(root: &Path, on_wait: &mut dyn FnMut()) -> Result<Self, StoreError> {
         let layout = Layout::new(root);
         durable::create_folder(root)?;
+        reach(Point::RootMade).map_err(StoreError::io("make the store", root))?;
         let lock = Lock::take(&layout.lock(), on_wait)?;
+        reach(Point::Locked).map_err(StoreError::io("open the store", root))?;
         let mut swept = Vec::new();
         sweep::sweep_log(&layout, &mut swept)?;
-        let (snapshot, mut chain) = match Snapshot::load_with_chain(&layout)? {
+        let (snapshot, mut chain) = match Snapshot::load_compared(&layout)? {
             Some(loaded) => loaded,
             None => create(&layout)?,
         };
-        if snapshot.checkpoint_ignored() {
+        leases::prepare(&layout, snapshot.epoch)?;
+        if snapshot.checkpoint_ignored() || !checkpoints::are_whole(&layout)? {
             sweep::sweep_checkpoints(&layout, &mut swept)?;
             chain.checkpoint = None;
         }
@@ -87,8 +92,9 @@ impl Writer {
             durable::create_folder(&folder)?;
         }
         swept.sort_unstable();
-        let (staging, checkpoint) = (layout.staging(), chain.checkpoint);
-        Ok(Self { layout, staging, snapshot, checkpoint, swept, warnings: Vec::new(), _lock: lock })
+        reach(Point::Opened).map_err(StoreError::io("open the store", root))?;
+        let staging = layout.staging();
+        Ok(Self { layout, staging, snapshot, chain, swept, warnings: Vec::new(), _lock: lock })
     }
 
     /// The last commit.
@@ -135,11 +141,19 @@ impl Writer {
     pub fn commit(&mut self, run: RunCommit) -> Result<Snapshot, StoreError> {
         let placed = self.place(run)?;
         self.publish(&placed)?;
-        let (snapshot, chain) = Snapshot::load_with_chain(&self.layout)?.ok_or_else(|| self.no_store())?;
-        self.snapshot = snapshot;
-        self.checkpoint = chain.checkpoint;
-        self.write_checkpoint_if_due();
+        reach(Point::Published).map_err(StoreError::io("look at the commit", self.layout.root()))?;
+        self.advance()?;
         Ok(self.snapshot.clone())
+    }
+
+    /// Goes on to the commit that was just made, and to a checkpoint of it where one is due.
+    pub(crate) fn advance(&mut self) -> Result<(), StoreError> {
+        self.chain.advance(&self.layout)?;
+        let mut snapshot = Snapshot::of(&self.layout, &self.chain)?;
+        snapshot.lease = Lease::take(&self.layout, snapshot.epoch);
+        self.snapshot = snapshot;
+        self.write_checkpoint_if_due();
+        Ok(())
     }
 
     /// Checks a run, moves its files to their places and makes them durable there. Nothing counts yet.
@@ -156,44 +170,71 @@ impl Writer {
         let root = self.layout.root();
         move_file(&staged_ledger, &root.join(&archives.path))?;
         move_file(&staged_rejects, &root.join(&rejects.path))?;
-        let events = self.layout.events();
-        for (staged, add) in run.files.iter().zip(&adds) {
-            let place = events.join(&add.path);
-            durable::create_folder(place.parent().unwrap_or(&events))?;
-            move_file(&staged.path, &place)?;
-        }
-        let mut months: Vec<_> = run.files.iter().map(|file| events.join(layout::month_folder(file.month))).collect();
-        months.sort_unstable();
-        months.dedup();
+        self.place_files(&run.files, &adds)?;
         // Also the folders above: a run that was killed may have made one and not have come to sync its name.
-        let above = [self.layout.archives(), self.layout.rejects(), events, root.to_owned()];
-        for folder in months.into_iter().chain(above) {
+        for folder in [self.layout.archives(), self.layout.rejects(), root.to_owned()] {
             durable::sync_folder(&folder)?;
         }
         durable::sync_name_of_root(root)?;
-        let actions: Vec<_> = adds.iter().map(|add| ("add", add.path.as_str(), add.bytes)).collect();
-        let record = CommitRecord {
+        reach(Point::Placed).map_err(StoreError::io("commit to the store", root))?;
+        let run = RunRecord {
+            name: run.run,
+            committed_at: run.committed_at,
+            options: run.options.to_string(),
+            records: run.records,
+            files,
+            archives,
+            rejects,
+        };
+        let record = CommitRecord { run: Some(run), ..self.record(&adds, &[]) };
+        Ok(Placed { version, record, adds, removes: Vec::new() })
+    }
+
+    /// What the next commit says of itself, whatever it is for.
+    pub(crate) fn record(&self, adds: &[Add], removes: &[Live]) -> CommitRecord {
+        let added = adds.iter().map(|add| ("add", add.path.as_str(), add.bytes));
+        let removed = removes.iter().map(|live| ("remove", live.path.as_str(), live.bytes.cast_unsigned()));
+        CommitRecord {
             version: KEYTRAIL_VERSION.into(),
             schema_version: SCHEMA_VERSION.into(),
             prev: Some(self.snapshot.head().to_owned()),
             adds: adds.len() as u64,
-            removes: 0,
-            actions_sha256: actions_digest(&actions),
-            run: Some(RunRecord {
-                name: run.run,
-                committed_at: run.committed_at,
-                options: run.options.to_string(),
-                records: run.records,
-                files,
-                archives,
-                rejects,
-            }),
+            removes: removes.len() as u64,
+            actions_sha256: actions_digest(&added.chain(removed).collect::<Vec<_>>()),
+            run: None,
+            compaction: None,
+            forget: None,
+        }
+    }
+
+    /// Moves data files to their places and makes them durable there.
+    pub(crate) fn place_files(&self, files: &[StagedFile], adds: &[Add]) -> Result<(), StoreError> {
+        let events = self.layout.events();
+        for (staged, add) in files.iter().zip(adds) {
+            let place = events.join(&add.path);
+            durable::create_folder(place.parent().unwrap_or(&events))?;
+            move_file(&staged.path, &place)?;
+        }
+        let mut months: Vec<_> = files.iter().map(|file| events.join(layout::month_folder(file.month))).collect();
+        months.sort_unstable();
+        months.dedup();
+        months.push(events);
+        months.iter().try_for_each(|folder| durable::sync_folder(folder))
+    }
+
+    /// The live files of some paths as they stand in the log.
+    pub(crate) fn live(&self, paths: &[String]) -> Result<Vec<Live>, StoreError> {
+        let replay = self.chain.replay();
+        let live = |path: &String| {
+            let live = replay.live.get(path).map(|(live, _)| (*live).clone());
+            let expected = "a live file to be removed";
+            live.ok_or_else(|| StoreError::damaged_file(&self.layout.events().join(path), expected, "no such file"))
         };
-        Ok(Placed { version, record, adds })
+        paths.iter().map(live).collect()
     }
 
     /// Final names of the data files: numbered by month, in the order given.
-    fn name_files(&self, run: &str, files: &[StagedFile]) -> (Vec<Add>, Vec<FileRecord>) {
+    pub(crate) fn name_files(&self, run: &str, files: &[StagedFile]) -> (Vec<Add>, Vec<FileRecord>) {
         let mut numbers = HashMap::new();
         let name = |file: &StagedFile| {
             let number = numbers.entry(file.month).and_modify(|number| *number += 1).or_insert(0);
@@ -208,47 +249,65 @@ impl Writer {
     /// Writes the commit file: the moment from which the run counts.
     pub(crate) fn publish(&self, placed: &Placed) -> Result<(), StoreError> {
         let events = self.layout.events();
-        let moment_ms = placed.record.run.as_ref().map_or(0, |run| run.committed_at.div_euclid(1000));
-        let outcome = delta::append(&events, placed.version, &placed.record, &placed.adds, moment_ms);
-        if outcome.as_ref().is_ok_and(|outcome| *outcome == Committed::Yes) {
-            return Ok(());
+        let moment_ms = placed.record.committed_at().unwrap_or_default().div_euclid(1000);
+        let Placed { version, record, adds, removes } = placed;
+        // Readers of the epoch that begins lock this file.
+        if !removes.is_empty() {
+            leases::prepare(&self.layout, *version)?;
         }
-        // An error may come after the commit file got its name, and a conflict may be with ourselves: the file tells.
-        if !self.layout.commit(placed.version).exists() {
-            return outcome.map(|_| ());
+        let outcome = if record.forget.is_some() {
+            let metadata = self.chain.metadata(&self.layout)?;
+            delta::commit_removal(&events, *version, record, removes, metadata, moment_ms)
+        } else {
+            let removes = removes.iter().map(|live| live.path.as_str()).collect();
+            delta::commit(&events, *version, record, adds, &removes, moment_ms)
+        };
+        // An error may come after the commit file got its name, a conflict may be with ourselves, and an answer may be wrong: whatever it
+        // was, the file tells.
+        let path = self.layout.commit(*version);
+        if !path.try_exists().map_err(StoreError::io("look for the commit", &path))? {
+            return match outcome? {
+                Committed::Yes => {
+                    Err(StoreError::damaged_commit(&path, "the commit that was just made", "no such file"))
+                }
+                Committed::Conflict => Err(StoreError::Conflict { path: events, version: *version }),
+            };
         }
-        if chain::run_of(&self.layout, placed.version)? == placed.record.run {
-            return durable::sync_folder(&self.layout.log());
+        if chain::record_of(&self.layout, *version)?.is_none_or(|found| found != *record) {
+            return Err(StoreError::Conflict { path: events, version: *version });
         }
-        Err(StoreError::Conflict { path: events, version: placed.version })
+        match outcome {
+            Ok(Committed::Yes) => Ok(()),
+            _ => durable::sync_folder(&self.layout.log()),
+        }
     }
 
     /// A store without a checkpoint is slower to open and as right: a failure is a warning.
     fn write_checkpoint_if_due(&mut self) {
         let version = self.snapshot.version();
-        if version - self.checkpoint.unwrap_or(0) < COMMITS_PER_CHECKPOINT {
+        if version - self.chain.checkpoint.unwrap_or(0) < COMMITS_PER_CHECKPOINT {
             return;
         }
-        match delta::checkpoint(&self.layout.events(), version) {
-            Ok(()) => self.checkpoint = Some(version),
+        let begun = reach(Point::CheckpointBegun).map_err(StoreError::io("write a checkpoint to", self.layout.root()));
+        let written = begun.and_then(|()| delta::checkpoint(&self.layout.events(), version));
+        let done = || reach(Point::CheckpointDone).map_err(StoreError::io("write a checkpoint to", self.layout.root()));
+        match written.and_then(|()| done()) {
+            Ok(()) => self.chain.checkpoint = Some(version),
             Err(error) => self.warnings.push(format!("no checkpoint of version {version}: {error}")),
         }
     }
-
-    fn no_store(&self) -> StoreError {
-        StoreError::NotFound { path: self.layout.root().to_owned() }
-    }
 }
 
-/// A run whose files are in their places, durable, and count for nothing until its commit file is written.
+/// A commit whose files are in their places, durable, and count for nothing until its commit file is written.
 pub(crate) struct Placed {
-    version: u64,
-    record: CommitRecord,
-    adds: Vec<Add>,
+    pub(crate) version: u64,
+    pub(crate) record: CommitRecord,
+    pub(crate) adds: Vec<Add>,
+    pub(crate) removes: Vec<Live>,
 }
 
 impl SidecarRecord {
-    fn new(path: String, seal: &Seal) -> Self {
+    pub(crate) fn new(path: String, seal: &Seal) -> Self {
         Self { path, sha256: seal.sha256.clone(), rows: seal.rows, bytes: seal.bytes }
     }
 }
@@ -268,13 +327,17 @@ fn create(layout: &Layout) -> Result<(Snapshot, Chain), StoreError> {
         removes: 0,
         actions_sha256: actions_digest(&[]),
         run: None,
+        compaction: None,
+        forget: None,
     };
     delta::create_table(&layout.events(), &record)?;
-    Snapshot::load_with_chain(layout)?.ok_or_else(|| StoreError::NotFound { path: layout.root().to_owned() })
+    reach(Point::TableMade).map_err(StoreError::io("make the store", layout.root()))?;
+    Snapshot::load_compared(layout)?.ok_or_else(|| StoreError::NotFound { path: layout.root().to_owned() })
 }
 
-fn move_file(from: &Path, to: &Path) -> Result<(), StoreError> {
-    fs::rename(from, to).map_err(StoreError::io("move a staged file from here to its place", from))
+pub(crate) fn move_file(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let moved = reach(Point::Moving).and_then(|()| fs::rename(from, to)).and_then(|()| reach(Point::Moved));
+    moved.map_err(StoreError::io("move a staged file from here to its place", from))
 }
 
 /// Every figure must agree with every other before anything is moved.

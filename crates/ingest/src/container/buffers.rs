@@ -8,7 +8,7 @@ use std::io::{Read, Seek, SeekFrom};
 use libdeflater::Decompressor;
 
 use super::ahead::read_ahead;
-use super::content::{Content, PIECE_BYTES, Streamed};
+use super::content::{Content, PIECE_BYTES, Streamed, Watched};
 
 /// DEFLATE cannot inflate further than this: what declares more is wrong.
 const RATIO_MAX: u64 = 1032;
@@ -164,6 +164,11 @@ impl Buffers {
             return read_ahead(reader, visit);
         }
         visit(&mut Streamed { reader, chunk: &mut self.chunk })
+    }
+
+    /// Reads what was left of a stream; tells whether that was its end. See [`Watched::skip_rest`].
+    pub(super) fn skip_rest(&mut self, reader: &mut Watched<impl Read>, admits: impl Fn(u64) -> bool) -> bool {
+        reader.skip_rest(&mut self.chunk, admits)
     }
 }
 

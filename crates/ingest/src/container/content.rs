@@ -75,6 +75,44 @@ pub(super) fn read_piece(reader: &mut (impl Read + ?Sized), chunk: &mut [u8]) ->
     }
 }
 
+/// A reader that knows how far it was read, whoever read it.
+pub(super) struct Watched<R> {
+    pub(super) reader: R,
+    bytes: u64,
+    is_over: bool,
+    has_failed: bool,
+}
+
+impl<R: Read> Watched<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self { reader, bytes: 0, is_over: false, has_failed: false }
+    }
+
+    /// Reads what a visitor that stopped early has left, as far as it would have `admitted` so many bytes; tells whether that was the end.
+    /// A thread that reads ahead gets further than the visitor: what comes behind the content must not depend on that.
+    pub(super) fn skip_rest(&mut self, chunk: &mut [u8], admits: impl Fn(u64) -> bool) -> bool {
+        while !self.is_over && admits(self.bytes) {
+            if read_piece(self, chunk).is_err() {
+                break;
+            }
+        }
+        self.is_over && !self.has_failed && admits(self.bytes)
+    }
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer);
+        match &read {
+            Ok(0) => self.is_over = true,
+            Ok(count) => self.bytes += *count as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => (self.is_over, self.has_failed) = (true, true),
+        }
+        read
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

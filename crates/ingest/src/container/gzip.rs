@@ -6,7 +6,7 @@ use flate2::bufread::GzDecoder;
 
 use super::Members;
 use super::buffers::Buffers;
-use super::content::Whole;
+use super::content::{Watched, Whole};
 use super::source::Source;
 use super::stretch::Stretch;
 
@@ -48,20 +48,25 @@ fn visit_stream<M: Members>(
     buffers: &mut Buffers,
     members: &mut M,
 ) -> Result<(), M::Stop> {
-    let mut stream = GzipStream { state: State::Header(reader), name: None, file_bytes, trailing: None };
+    let members_max = members.members_max();
+    let state = State::Header(reader);
+    let mut stream = GzipStream { state, name: None, file_bytes, trailing: None, members: 0, members_max };
     // The header has to be read before the member can be named.
     let mut first_byte = [0; 1];
     let first = stream.read(&mut first_byte);
     let name = name_or(stream.name.clone(), file_name);
+    let mut is_whole = false;
     match first {
         Err(error) => members.damaged(Some(&name), error.to_string()),
         Ok(count) => {
             let head = first_byte.get(..count).unwrap_or_default();
             let expected_bytes = file_bytes.saturating_mul(RATIO);
-            buffers.stream(&mut head.chain(&mut stream), expected_bytes, |content| members.member(&name, content))?;
+            let mut content = Watched::new(head.chain(&mut stream));
+            buffers.stream(&mut content, expected_bytes, |content| members.member(&name, content))?;
+            is_whole = buffers.skip_rest(&mut content, |bytes| members.admits(bytes));
         }
     }
-    if let Some(trailing) = stream.trailing {
+    if let Some(trailing) = stream.trailing.filter(|_| is_whole) {
         let (kind, zero) = if trailing.is_padding() { ("padding", "zero ") } else { ("bytes_after", "") };
         let text = format!("{} {zero}bytes that are not gzip follow the last gzip member", trailing.bytes);
         members.note(trailing.note(kind, text));
@@ -78,6 +83,9 @@ struct GzipStream<R> {
     file_bytes: u64,
     /// Bytes behind the last member.
     trailing: Option<Stretch>,
+    /// Members begun. To begin one costs as much as to inflate some thousand bytes, so many small ones are a bomb of their own.
+    members: u64,
+    members_max: u64,
 }
 
 enum State<R> {
@@ -92,6 +100,11 @@ impl<R: BufRead> Read for GzipStream<R> {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return Ok(0),
                 State::Header(reader) => {
+                    self.members += 1;
+                    if self.members > self.members_max {
+                        let message = format!("more than {} gzip members, the limit for an archive", self.members_max);
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+                    }
                     let decoder = GzDecoder::new(reader);
                     if self.name.is_none() {
                         self.name = decoder.header().and_then(|header| header.filename()).map(name_of);

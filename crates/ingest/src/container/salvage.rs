@@ -9,6 +9,7 @@ use flate2::bufread::DeflateDecoder;
 
 use super::Members;
 use super::buffers::Buffers;
+use super::content::Watched;
 use super::source::Source;
 
 const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
@@ -37,7 +38,13 @@ pub(super) fn visit_zip_without_directory<M: Members>(
     let Ok(mut reader) = source.reader() else {
         return Ok(());
     };
+    let mut found = 0;
     while let Ok(Some(header)) = next_header(&mut reader) {
+        found += 1;
+        if found > members.members_max() {
+            members.damaged(None, format!("more than {} members, the limit for an archive", members.members_max()));
+            return Ok(());
+        }
         if header.flags & FLAG_ENCRYPTED != 0 {
             members.damaged(Some(&header.name), "encrypted: expected plain content".into());
             return Ok(());
@@ -45,22 +52,25 @@ pub(super) fn visit_zip_without_directory<M: Members>(
         if header.name.ends_with('/') {
             continue;
         }
-        match header.method {
+        let is_whole = match header.method {
             DEFLATED => {
-                let mut content = DeflateDecoder::new(reader);
+                let mut content = Watched::new(DeflateDecoder::new(reader));
                 buffers.stream(&mut content, header.bytes, |content| members.member(&header.name, content))?;
-                reader = content.into_inner();
+                let is_whole = buffers.skip_rest(&mut content, |bytes| members.admits(bytes));
+                reader = content.reader.into_inner();
+                is_whole
             }
             STORED if header.flags & FLAG_DESCRIPTOR == 0 => {
-                let mut content = reader.by_ref().take(header.compressed_bytes);
+                let mut content = Watched::new(reader.by_ref().take(header.compressed_bytes));
                 buffers.stream(&mut content, header.bytes, |content| members.member(&header.name, content))?;
+                buffers.skip_rest(&mut content, |bytes| members.admits(bytes))
             }
             method => {
                 members.damaged(Some(&header.name), format!("method {method} cannot be salvaged"));
                 return Ok(());
             }
-        }
-        if skip_descriptor(&mut reader).is_err() {
+        };
+        if !is_whole || skip_descriptor(&mut reader).is_err() {
             return Ok(());
         }
     }

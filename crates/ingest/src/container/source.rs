@@ -44,7 +44,7 @@ impl<'a> Source<'a> {
     fn open(self) -> io::Result<SourceReader<'a>> {
         Ok(match self {
             Self::Memory(bytes) => SourceReader::Memory(Cursor::new(bytes)),
-            Self::File(path, progress) => SourceReader::File(File::open(path)?, progress),
+            Self::File(path, progress) => SourceReader::File(FileReader::open(path, progress)?),
         })
     }
 }
@@ -52,18 +52,14 @@ impl<'a> Source<'a> {
 /// Reads an archive.
 pub(super) enum SourceReader<'a> {
     Memory(Cursor<&'a [u8]>),
-    File(File, &'a ArchiveProgress<'a>),
+    File(FileReader<'a>),
 }
 
 impl Read for SourceReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Memory(bytes) => bytes.read(buffer),
-            Self::File(file, progress) => {
-                let count = file.read(buffer)?;
-                progress.read(count);
-                Ok(count)
-            }
+            Self::File(file) => file.read(buffer),
         }
     }
 }
@@ -72,7 +68,94 @@ impl Seek for SourceReader<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         match self {
             Self::Memory(bytes) => bytes.seek(to),
-            Self::File(file, _) => file.seek(to),
+            Self::File(file) => file.seek(to),
+        }
+    }
+}
+
+/// A file that can be asked for any place, like bytes in memory: beyond its end it ends. The system would refuse some places with an
+/// error of its own, and damage of the archive must not look like a fault of the machine.
+pub(super) struct FileReader<'a> {
+    file: File,
+    bytes: u64,
+    /// The place asked for last, where it is beyond the end.
+    beyond: Option<u64>,
+    progress: &'a ArchiveProgress<'a>,
+}
+
+impl<'a> FileReader<'a> {
+    fn open(path: &Path, progress: &'a ArchiveProgress<'a>) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { file, bytes, beyond: None, progress })
+    }
+}
+
+impl Read for FileReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.beyond.is_some() {
+            return Ok(0);
+        }
+        let count = self.file.read(buffer)?;
+        self.progress.read(count);
+        Ok(count)
+    }
+}
+
+impl Seek for FileReader<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let to = match to {
+            SeekFrom::Start(to) => Some(to),
+            SeekFrom::End(by) => self.bytes.checked_add_signed(by),
+            SeekFrom::Current(by) => match self.beyond {
+                Some(beyond) => beyond.checked_add_signed(by),
+                None => self.file.stream_position()?.checked_add_signed(by),
+            },
+        };
+        let to = to.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no such place in a file"))?;
+        self.beyond = (to > self.bytes).then_some(to);
+        if self.beyond.is_none() {
+            self.file.seek(SeekFrom::Start(to))?;
+        }
+        Ok(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_at_any_place_as_memory_is() {
+        let path = std::env::temp_dir().join(format!("keytrail-source-{}", std::process::id()));
+        std::fs::write(&path, b"0123456789").unwrap();
+        let progress = ArchiveProgress::new(&|_| (), 10);
+        let mut file = Source::File(&path, &progress).open().unwrap();
+        let mut memory = Source::Memory(b"0123456789").open().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let places = [
+            SeekFrom::Start(3),
+            SeekFrom::Current(2),
+            SeekFrom::Current(-9),
+            SeekFrom::End(-1),
+            SeekFrom::End(0),
+            SeekFrom::End(5),
+            SeekFrom::Current(-6),
+            SeekFrom::End(-11),
+            SeekFrom::Start(u64::MAX),
+            SeekFrom::Current(1),
+            SeekFrom::Current(-1),
+            SeekFrom::Start(1 << 63),
+            SeekFrom::Current(i64::MIN),
+            SeekFrom::Start(0),
+        ];
+        for place in places {
+            let found = [&mut file, &mut memory].map(|reader| {
+                let at = reader.seek(place).ok();
+                let mut text = [b'.'; 3];
+                (at, reader.read(&mut text).unwrap(), text, reader.stream_position().unwrap())
+            });
+            assert_eq!(found[0], found[1], "{place:?}");
         }
     }
 }

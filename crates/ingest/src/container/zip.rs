@@ -7,8 +7,7 @@ use std::collections::HashSet;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use keytrail_model::ledger::Note;
-use zip::read::Config;
-use zip::read::ZipFileEntry;
+use zip::read::{ArchiveOffset, Config, ZipFileEntry};
 use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
 use zip::{CompressionMethod, ZipReadOptions};
@@ -17,10 +16,8 @@ use super::buffers::{Buffers, Declared};
 use super::content::Whole;
 use super::source::{Source, SourceReader};
 use super::zip_layout::{self, Entry, Layout};
-use super::{Members, salvage};
+use super::{Members, salvage, zip_start};
 
-/// Members that an archive can have. The service puts one into each.
-const MEMBERS_MAX: usize = 1 << 20;
 /// Flag of a member whose sizes and CRC stand behind its data.
 const FLAG_DESCRIPTOR: u16 = 1 << 3;
 
@@ -31,8 +28,7 @@ pub(super) fn visit<M: Members>(
     salvage: bool,
     members: &mut M,
 ) -> Result<(), M::Stop> {
-    let opened = source.header_reader().map_err(ZipError::from);
-    let mut directory = match opened.and_then(|reader| ZipIterable::try_new(reader, Config::default())) {
+    let mut directory = match open_directory(source) {
         Ok(directory) => directory,
         Err(ZipError::Io(error)) if error.raw_os_error().is_some() => {
             members.unreadable(&error);
@@ -43,9 +39,9 @@ pub(super) fn visit<M: Members>(
             return if salvage { salvage::visit_zip_without_directory(source, buffers, members) } else { Ok(()) };
         }
     };
-    if directory.len() > MEMBERS_MAX {
-        let found = directory.len();
-        members.damaged(None, format!("ZIP directory: expected at most {MEMBERS_MAX} members, found {found}"));
+    let (found, at_most) = (directory.len(), members.members_max());
+    if found as u64 > at_most {
+        members.damaged(None, format!("ZIP directory: expected at most {at_most} members, found {found}"));
         return Ok(());
     }
     // What cannot be read here cannot be read below either, and is told there.
@@ -79,10 +75,23 @@ pub(super) fn visit<M: Members>(
     Ok(())
 }
 
+/// A pass over the directory.
+type Directory<'a> = ZipIterable<BufReader<SourceReader<'a>>>;
+
+fn open_directory(source: Source<'_>) -> Result<Directory<'_>, ZipError> {
+    let bytes_before = zip_start::bytes_before(&mut source.header_reader()?)?;
+    let open = |bytes_before| {
+        let config = Config { archive_offset: ArchiveOffset::Known(bytes_before) };
+        ZipIterable::try_new(source.header_reader()?, config)
+    };
+    let opened = open(bytes_before);
+    if bytes_before > 0 && opened.is_err() { open(0) } else { opened }
+}
+
 /// Whether a file that starts like no container is a ZIP with other bytes in front of it: then its end is that of a ZIP, and its
 /// directory leads to a member.
-pub(super) fn has_directory(reader: BufReader<SourceReader<'_>>) -> bool {
-    let Ok(mut directory) = ZipIterable::try_new(reader, Config::default()) else {
+pub(super) fn has_directory(source: Source<'_>) -> bool {
+    let Ok(mut directory) = open_directory(source) else {
         return false;
     };
     let first = directory.files().ok().and_then(|entries| entries.next()?.ok()).map(|entry| entry.header_start());
@@ -96,7 +105,7 @@ pub(super) fn has_directory(reader: BufReader<SourceReader<'_>>) -> bool {
 }
 
 /// Holds the directory against the file.
-fn layout(directory: &mut ZipIterable<BufReader<SourceReader<'_>>>) -> Result<Layout, ZipError> {
+fn layout(directory: &mut Directory<'_>) -> Result<Layout, ZipError> {
     let entries = directory.files()?.map(|entry| {
         let entry = entry?;
         Ok(Entry {

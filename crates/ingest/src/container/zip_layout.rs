@@ -13,12 +13,12 @@ use super::stretch::Stretch;
 const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
 /// Length of a local header without its name and its extra field.
 pub(super) const LOCAL_HEADER_BYTES: usize = 30;
-const DIRECTORY_ENTRY: [u8; 4] = *b"PK\x01\x02";
+pub(super) const DIRECTORY_ENTRY: [u8; 4] = *b"PK\x01\x02";
 const DIRECTORY_ENTRY_BYTES: u64 = 46;
-const END_RECORD: [u8; 4] = *b"PK\x05\x06";
-const END_RECORD_BYTES: u64 = 22;
-const END_RECORD_64: [u8; 4] = *b"PK\x06\x06";
-const END_LOCATOR_64_BYTES: u64 = 20;
+pub(super) const END_RECORD: [u8; 4] = *b"PK\x05\x06";
+pub(super) const END_RECORD_BYTES: u64 = 22;
+pub(super) const END_RECORD_64: [u8; 4] = *b"PK\x06\x06";
+pub(super) const END_LOCATOR_64_BYTES: u64 = 20;
 const DESCRIPTOR: [u8; 4] = *b"PK\x07\x08";
 /// What is looked for in bytes that belong to nothing.
 const SIGNATURES: [&[u8]; 3] = [&LOCAL_HEADER, &DIRECTORY_ENTRY, &END_RECORD];
@@ -190,7 +190,7 @@ fn read_at<const N: usize>(file: &mut (impl Read + Seek), at: u64) -> io::Result
     }
 }
 
-fn signature(file: &mut (impl Read + Seek), at: u64) -> io::Result<[u8; 4]> {
+pub(super) fn signature(file: &mut (impl Read + Seek), at: u64) -> io::Result<[u8; 4]> {
     read_at(file, at)
 }
 
@@ -198,7 +198,7 @@ fn u16_at(file: &mut (impl Read + Seek), at: u64) -> io::Result<u16> {
     Ok(u16::from_le_bytes(read_at(file, at)?))
 }
 
-fn u64_at(file: &mut (impl Read + Seek), at: u64) -> io::Result<u64> {
+pub(super) fn u64_at(file: &mut (impl Read + Seek), at: u64) -> io::Result<u64> {
     Ok(u64::from_le_bytes(read_at(file, at)?))
 }
 

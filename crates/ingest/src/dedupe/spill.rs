@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use keytrail_store::failpoint::{Point, reach};
+
 use crate::error::IngestError;
 
 /// An identity and whose it is. Ordered by identity, then by owner.
@@ -76,6 +78,7 @@ impl Spill {
     /// Makes the file. It is read in so many parts.
     pub(super) fn create(path: PathBuf, parts: usize) -> Result<Self, IngestError> {
         let file = File::options().read(true).write(true).create_new(true).open(&path);
+        let file = file.and_then(|file| reach(Point::IdentitiesMade).map(|()| file));
         let file = file.map_err(IngestError::io("creating", &path))?;
         Ok(Self { file, path, parts: parts.max(1), runs: Mutex::default() })
     }
@@ -99,6 +102,7 @@ impl Spill {
             runs.1.push(Run { edges });
             start
         };
+        reach(Point::IdentitiesWriting).map_err(IngestError::io("writing", &self.path))?;
         let mut bytes = Vec::with_capacity(CHUNK_BYTES);
         let mut offset = start * Entry::BYTES as u64;
         for chunk in entries.chunks(CHUNK_BYTES / Entry::BYTES) {
@@ -108,7 +112,7 @@ impl Spill {
             offset += bytes.len() as u64;
         }
         entries.clear();
-        Ok(())
+        reach(Point::IdentitiesWritten).map_err(IngestError::io("writing", &self.path))
     }
 
     /// Calls `each` with the entries of a part, in their order. Takes about `memory_bytes`.
@@ -174,7 +178,8 @@ impl RunReader<'_> {
             let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
             self.bytes.resize(left.min(self.chunk) * Entry::BYTES, 0);
             let offset = self.next * Entry::BYTES as u64;
-            self.file.read_exact_at(&mut self.bytes, offset).map_err(IngestError::io("reading", self.path))?;
+            let read = reach(Point::IdentitiesReading).and_then(|()| self.file.read_exact_at(&mut self.bytes, offset));
+            read.map_err(IngestError::io("reading", self.path))?;
             self.next += left.min(self.chunk) as u64;
             self.used = 0;
         }

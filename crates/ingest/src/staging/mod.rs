@@ -10,14 +10,63 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
 use keytrail_model::time::Month;
+
+use crate::error::IngestError;
 
 pub(crate) use block::{BlockView, StagedColumn};
 pub(crate) use reader::StagingReader;
 pub(crate) use writer::StagingWriter;
 
+/// Where a worker puts what it decodes.
+pub(crate) trait Records {
+    /// The place after all that was put there. Told before each member.
+    fn end(&mut self) -> u64;
+
+    /// Takes back what was put there from an end on: the member that began then gives nothing.
+    fn take_back(&mut self, end: u64) -> Result<(), IngestError>;
+
+    /// Takes records of a member (its number and name), in the columns of [`keytrail_model::schema::decoded_schema`], and notes blocks that
+    /// count them. `first_row` is the position of the first one among all rows of the archive.
+    fn records(
+        &mut self,
+        batch: &RecordBatch,
+        member: (u32, &str),
+        first_row: u64,
+        blocks: &mut Vec<StagedBlock>,
+    ) -> Result<(), IngestError>;
+
+    /// Takes rejects of a member, in the schema of `rejects`.
+    fn rejects(&mut self, batch: &RecordBatch) -> Result<Place, IngestError>;
+}
+
+impl Records for StagingWriter {
+    fn end(&mut self) -> u64 {
+        Self::end(self)
+    }
+
+    fn take_back(&mut self, end: u64) -> Result<(), IngestError> {
+        Self::take_back(self, end)
+    }
+
+    fn records(
+        &mut self,
+        batch: &RecordBatch,
+        (member, _): (u32, &str),
+        first_row: u64,
+        blocks: &mut Vec<StagedBlock>,
+    ) -> Result<(), IngestError> {
+        self.append_records(batch, member, first_row, blocks)
+    }
+
+    fn rejects(&mut self, batch: &RecordBatch) -> Result<Place, IngestError> {
+        self.append(batch)
+    }
+}
+
 /// Where bytes of a staging file lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     file: u32,
     bytes: u32,

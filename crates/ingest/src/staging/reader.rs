@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
+use keytrail_store::failpoint::{Point, reach};
 
 use super::{Place, file_path};
 use crate::error::IngestError;
@@ -44,7 +45,8 @@ impl StagingReader {
                 found: format!("number {}", place.file),
             });
         };
-        file.read_exact_at(bytes, place.offset).map_err(IngestError::io("reading", path))
+        let read = reach(Point::BlockReading).and_then(|()| file.read_exact_at(bytes, place.offset));
+        read.map_err(IngestError::io("reading", path))
     }
 
     /// A batch that [`super::StagingWriter::append`] staged.

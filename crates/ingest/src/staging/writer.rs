@@ -1,13 +1,14 @@
 //! Appends blocks to the staging file of one worker.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::ipc::writer::StreamWriter;
 use keytrail_model::record::RecordColumns;
 use keytrail_model::time::Month;
+use keytrail_store::failpoint::{Point, reach};
 
 use super::block::BlockEncoder;
 use super::{Place, StagedBlock, file_path};
@@ -31,8 +32,27 @@ impl StagingWriter {
     /// The file is there already, or cannot be made.
     pub(crate) fn create(folder: &Path, number: u32) -> Result<Self, IngestError> {
         let path = file_path(folder, number);
-        let file = File::create_new(&path).map_err(IngestError::io("creating", &path))?;
+        let file = File::create_new(&path).and_then(|file| reach(Point::StagingFileMade).map(|()| file));
+        let file = file.map_err(IngestError::io("creating", &path))?;
         Ok(Self { number, file, path, bytes: 0, encoder: BlockEncoder::new()?, scratch: Vec::new() })
+    }
+
+    /// Where the next block will lie.
+    pub(crate) fn end(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes back what was staged from `end` on: a damaged member gives nothing, and must not fill the disk either.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub(crate) fn take_back(&mut self, end: u64) -> Result<(), IngestError> {
+        if end < self.bytes {
+            self.file.set_len(end).map_err(IngestError::io("shortening", &self.path))?;
+            self.file.seek(SeekFrom::Start(end)).map_err(IngestError::io("shortening", &self.path))?;
+            self.bytes = end;
+        }
+        Ok(())
     }
 
     /// Stages a batch of any columns: rejects.
@@ -91,7 +111,8 @@ fn put(file: &mut File, path: &Path, number: u32, end: &mut u64, bytes: &[u8]) -
         expected: "a block below 4 GiB".into(),
         found: format!("{} bytes", bytes.len()),
     })?;
-    file.write_all(bytes).map_err(IngestError::io("writing", path))?;
+    let written = reach(Point::BlockWriting).and_then(|()| file.write_all(bytes));
+    written.and_then(|()| reach(Point::BlockWritten)).map_err(IngestError::io("writing", path))?;
     let offset = *end;
     *end += u64::from(length);
     Ok(Place { file: number, bytes: length, offset })

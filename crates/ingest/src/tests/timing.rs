@@ -35,6 +35,10 @@ impl Members for Counted {
         true
     }
 
+    fn members_max(&self) -> u64 {
+        u64::MAX
+    }
+
     fn damaged(&mut self, name: Option<&str>, reason: String) {
         panic!("{name:?}: {reason}");
     }

@@ -17,7 +17,7 @@ use crate::queue::{Decoded, Queue};
 use crate::{IngestOptions, Limits, ingest};
 
 const STORED: CompressionMethod = CompressionMethod::Stored;
-const DEFLATED: CompressionMethod = CompressionMethod::Deflated;
+pub(super) const DEFLATED: CompressionMethod = CompressionMethod::Deflated;
 
 /// Decodes files on `threads` threads, within a budget.
 pub(super) fn decode(
@@ -42,6 +42,14 @@ fn decode_unless(
     let queue = Queue { staging: staging.path(), options, settled, observer, budget };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| queue.decode(files)).unwrap()
+}
+
+/// Decodes an archive whole, and leaves what it stages in a folder.
+pub(super) fn decode_into(staging: &Path, path: &Path, options: &IngestOptions) -> Decoded {
+    let budget = Budget { bytes: 1 << 30, large_bytes: u64::MAX };
+    let queue = Queue { staging, options, settled: &Settled::default(), observer: &|_| (), budget };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| queue.decode(vec![path.to_path_buf()])).unwrap()
 }
 
 /// All that is told about an archive, as text.
@@ -84,7 +92,7 @@ fn ways(bytes: usize) -> [(&'static str, Budget); 6] {
 }
 
 /// Reads a file in each way and compares with the plainest, which it returns.
-fn assert_same(path: &Path, options: &IngestOptions) -> Decoded {
+pub(super) fn assert_same(path: &Path, options: &IngestOptions) -> Decoded {
     let bytes = std::fs::metadata(path).unwrap().len();
     let decode = |budget| decode(vec![path.to_path_buf()], 1, budget, options, &|_| ());
     let [.., (_, plainest), _] = ways(0);
@@ -95,7 +103,7 @@ fn assert_same(path: &Path, options: &IngestOptions) -> Decoded {
     expected
 }
 
-fn json(records: usize) -> Vec<u8> {
+pub(super) fn json(records: usize) -> Vec<u8> {
     let record = |n: usize| {
         let (second, trace) = (n / 60 % 60, n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         format!(

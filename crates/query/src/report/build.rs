@@ -2,6 +2,7 @@
 
 use jiff::civil::Date;
 use keytrail_model::time::Month;
+use keytrail_store::Snapshot;
 
 use super::model::{Day, Figure, MonthlyReport, StoreState, Table, Value};
 use super::queries::{self, Runner};
@@ -18,8 +19,8 @@ pub async fn monthly(session: &Session, month: Month) -> Result<MonthlyReport, Q
     let runner = Runner { context: session.with_month(month).await?, from, until };
     let dates = calendar::days_of(month);
     let days = days(&dates, &runner.all(queries::DAYS).await?);
-    let tables = ask(&runner, &dates, &days).await?;
     let snapshot = session.snapshot();
+    let tables = ask(&runner, &dates, &days, snapshot).await?;
     let summary = summary(&runner, &days, &tables).await?;
     Ok(MonthlyReport {
         month: month.to_string(),
@@ -36,9 +37,10 @@ pub async fn monthly(session: &Session, month: Month) -> Result<MonthlyReport, Q
     })
 }
 
-async fn ask(runner: &Runner, dates: &[Date], days: &[Day]) -> Result<Tables, QueryError> {
+async fn ask(runner: &Runner, dates: &[Date], days: &[Day], snapshot: &Snapshot) -> Result<Tables, QueryError> {
     Ok(Tables {
         conservation: runner.table(queries::CONSERVATION, "Where every record went").await?,
+        forgotten: runner.table(queries::FORGOTTEN, "Records of the month that were removed from the store").await?,
         archives: runner.table(queries::ARCHIVES, "Archives that touch the month, with their spans").await?,
         failed_archives: runner.table(queries::FAILED_ARCHIVES, "Archives that could not be read").await?,
         sources: runner.table(queries::SOURCES, "Records of the month by kind").await?,
@@ -54,8 +56,23 @@ async fn ask(runner: &Runner, dates: &[Date], days: &[Day]) -> Result<Tables, Qu
         privileged_use: runner.table(queries::PRIVILEGED_USE, "Operations as PO").await?,
         failed_operations: runner.table(queries::FAILED_OPERATIONS, "By action and status").await?,
         custody: runner.table(queries::CUSTODY, "Archives by SHA-256").await?,
+        signatures: signatures(snapshot)?,
         oddities: runner.table(queries::ODDITIES, "Archives and side files with oddities").await?,
     })
+}
+
+/// Who signed which state of the store; one row that says so where nobody did.
+fn signatures(snapshot: &Snapshot) -> Result<Table, QueryError> {
+    let row = |state: &str, version, key| vec![Value::Text(state.into()), version, key];
+    let signed = snapshot.signatures()?.into_iter().map(|signed| {
+        let version = Value::Count(i64::try_from(signed.version).unwrap_or(i64::MAX));
+        row("signed", version, Value::Text(signed.key_id))
+    });
+    let mut rows: Vec<_> = signed.collect();
+    if rows.is_empty() {
+        rows.push(row("unsigned", Value::Null, Value::Null));
+    }
+    Ok(table("signatures", "Signed states of the store", &["state", "version", "key"], rows))
 }
 
 /// Every day of the month, also those without records.

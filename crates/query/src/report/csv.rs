@@ -49,7 +49,7 @@ fn head(report: &MonthlyReport, lines: &mut Lines) -> Result<(), RenderError> {
     for (row, finding) in (1..).zip(&report.findings) {
         let count = finding.count.to_string();
         for (column, value) in
-            [("severity", finding.severity.as_str()), ("key", finding.key), ("count", &count), ("text", finding.text)]
+            [("severity", finding.severity.as_str()), ("key", finding.key), ("count", &count), ("text", &*finding.text)]
         {
             lines.line(["summary", "findings"], row, column, value)?;
         }

@@ -68,7 +68,21 @@ pub(super) fn of(summary: &[Figure], tables: &Tables, foreign_commits: usize) ->
         ),
     ];
     let found = all.into_iter().filter(|(_, _, count, _)| *count > 0);
-    found.map(|(severity, key, count, text)| Finding { severity, key, count, text }).collect()
+    let found = found.map(|(severity, key, count, text)| Finding { severity, key, count, text: text.into() });
+    let mut found: Vec<Finding> = found.collect();
+    if let Some(forgotten) = forgotten(&tables.forgotten) {
+        found.insert(found.iter().take_while(|finding| finding.severity > Warning).count(), forgotten);
+    }
+    found
+}
+
+/// What was removed of the month on purpose: without it, figures that are low or nothing at all would look like a quiet month.
+fn forgotten(removals: &Table) -> Option<Finding> {
+    let count = removals.values("rows").filter_map(Value::count).sum();
+    let moments: Vec<_> = removals.values("forgotten_at").map(Value::to_text).collect();
+    let text =
+        format!("Records of the month that were removed from the store (keytrail forget) on {}", moments.join(", "));
+    (count > 0).then(|| Finding { severity: Severity::Warning, key: "forgotten", count, text: text.into() })
 }
 
 /// The sum of a column over the rows in which any of the columns has the text beside it.

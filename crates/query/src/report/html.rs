@@ -17,7 +17,7 @@ pub(super) fn render(report: &MonthlyReport) -> Result<Vec<u8>, RenderError> {
         report.days.iter().map(|day| (day.date.as_str(), count(day))).collect()
     };
     let figures = report.summary.iter().map(|figure| (figure.label, figure.count));
-    let findings = report.findings.iter().map(|finding| (finding.severity.as_str(), finding.count, finding.text));
+    let findings = report.findings.iter().map(|finding| (finding.severity.as_str(), finding.count, &*finding.text));
     let days = report.days.iter().map(|day| (day.date.as_str(), day.operations, day.failures, day.ciphertrust));
     let html = environment.get_template(TEMPLATE)?.render(context! {
         month => report.month,

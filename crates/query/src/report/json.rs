@@ -73,7 +73,7 @@ struct FindingJson<'a> {
 
 impl<'a> FindingJson<'a> {
     fn of(finding: &'a Finding) -> Self {
-        Self { severity: finding.severity.as_str(), key: finding.key, count: finding.count, text: finding.text }
+        Self { severity: finding.severity.as_str(), key: finding.key, count: finding.count, text: &finding.text }
     }
 }
 

@@ -56,7 +56,7 @@ fn findings(report: &MonthlyReport, out: &mut Lines) {
             vec![
                 Value::Text(finding.severity.as_str().into()),
                 Value::Count(finding.count),
-                Value::Text(finding.text.into()),
+                Value::Text(finding.text.clone().into_owned()),
             ]
         }),
     );

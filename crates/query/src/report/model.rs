@@ -1,5 +1,7 @@
 //! A monthly report as data: figures, days, findings, and sections of tables. Knows no SQL and no format.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 /// Rows that a table of the report holds at most; what is beyond is counted, and said.
@@ -91,7 +93,7 @@ pub struct Finding {
     /// How many times.
     pub count: i64,
     /// What it is, for people.
-    pub text: &'static str,
+    pub text: Cow<'static, str>,
 }
 
 /// A day of the month.

@@ -38,6 +38,7 @@ queries! {
     DAYS = "days";
     FAILED_ARCHIVES = "failed_archives";
     FAILED_OPERATIONS = "failed_operations";
+    FORGOTTEN = "forgotten";
     KEYS = "keys";
     KEY_LIFECYCLE = "key_lifecycle";
     KEY_LIFECYCLE_COUNTS = "key_lifecycle_counts";

@@ -5,6 +5,7 @@ use super::model::{Section, Table};
 /// The tables of a month.
 pub(super) struct Tables {
     pub(super) conservation: Table,
+    pub(super) forgotten: Table,
     pub(super) archives: Table,
     pub(super) failed_archives: Table,
     pub(super) sources: Table,
@@ -20,6 +21,7 @@ pub(super) struct Tables {
     pub(super) privileged_use: Table,
     pub(super) failed_operations: Table,
     pub(super) custody: Table,
+    pub(super) signatures: Table,
     pub(super) oddities: Table,
 }
 
@@ -36,6 +38,7 @@ pub(super) fn of(tables: Tables) -> Vec<Section> {
              Partial are archives that were narrowed by filters, came from a job that did not succeed, or are damaged.",
             vec![
                 tables.conservation,
+                tables.forgotten,
                 tables.sources,
                 tables.archives,
                 tables.failed_archives,
@@ -90,8 +93,9 @@ pub(super) fn of(tables: Tables) -> Vec<Section> {
             "custody",
             "Custody",
             "The archives behind the figures, by the SHA-256 of their bytes. The same hash in hand means the same bytes. The state of the \
-             store named at the head of this report stands for its whole history: every commit holds the hash of the one before it.",
-            vec![tables.custody, tables.oddities],
+             store named at the head of this report stands for its whole history: every commit holds the hash of the one before it. \
+             Signatures that lie in the store are named, not checked: keytrail verify --public-key does that.",
+            vec![tables.custody, tables.signatures, tables.oddities],
         ),
     ]
 }

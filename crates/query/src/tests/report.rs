@@ -113,7 +113,7 @@ async fn sections() {
     let whole = |section: &str, name: &str| cells(table(&report, section, name));
     assert_eq!(
         whole("completeness", "conservation"),
-        ["archives of the month,1,0,11,9,0,2,,yes", "store,4,0,14,12,0,2,12,yes"]
+        ["archives of the month,1,0,11,9,0,2,,,yes", "store,4,0,14,12,0,2,0,12,yes"]
     );
     assert_eq!(
         whole("completeness", "archives"),
@@ -290,4 +290,35 @@ async fn json_has_its_stable_keys() {
     }
     assert_eq!(json["limits"].as_array().unwrap().len(), report.limits.len());
     assert_eq!(json["store"]["head"].as_str().unwrap(), report.store.head);
+}
+
+#[tokio::test]
+async fn a_month_that_was_forgotten_is_no_quiet_month() {
+    let store = store();
+    let mut writer = keytrail_store::Writer::open(&store.folder.path().join("store"), &mut || ()).unwrap();
+    let february = Month::parse("2026-02").unwrap();
+    let forgetting = writer.snapshot().forgetting(february).unwrap();
+    writer.forget(&forgetting, Some("over"), 1_767_700_000_000_000).unwrap();
+    let session = crate::Session::new(
+        writer.snapshot().clone(),
+        crate::SessionOptions {
+            threads: None,
+            memory_bytes: None,
+            statuses: keytrail_model::statuses::StatusCatalogue::builtin().unwrap(),
+        },
+    )
+    .await
+    .unwrap();
+    let report = monthly(&session, january()).await.unwrap();
+    assert!(report.empty);
+    let finding = report.findings.iter().find(|finding| finding.key == "forgotten").unwrap();
+    assert_eq!((finding.severity, finding.count), (Severity::Warning, 9));
+    assert!(finding.text.contains("2026-01-06T11:46:40Z"), "{}", finding.text);
+    assert!(report.findings.iter().all(|finding| finding.key != "not_conserved"), "{:?}", report.findings);
+    let conservation = cells(table(&report, "completeness", "conservation"));
+    assert_eq!(conservation, ["archives of the month,1,0,11,9,0,2,,,yes", "store,4,0,14,12,0,2,11,1,yes"]);
+    let forgotten = cells(table(&report, "completeness", "forgotten"));
+    assert_eq!(forgotten, ["2026-01-06T11:46:40Z,2026-02,1,9,over"]);
+    let report = monthly(&session, february).await.unwrap();
+    assert!(!report.empty && report.findings.iter().all(|finding| finding.key != "forgotten"));
 }

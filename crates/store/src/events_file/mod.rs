@@ -195,6 +195,11 @@ impl EventsWriter {
         self.rows + self.waiting_rows as u64
     }
 
+    /// Bytes so far, about: a row group in the making is counted as it is held.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.file.bytes_written() + self.waiting.iter().map(ColumnEncoder::bytes).sum::<usize>()) as u64
+    }
+
     /// Ends the file and makes its contents durable. A file without rows is an error.
     ///
     /// # Errors

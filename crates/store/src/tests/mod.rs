@@ -4,8 +4,10 @@ mod crashes;
 mod damage;
 mod encoding;
 mod encoding_speed;
+pub(crate) mod faulty;
 mod files;
 mod runs;
+mod shape;
 mod speed;
 mod verification;
 
@@ -61,7 +63,7 @@ impl Room {
     fn files(&self) -> Vec<String> {
         let mut names = Vec::new();
         list(&self.root, &self.root, &mut names);
-        names.retain(|name| !name.contains("_delta_log") && name != "_lock");
+        names.retain(|name| !name.contains("_delta_log") && !name.starts_with("_readers/") && name != "_lock");
         names.sort();
         names
     }
@@ -80,13 +82,23 @@ fn list(root: &Path, folder: &Path, names: &mut Vec<String>) {
 
 /// Rows at given times; the other columns follow from the position.
 fn batch(times: &[i64]) -> RecordBatch {
+    batch_of("archive-0", 0, times)
+}
+
+/// The same rows, of one member of an archive, from an ordinal on.
+fn batch_of(archive: &str, first: i64, times: &[i64]) -> RecordBatch {
     let rows = times.len();
     let schema = schema::events_file_schema();
     let columns = schema.fields().iter().map(|field| -> ArrayRef {
-        let text = |row: usize| (field.name() != "role").then(|| format!("{}-{}", field.name(), row % 3));
+        let text = |row: usize| match field.name().as_str() {
+            "role" => None,
+            "archive" => Some(archive.to_owned()),
+            "member" => Some("m.json".to_owned()),
+            name => Some(format!("{name}-{}", row % 3)),
+        };
         match field.data_type() {
             DataType::Timestamp(_, _) => Arc::new(TimestampMicrosecondArray::from(times.to_vec()).with_timezone("UTC")),
-            DataType::Int64 => Arc::new(Int64Array::from_iter_values(0..rows as i64)),
+            DataType::Int64 => Arc::new(Int64Array::from_iter_values(first..first + rows as i64)),
             DataType::Utf8 => Arc::new((0..rows).map(text).collect::<StringArray>()),
             _ => {
                 let texts: Vec<_> = (0..rows).map(text).collect();
@@ -98,9 +110,13 @@ fn batch(times: &[i64]) -> RecordBatch {
 }
 
 fn stage(writer: &Writer, name: &str, times: &[i64]) -> StagedFile {
+    stage_of(writer, name, "archive-0", 0, times)
+}
+
+fn stage_of(writer: &Writer, name: &str, archive: &str, first: i64, times: &[i64]) -> StagedFile {
     let month = Month::of(times[0]).unwrap();
     let mut file = EventsWriter::create(&writer.staging_dir().join(name), month).unwrap();
-    file.write(&batch(times)).unwrap();
+    file.write(&batch_of(archive, first, times)).unwrap();
     file.finish().unwrap()
 }
 
@@ -116,7 +132,7 @@ fn ledger_row(run: &str, archive: &str, records: RecordCounts) -> LedgerRow {
         members: 1,
         records,
         first_time: Some(MORNING),
-        last_time: Some(MORNING),
+        last_time: Some(FEBRUARY + 1_000_000_000_000),
         run: run.into(),
         ingested_at: MORNING,
         notes: vec![],
@@ -129,11 +145,16 @@ fn ledger_row(run: &str, archive: &str, records: RecordCounts) -> LedgerRow {
 /// A run of one archive: each list of times becomes a data file; one record is rejected, two are duplicates.
 fn run(writer: &Writer, archive: &str, files: &[&[i64]]) -> RunCommit {
     let name = writer.next_run(&mut [archive].into_iter());
-    let staged = files.iter().enumerate().map(|(n, times)| stage(writer, &format!("f{n}"), times)).collect();
+    let mut first = 0;
+    let mut staged = Vec::new();
+    for (n, times) in files.iter().enumerate() {
+        staged.push(stage_of(writer, &format!("f{n}"), archive, first, times));
+        first += times.len() as i64;
+    }
     let stored: usize = files.iter().map(|times| times.len()).sum();
     let records = RecordCounts { read: stored as u64 + 3, stored: stored as u64, duplicates: 2, rejected: 1 };
     let mut rejects = RejectsWriter::create(&writer.staging_dir().join("rejects")).unwrap();
-    rejects.write(&reject(archive)).unwrap();
+    rejects.write(&reject_at(archive, first)).unwrap();
     RunCommit {
         committed_at: MORNING + 5,
         options: json!({"jobs": 2, "paths": ["a", 1, null]}),
@@ -146,10 +167,14 @@ fn run(writer: &Writer, archive: &str, files: &[&[i64]]) -> RunCommit {
 }
 
 fn reject(archive: &str) -> RecordBatch {
+    reject_at(archive, 4)
+}
+
+fn reject_at(archive: &str, ordinal: i64) -> RecordBatch {
     let text = |text: &str| Arc::new(StringArray::from(vec![text])) as ArrayRef;
     let number = |number| Arc::new(Int64Array::from(vec![number])) as ArrayRef;
     let raw = Arc::new(arrow::array::BinaryArray::from(vec![&b"{\xff"[..]])) as ArrayRef;
-    let columns = vec![text(archive), text("m.json"), number(4), number(77), text("not JSON"), raw];
+    let columns = vec![text(archive), text("m.json"), number(ordinal), number(77), text("not JSON"), raw];
     RecordBatch::try_new(schema::rejects_schema(), columns).unwrap()
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::damage::{damage, store_of_two_runs};
+use super::damage::{damage, forge as forge_commit, store_of_two_runs};
 use super::*;
-use crate::{Damage, Depth, Verification, verify};
+use crate::{Damage, Depth, ExpectedHead, Verification, VerifyOptions, verify, verify_with};
 
 fn check(room: &Room, depth: Depth) -> Verification {
     verify(&room.root, depth).unwrap()
@@ -168,7 +168,7 @@ fn forge(room: &Room, folder: &str, write: impl FnOnce(&Path, &str)) {
     write(&path, &run.run);
     let bytes = fs::read(&path).unwrap();
     let length = |bytes: u64| format!("\"bytes\":{bytes}");
-    damage(room, 2, |text| {
+    forge_commit(room, 2, |text| {
         text.replace(&sidecar.sha256, &crate::sealed_file::sha256(&bytes))
             .replace(&length(sidecar.bytes), &length(bytes.len() as u64))
     });
@@ -200,7 +200,7 @@ fn figures_that_disagree_are_named() {
     assert_eq!(damages(&room, Depth::Quick), ["rejects/R2.parquet: expected 1 rows, found 0 rows"]);
 
     let room = store_of_two_runs();
-    damage(&room, 2, |text| text.replace("\"path\":\"archives/", "\"path\":\"../archives/"));
+    forge_commit(&room, 2, |text| text.replace("\"path\":\"archives/", "\"path\":\"../archives/"));
     assert!(
         damages(&room, Depth::Quick)[0].starts_with("events/_delta_log: expected file archives/R2.parquet of run R2")
     );
@@ -214,7 +214,7 @@ fn contents_of_data_files_are_compared_with_the_log() {
         let path = path_of(&room, january);
         let old = fs::read(&path).unwrap();
         let mut file = EventsWriter::create(&path, Month::parse(month).unwrap()).unwrap();
-        file.write(&batch(times)).unwrap();
+        file.write(&batch_of("bb", 0, times)).unwrap();
         let staged = file.finish().unwrap();
         let digest = |bytes| ("add", short_of(&room, january), bytes);
         let [before, after] = [old.len() as u64, staged.bytes].map(|bytes| {
@@ -223,7 +223,7 @@ fn contents_of_data_files_are_compared_with_the_log() {
             let february = fs::metadata(room.root.join("events").join(&other)).unwrap().len();
             crate::chain::actions_digest(&[(kind, &path, size), ("add", &other, february)])
         });
-        damage(&room, 2, |text| {
+        forge_commit(&room, 2, |text| {
             let text = text.replace(&crate::sealed_file::sha256(&old), &staged.sha256).replace(&before, &after);
             let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
             for line in lines.iter_mut().filter(|line| line.contains("\"add\"") && line.contains("2026-01")) {
@@ -236,7 +236,14 @@ fn contents_of_data_files_are_compared_with_the_log() {
     let whole: (Vec<String>, Vec<String>) = (vec![], vec![]);
     assert_eq!(forge(&[MORNING + 1], "2026-01"), whole);
     let (quick, full) = forge(&[MORNING + 2, MORNING + 3], "2026-01");
-    assert_eq!((quick, full), (vec![], vec![format!("{january}: expected 1 rows, found 2 rows")]));
+    assert_eq!((quick.len(), &full[0]), (0, &format!("{january}: expected 1 rows, found 2 rows")));
+    assert_eq!(
+        full[1..],
+        [
+            "events: expected 2 rows of archive bb, as its ledger says, found 3",
+            "events: expected each record of archive bb once, found 1 rows at places of others, first in member \"m.json\", ordinals 1 to 1",
+        ]
+    );
     let (quick, full) = forge(&[MORNING + 5_000_000], "2026-01");
     let found = "found 2026-01-05 08:00:05 UTC to 2026-01-05 08:00:05 UTC";
     let bounds = "2026-01-05 08:00:00 UTC and 2026-01-05 08:00:00.001000 UTC, its bounds in the log";
@@ -275,7 +282,7 @@ fn a_commit_of_another_program_is_damage() {
 }
 
 #[test]
-fn left_overs_and_odd_checkpoints_are_notes() {
+fn left_overs_are_notes_and_odd_checkpoints_are_damage() {
     let room = store_of_two_runs();
     let other = store_of_two_runs();
     commit(&mut other.writer(), "cc", &[&[MORNING]]);
@@ -286,13 +293,252 @@ fn left_overs_and_odd_checkpoints_are_notes() {
         fs::write(room.root.join(path), "x").unwrap();
     }
     let found = check(&room, Depth::Full);
-    assert_eq!(found.damages, []);
+    let damages = [
+        "events/_delta_log: expected checkpoints that say what the commits say, found a damaged one, or one that says other; keytrail leaves it aside",
+    ];
+    assert!(found.damages.iter().map(ToString::to_string).eq(damages), "{:?}", found.damages);
     assert_eq!(
         found.notes,
         [
+            "events/_delta_log: checkpoints are not listed yet; the next run writes one anew",
             "events/month=2026-01/part-0.parquet: left over, no commit names it",
             "rejects/x.parquet: left over, no commit names it",
-            "events/_delta_log: a checkpoint is damaged or says other than the commits; it is left aside",
         ]
+    );
+}
+
+#[test]
+fn a_changed_byte_of_the_last_commit_is_damage() {
+    let room = store_of_two_runs();
+    let path = room.commit_file(2);
+    let whole = fs::read(&path).unwrap();
+    for place in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[place] ^= 1 << (place % 8);
+        fs::write(&path, &changed).unwrap();
+        let found = verify(&room.root, Depth::Quick);
+        assert!(found.is_ok_and(|found| !found.damages.is_empty()), "byte {place}");
+    }
+    fs::write(&path, [whole.as_slice(), b"\n"].concat()).unwrap();
+    assert_eq!(check(&room, Depth::Quick).damages.len(), 1, "bytes behind its end");
+}
+
+#[test]
+fn heads_that_were_noted_are_found_in_the_chain() {
+    let room = store_of_two_runs();
+    let (head, version) = (room.snapshot().head().to_owned(), room.snapshot().version());
+    commit(&mut room.writer(), "cc", &[&[MORNING]]);
+    let with = |head: &str, version| {
+        let heads = vec![ExpectedHead { head: head.to_owned(), version }];
+        let found =
+            verify_with(&room.root, &VerifyOptions { depth: Depth::Quick, heads, ..Default::default() }).unwrap();
+        (found.damages.len(), found.notes.len())
+    };
+    assert_eq!(with(&head, None), (0, 1), "later commits are fine, and said");
+    assert_eq!(with(&head, Some(version)), (0, 1));
+    assert_eq!(with(&head, Some(version + 1)), (1, 0), "it is the head of another version");
+    assert_eq!(with(&"0".repeat(64), None), (1, 0));
+    fs::remove_file(room.commit_file(3)).unwrap();
+    fs::remove_file(room.commit_file(2)).unwrap();
+    assert!(with(&head, None).0 > 0, "the commit was removed");
+}
+
+#[test]
+fn two_neighbours_that_were_removed_are_missed() {
+    let room = store_of_two_runs();
+    let mut writer = room.writer();
+    ["cc", "dd"].into_iter().for_each(|archive| drop(commit(&mut writer, archive, &[&[MORNING]])));
+    [1, 2].into_iter().for_each(|version| fs::remove_file(room.commit_file(version)).unwrap());
+    assert!(!check(&room, Depth::Quick).damages.is_empty());
+}
+
+#[test]
+fn checkpoints_are_held_by_their_list() {
+    let room = store_of_two_runs();
+    crate::delta::checkpoint(&room.root.join("events"), 2).unwrap();
+    commit(&mut room.writer(), "cc", &[&[MORNING]]);
+    assert_eq!((check(&room, Depth::Quick).damages, check(&room, Depth::Quick).notes), (vec![], vec![]));
+    let paths = [
+        room.log("00000000000000000002.checkpoint.parquet"),
+        room.log("_last_checkpoint"),
+        room.root.join("_checkpoints.json"),
+    ];
+    for path in paths {
+        let whole = fs::read(&path).unwrap();
+        for place in (0..whole.len()).step_by(1 + whole.len() / 97) {
+            let mut changed = whole.clone();
+            changed[place] ^= 0x10;
+            fs::write(&path, changed).unwrap();
+            assert!(!check(&room, Depth::Quick).damages.is_empty(), "{} byte {place}", path.display());
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(!check(&room, Depth::Quick).damages.is_empty(), "{} removed", path.display());
+        fs::write(&path, whole).unwrap();
+    }
+    assert_eq!(check(&room, Depth::Quick).damages, []);
+    // A writer makes short work of what it cannot trust, and says so.
+    flip(&room.log("_last_checkpoint"));
+    assert_eq!(room.writer().swept().len(), 2);
+    assert_eq!((check(&room, Depth::Quick).damages, check(&room, Depth::Quick).notes), (vec![], vec![]));
+}
+
+#[test]
+fn a_checkpoint_whose_maker_was_killed_is_no_damage() {
+    for left in [&["_checkpoints.json"][..], &["_checkpoints.json", "events/_delta_log/_last_checkpoint"]] {
+        let room = store_of_two_runs();
+        crate::delta::checkpoint(&room.root.join("events"), 2).unwrap();
+        left.iter().for_each(|name| fs::remove_file(room.root.join(name)).unwrap());
+        let found = check(&room, Depth::Quick);
+        assert_eq!((found.damages.len(), found.notes.len()), (0, 1), "{left:?}");
+        assert!(!room.writer().swept().is_empty());
+        assert_eq!(check(&room, Depth::Quick).notes, [] as [&str; 0]);
+    }
+}
+
+/// Keys in a folder of their own.
+fn key(folder: &Path) -> (keytrail_sign::SecretKey, keytrail_sign::PublicKey) {
+    let public = keytrail_sign::generate_key(&folder.join("k"), None).unwrap();
+    let secret = keytrail_sign::SecretKey::from_file::<keytrail_sign::SignError>(&folder.join("k.key"), || panic!());
+    (secret.unwrap(), public)
+}
+
+#[test]
+fn signatures_are_over_heads_of_this_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, public) = key(folder.path());
+    let room = store_of_two_runs();
+    let before = room.snapshot();
+    assert_eq!(before.signatures().unwrap(), []);
+    before.sign(&secret, Some("monthly")).unwrap();
+    assert_eq!((room.snapshot().head(), room.snapshot().signatures().unwrap().len()), (before.head(), 1));
+    commit(&mut room.writer(), "cc", &[&[MORNING]]);
+    room.snapshot().sign(&secret, None).unwrap();
+    let with = |keys: &[keytrail_sign::PublicKey]| {
+        let options = VerifyOptions { depth: Depth::Quick, keys: keys.to_vec(), ..Default::default() };
+        verify_with(&room.root, &options).unwrap()
+    };
+    let found = with(std::slice::from_ref(&public));
+    assert_eq!((&found.damages, &found.unchecked, &found.notes), (&vec![], &vec![], &vec![]));
+    let signed: Vec<_> = found.signatures.iter().map(|one| (one.version, one.by_given_key)).collect();
+    assert_eq!(signed, [(2, true), (3, true)]);
+    assert!(found.signatures[0].comment.ends_with(": monthly"), "{:?}", found.signatures);
+    assert_eq!(with(&[]).signatures.iter().filter(|one| one.by_given_key).count(), 0);
+    let other = keytrail_sign::generate_key(&folder.path().join("other"), None).unwrap();
+    assert_eq!(with(&[other]).unchecked.len(), 1, "not signed by this key");
+
+    let mut names = Vec::new();
+    list(&room.root, &room.root.join("signatures"), &mut names);
+    assert_eq!(names.len(), 5);
+    for name in names {
+        let path = room.root.join(&name);
+        let whole = fs::read(&path).unwrap();
+        for place in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[place] ^= 1 << (place % 8);
+            fs::write(&path, changed).unwrap();
+            assert!(!with(&[]).damages.is_empty(), "{name} byte {place}");
+        }
+        fs::remove_file(&path).unwrap();
+        let found = with(std::slice::from_ref(&public));
+        let is_named = !found.damages.is_empty() || !found.notes.is_empty();
+        assert!(is_named || name.ends_with(".pub"), "{name} removed");
+        fs::write(&path, whole).unwrap();
+    }
+    fs::remove_file(room.commit_file(3)).unwrap();
+    assert!(with(&[]).damages.iter().any(|damage| damage.expected.starts_with("version 3, which was signed")));
+}
+
+#[test]
+fn a_signature_of_another_history_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, _) = key(folder.path());
+    let (room, other) = (store_of_two_runs(), Room::new());
+    let mut writer = other.writer();
+    ["xx", "yy"].into_iter().for_each(|archive| drop(commit(&mut writer, archive, &[&[MORNING]])));
+    other.snapshot().sign(&secret, None).unwrap();
+    fs::create_dir(room.root.join("signatures")).unwrap();
+    let mut names = Vec::new();
+    list(&other.root, &other.root.join("signatures"), &mut names);
+    for name in names {
+        fs::copy(other.root.join(&name), room.root.join(&name)).unwrap();
+    }
+    let found = damages(&room, Depth::Quick);
+    assert!(found.len() == 1 && found[0].contains("expected what the log says: keytrail store, "), "{found:?}");
+}
+
+/// Changes a data file of the second run as somebody would who seals the commit again; what is found then.
+fn forge_file(room: &Room, change: impl FnOnce(&mut [u8], &parquet::file::metadata::ParquetMetaData)) -> Vec<String> {
+    use parquet::file::reader::FileReader as _;
+    let path = path_of(room, "events/month=2026-01/R2-0000.parquet");
+    let mut bytes = fs::read(&path).unwrap();
+    let before = crate::sealed_file::sha256(&bytes);
+    let file = parquet::file::serialized_reader::SerializedFileReader::new(bytes::Bytes::from(bytes.clone())).unwrap();
+    change(&mut bytes, file.metadata());
+    let after = crate::sealed_file::sha256(&bytes);
+    assert_ne!(before, after);
+    fs::write(&path, bytes).unwrap();
+    forge_commit(room, 2, |text| text.replace(&before, &after));
+    assert_eq!(damages(room, Depth::Quick), [] as [&str; 0]);
+    damages(room, Depth::Full)
+}
+
+/// Replaces a value in the indices and in the footer, which lie behind all pages.
+fn replace_bound(bytes: &mut [u8], metadata: &parquet::file::metadata::ParquetMetaData, from: &[u8], to: &[u8]) {
+    let chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let start = chunks.filter_map(|chunk| chunk.column_index_offset()).min().unwrap() as usize;
+    let places: Vec<_> =
+        (start..bytes.len() - from.len()).filter(|&place| &bytes[place..place + from.len()] == from).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|place| bytes[place..place + to.len()].copy_from_slice(to));
+}
+
+#[test]
+fn statistics_that_rule_out_a_value_are_damage() {
+    let room = store_of_two_runs();
+    let found = forge_file(&room, |bytes, metadata| {
+        replace_bound(bytes, metadata, &(MORNING + 1).to_le_bytes(), &(MORNING + 2).to_le_bytes());
+    });
+    // Least value of the column chunk, greatest of it, least of its page.
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(found.iter().all(|words| words.contains("column `time` in row group 0")), "{found:#?}");
+
+    let room = store_of_two_runs();
+    let found = forge_file(&room, |bytes, metadata| replace_bound(bytes, metadata, b"action-0", b"action-/"));
+    assert!(
+        found.iter().any(|words| words.contains("\"action-/\" as the greatest value of column `action`")),
+        "{found:#?}"
+    );
+
+    let room = store_of_two_runs();
+    let found = forge_file(&room, |bytes, metadata| {
+        let ouid = metadata.row_group(0).columns().iter().find(|chunk| chunk.column_path().string() == "ouid").unwrap();
+        let end = (ouid.bloom_filter_offset().unwrap() + i64::from(ouid.bloom_filter_length().unwrap())) as usize;
+        // The last block of the filter is its bits.
+        bytes[end - 32..end].fill(0);
+    });
+    assert!(
+        found.iter().any(|words| words.contains("expected \"ouid-0\" in the bloom filter of column `ouid`")),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn rows_of_an_archive_that_no_ledger_names_are_damage() {
+    let room = store_of_two_runs();
+    forge(&room, "archives", |path, run| {
+        let counts = RecordCounts { read: 5, stored: 2, duplicates: 2, rejected: 1 };
+        crate::ledger_file::write(path, &[ledger_row(run, "cc", counts)]).unwrap();
+    });
+    let found = damages(&room, Depth::Full);
+    assert!(
+        found.iter().any(|words| words.contains("1 rejects of archive cc, as the run's ledger says")),
+        "{found:#?}"
+    );
+    assert!(
+        found.contains(&"events: expected 2 rows of archive cc, as its ledger says, found 0".to_owned()),
+        "{found:#?}"
+    );
+    assert!(
+        found.contains(&"events: expected archives of the ledger, found 2 rows of others, such as \"bb\"".to_owned())
     );
 }

@@ -1,0 +1,472 @@
+//! Hostile and damaged containers: what is told of them, and that what is taken is what was put in.
+
+use std::convert::Infallible;
+use std::io::{self, Write};
+
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder};
+use keytrail_model::ledger::Note;
+
+use super::{Budget, Buffers, Container, Content, Members, Source, visit};
+use crate::progress::ArchiveProgress;
+
+const RECORD: &[u8] = b"{\"time\":\"2026-01-05 08:00:01 UTC\",\"action\":\"LUNA_LOGIN\"}\n";
+const OTHER: &[u8] = b"[]";
+
+/// What is told: contents of members by name, and everything else in words.
+#[derive(Debug, Default)]
+struct Told {
+    container: Option<Container>,
+    members: Vec<(String, Vec<u8>)>,
+    damage: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Members for Told {
+    type Stop = Infallible;
+
+    fn member(&mut self, name: &str, content: &mut dyn Content) -> Result<(), Infallible> {
+        let mut found = Vec::new();
+        loop {
+            match content.piece() {
+                Ok([]) => break,
+                Ok(piece) => found.extend_from_slice(piece),
+                Err(error) => {
+                    self.damage.push(format!("{name}: {error}"));
+                    break;
+                }
+            }
+        }
+        self.members.push((name.to_owned(), found));
+        Ok(())
+    }
+
+    fn admits(&self, bytes: u64) -> bool {
+        bytes <= 1 << 20
+    }
+
+    fn members_max(&self) -> u64 {
+        8
+    }
+
+    fn damaged(&mut self, name: Option<&str>, reason: String) {
+        self.damage.push(name.map_or_else(|| reason.clone(), |name| format!("{name}: {reason}")));
+    }
+
+    fn unreadable(&mut self, error: &io::Error) {
+        self.damage.push(format!("unreadable: {error}"));
+    }
+
+    fn fault(&mut self, fault: Note) {
+        self.damage.push(fault.text);
+    }
+
+    fn note(&mut self, note: Note) {
+        self.notes.push(note.text);
+    }
+}
+
+/// Reads an archive whole where it can be, as a stream, and as a file; all tell the same.
+fn told(archive: &[u8], salvage: bool) -> Told {
+    let read = |source, bytes| {
+        let mut buffers = Buffers::new(Budget { bytes, large_bytes: u64::MAX });
+        buffers.begin(archive.len().min(bytes));
+        let mut told = Told::default();
+        let Ok(container) = visit(source, ("a.gz", archive.len() as u64), &mut buffers, salvage, &mut told);
+        Told { container, ..told }
+    };
+    let thread = std::thread::current().id();
+    let path = std::env::temp_dir().join(format!("keytrail-container-{}-{thread:?}", std::process::id()));
+    std::fs::write(&path, archive).unwrap();
+    let progress = ArchiveProgress::new(&|_| (), 0);
+    let ways = [(Source::Memory(archive), 1 << 20), (Source::Memory(archive), 0), (Source::File(&path, &progress), 0)];
+    let [whole, others @ ..] = ways.map(|(source, bytes)| read(source, bytes));
+    std::fs::remove_file(&path).unwrap();
+    others.iter().for_each(|other| assert_eq!(format!("{whole:?}"), format!("{other:?}")));
+    whole
+}
+
+fn deflated(content: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A member as its two headers have it; each can be made to lie.
+#[derive(Clone)]
+struct Member {
+    name: Vec<u8>,
+    flags: u16,
+    method: u16,
+    crc: u32,
+    data: Vec<u8>,
+    bytes: u32,
+    /// Behind the data.
+    descriptor: Vec<u8>,
+    /// What the local header says instead: name, method, CRC, lengths.
+    local: Option<(Vec<u8>, u16, u32, u32, u32)>,
+    /// The length of the data in the directory, instead of its own.
+    data_bytes: Option<u32>,
+    /// Extra field of the directory's entry.
+    extra: Vec<u8>,
+    /// Where the directory says that it is, instead of where it is.
+    offset: Option<u32>,
+}
+
+fn member(name: &[u8], method: u16, content: &[u8]) -> Member {
+    Member {
+        name: name.to_vec(),
+        flags: 0,
+        method,
+        crc: libdeflater::crc32(content),
+        data: if method == 8 { deflated(content) } else { content.to_vec() },
+        bytes: u32::try_from(content.len()).unwrap(),
+        descriptor: Vec::new(),
+        local: None,
+        data_bytes: None,
+        extra: Vec::new(),
+        offset: None,
+    }
+}
+
+/// A ZIP of the members, with a comment.
+fn zip(members: &[Member], comment: &[u8]) -> Vec<u8> {
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_le_bytes();
+    for member in members {
+        let offset = member.offset.unwrap_or(u32::try_from(file.len()).unwrap());
+        let data_bytes = member.data_bytes.unwrap_or(u32::try_from(member.data.len()).unwrap());
+        let own = (member.name.clone(), member.method, member.crc, data_bytes, member.bytes);
+        let fields = |(name, method, crc, data_bytes, bytes): &(Vec<u8>, u16, u32, u32, u32)| {
+            let numbers = [crc.to_le_bytes(), data_bytes.to_le_bytes(), bytes.to_le_bytes()].concat();
+            [
+                &[20, 0],
+                &member.flags.to_le_bytes(),
+                &method.to_le_bytes(),
+                [0, 0, 0x21, 0].as_slice(),
+                numbers.as_slice(),
+                &length(name),
+            ]
+            .concat()
+        };
+        let local = member.local.as_ref().unwrap_or(&own);
+        file.extend(
+            [b"PK\x03\x04", fields(local).as_slice(), &[0, 0], &local.0, &member.data, &member.descriptor].concat(),
+        );
+        directory.extend([b"PK\x01\x02\x14\x03", fields(&own).as_slice(), &length(&member.extra), &[0; 10]].concat());
+        directory.extend([&offset.to_le_bytes(), member.name.as_slice(), &member.extra].concat());
+    }
+    let (count, at) = (length(&vec![0; members.len()]), u32::try_from(file.len()).unwrap().to_le_bytes());
+    let bytes = u32::try_from(directory.len()).unwrap().to_le_bytes();
+    let end = [b"PK\x05\x06\0\0\0\0", count.as_slice(), &count, &bytes, &at, &length(comment), comment].concat();
+    [file, directory, end].concat()
+}
+
+/// Small archives of each kind, and the contents in them.
+fn small_archives() -> Vec<(&'static str, Vec<u8>, Vec<&'static [u8]>)> {
+    let [deflated, stored] = [8, 0].map(|method| member(b"a.json", method, RECORD));
+    let streamed = |content: &[u8], signature: &[u8]| {
+        let plain = member(b"a.json", 8, content);
+        let lengths = [plain.crc, u32::try_from(plain.data.len()).unwrap(), plain.bytes].map(u32::to_le_bytes).concat();
+        let local = Some((plain.name.clone(), plain.method, 0, 0, 0));
+        Member { flags: 8, descriptor: [signature, &lengths].concat(), local, ..plain }
+    };
+    vec![
+        ("deflated", zip(std::slice::from_ref(&deflated), b""), vec![RECORD]),
+        ("stored", zip(std::slice::from_ref(&stored), b""), vec![RECORD]),
+        ("two", zip(&[deflated, member(b"b", 0, OTHER)], b""), vec![RECORD, OTHER]),
+        ("descriptor", zip(&[streamed(RECORD, b"PK\x07\x08"), member(b"b", 0, OTHER)], b""), vec![RECORD, OTHER]),
+        ("descriptor without signature", zip(&[streamed(RECORD, b"")], b""), vec![RECORD]),
+        ("gzip", gzip(RECORD), vec![RECORD]),
+    ]
+}
+
+/// Nothing but what was put in is taken, or damage is told. A file that is no container any more is one member, and no JSON.
+fn assert_right_or_told(archive: &[u8], contents: &[&[u8]], case: &str) {
+    let told = told(archive, false);
+    if told.container == Some(Container::Plain) {
+        let [(_, content)] = told.members.as_slice() else { panic!("{case}: {told:?}") };
+        assert!(content == archive && !matches!(content.first(), Some(b'[' | b'{')), "{case}: {told:?}");
+        return;
+    }
+    if told.damage.is_empty() {
+        // Concatenated gzip members are one text; the order of a ZIP's members is the directory's.
+        assert!(
+            told.members.iter().map(|(_, content)| content.as_slice()).eq(contents.iter().copied()),
+            "{case}: {told:?}"
+        );
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_gives_the_right_content_or_is_told() {
+    for (name, archive, contents) in small_archives() {
+        assert_eq!(told(&archive, false).damage, [""; 0], "{name}");
+        for bit in 0..archive.len() * 8 {
+            let mut flipped = archive.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_right_or_told(&flipped, &contents, &format!("{name}, bit {} of byte {}", bit % 8, bit / 8));
+        }
+    }
+}
+
+#[test]
+fn a_cut_anywhere_is_told_and_salvage_takes_what_is_before_it() {
+    for (name, archive, contents) in small_archives() {
+        for end in 0..archive.len() {
+            let case = format!("{name}, cut at byte {end}");
+            let cut = told(&archive[..end], false);
+            assert!(cut.container == Some(Container::Plain) || !cut.damage.is_empty(), "{case}: {cut:?}");
+            let salvaged = told(&archive[..end], true);
+            if salvaged.container != Some(Container::Plain) {
+                assert!(!salvaged.damage.is_empty(), "{case}: {salvaged:?}");
+                for ((_, found), content) in salvaged.members.iter().zip(&contents) {
+                    assert!(content.starts_with(found), "{case}: {salvaged:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_pair_of_bytes_removed_or_doubled_is_told() {
+    for (name, archive, contents) in small_archives() {
+        for at in 0..archive.len() - 1 {
+            let removed = [&archive[..at], &archive[at + 2..]].concat();
+            assert_right_or_told(&removed, &contents, &format!("{name}, two bytes removed at {at}"));
+            let doubled = [&archive[..at + 2], &archive[at..]].concat();
+            assert_right_or_told(&doubled, &contents, &format!("{name}, two bytes doubled at {at}"));
+        }
+    }
+}
+
+/// Archives that contradict themselves: what is told, in part, and how many members are taken whole.
+#[test]
+fn archives_that_lie() {
+    let a = || member(b"a", 8, RECORD);
+    let b = || member(b"b", 0, OTHER);
+    let quoted = {
+        // The kernel of a "better bomb": the first member's data is stored, and holds the local header of the second.
+        let inner = zip(&[b()], b"");
+        let header = &inner[..31 + OTHER.len()];
+        let first = member(b"a", 0, header);
+        zip(&[first.clone(), Member { offset: Some(31), ..b() }], b"")
+    };
+    let zip64_extra = |bytes: u64| [&[1, 0, 8, 0], bytes.to_le_bytes().as_slice()].concat();
+    let local = |member: &Member| {
+        (member.name.clone(), member.method, member.crc, u32::try_from(member.data.len()).unwrap(), member.bytes)
+    };
+    let with_local = |change: fn(&mut (Vec<u8>, u16, u32, u32, u32))| {
+        let mut said = local(&a());
+        change(&mut said);
+        zip(&[Member { local: Some(said), ..a() }], b"")
+    };
+    let two_directories = [zip(&[a()], b""), zip(&[b()], b"")].concat();
+    let cases: Vec<(&str, Vec<u8>, &str, usize)> = vec![
+        // Name, archive, what is told, members that are right.
+        (
+            "one member twice",
+            zip(
+                &[
+                    a(),
+                    Member {
+                        offset: Some(0),
+                        data: vec![],
+                        data_bytes: Some(u32::try_from(a().data.len()).unwrap()),
+                        ..a()
+                    },
+                ],
+                b"",
+            ),
+            "shares its bytes",
+            1,
+        ),
+        ("a member within another", quoted, "shares its bytes", 1),
+        ("encrypted", zip(&[Member { flags: 1, ..a() }, b()], b""), "a: encrypted", 1),
+        ("strongly encrypted", zip(&[Member { flags: 0x41, ..a() }, b()], b""), "a: encrypted", 1),
+        ("deflate64", zip(&[Member { method: 9, ..a() }, b()], b""), "a: compressed by", 1),
+        ("bzip2", zip(&[Member { method: 12, ..a() }, b()], b""), "a: compressed by", 1),
+        ("lzma", zip(&[Member { method: 14, ..a() }, b()], b""), "a: compressed by", 1),
+        ("zstd", zip(&[Member { method: 93, ..a() }, b()], b""), "a: compressed by", 1),
+        ("no method", zip(&[Member { method: 0x7fff, ..a() }, b()], b""), "a: compressed by", 1),
+        ("AES", zip(&[Member { method: 99, flags: 1, ..a() }, b()], b""), "", 1),
+        ("deflated, but said to be stored", zip(&[Member { method: 0, ..a() }, b()], b""), "a: ", 1),
+        ("stored, but said to be deflated", zip(&[a(), Member { method: 8, ..b() }], b""), "b: ", 1),
+        ("a wrong CRC", zip(&[Member { crc: 7, ..a() }, b()], b""), "a: Invalid checksum", 1),
+        (
+            "too long",
+            zip(&[Member { bytes: 9, ..a() }, b()], b""),
+            "a: File is larger than its declared uncompressed size",
+            1,
+        ),
+        ("too short", zip(&[Member { bytes: 999, ..a() }, b()], b""), "a: cut: expected 999 bytes", 1),
+        ("data beyond the file", zip(&[a(), Member { data_bytes: Some(1 << 30), ..b() }], b""), "b: ", 1),
+        (
+            "a ZIP64 length without end",
+            zip(&[Member { bytes: u32::MAX, extra: zip64_extra(1 << 60), ..a() }, b()], b""),
+            "a: cut: expected",
+            1,
+        ),
+        (
+            "a ZIP64 length that is right",
+            zip(&[Member { bytes: u32::MAX, extra: zip64_extra(RECORD.len() as u64), ..a() }, b()], b""),
+            "",
+            2,
+        ),
+        (
+            "a ZIP64 field that is not there",
+            zip(&[Member { bytes: u32::MAX, ..a() }, b()], b""),
+            "a: cut: expected 4294967295",
+            1,
+        ),
+        ("an offset beyond the file", zip(&[a(), Member { offset: Some(1 << 30), ..b() }], b""), "b: ", 1),
+        (
+            "an offset beyond any file",
+            zip(&[a(), Member { offset: Some(u32::MAX), extra: zip64_extra(u64::MAX - 9), ..b() }], b""),
+            "b: ",
+            1,
+        ),
+        ("a folder with content", zip(&[member(b"d/", 0, RECORD)], b""), "", 1),
+        ("too many members", zip(&vec![b(); 9], b""), "expected at most 8 members, found 9", 0),
+        ("a second directory", two_directories, "the directory names no member at byte 0", 1),
+        (
+            "a comment that is an empty ZIP",
+            zip(&[a()], b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+            "the directory names no member at byte 0",
+            0,
+        ),
+        (
+            "a comment of signatures",
+            zip(&[a()], b"PK\x03\x04PK\x01\x02PK\x05\x06PK\x06\x06PK\x06\x07PK\x07\x08"),
+            "",
+            1,
+        ),
+        // The directory is believed, and the CRC says whether that was right.
+        ("another name in the local header", with_local(|local| local.0 = b"z".to_vec()), "", 1),
+        ("another CRC in the local header", with_local(|local| local.2 ^= 1), "", 1),
+        ("other lengths in the local header", with_local(|local| (local.3, local.4) = (1, 1 << 30)), "", 1),
+        ("another method in the local header", with_local(|local| local.1 = 0), "", 1),
+    ];
+    for (name, archive, expected, whole) in cases {
+        let told = told(&archive, false);
+        assert!(told.damage.is_empty() == expected.is_empty() || name == "AES", "{name}: {told:?}");
+        assert!(told.damage.iter().any(|damage| damage.contains(expected)) || expected.is_empty(), "{name}: {told:?}");
+        let right = told.members.iter().filter(|(name, content)| {
+            let of_it =
+                |damage: &&String| damage.starts_with(&format!("{name}: ")) && !damage.contains("shares its bytes");
+            let is_whole = told.damage.iter().find(of_it).is_none();
+            is_whole && (content == RECORD || content == OTHER || content.starts_with(b"PK\x03\x04"))
+        });
+        assert_eq!(right.count(), whole, "{name}: {told:?}");
+    }
+}
+
+#[test]
+fn names_are_taken_as_they_are_and_never_as_paths() {
+    let long = vec![b'n'; 65_535];
+    let names: [&[u8]; 14] = [
+        b"../../etc/passwd",
+        b"/absolute",
+        b"C:\\drive",
+        b"back\\slash",
+        b"NUL",
+        b"with\0zero",
+        b"\x1b]0;title\x07\x1b[2J",
+        b"line\r\nbreak",
+        "right\u{202e}to left".as_bytes(),
+        b"",
+        b"dot.",
+        b"same",
+        b"SAME",
+        &long,
+    ];
+    for name in names {
+        let told = told(&zip(&[member(name, 8, RECORD)], b""), false);
+        assert_eq!((told.damage.len(), told.members.len()), (0, 1), "{}: {told:?}", name.escape_ascii());
+        assert_eq!(told.members[0].0.as_bytes(), name, "{}", name.escape_ascii());
+    }
+    let twice = told(&zip(&[member(b"same", 8, RECORD), member(b"same", 0, OTHER)], b""), false);
+    assert_eq!(twice.members.len(), 2, "{twice:?}");
+    let latin = told(&zip(&[member(b"caf\xe9", 8, RECORD)], b""), false);
+    assert_eq!((latin.damage.len(), latin.members[0].1.as_slice()), (0, RECORD), "{latin:?}");
+}
+
+#[test]
+fn gzip_members_are_counted() {
+    let cases = [(8, ""), (9, "more than 8 gzip members, the limit for an archive")];
+    for (count, expected) in cases {
+        let told = told(&gzip(RECORD).repeat(count), false);
+        assert!(told.damage.iter().all(|damage| damage.ends_with(expected)), "{count}: {told:?}");
+        assert_eq!(told.damage.is_empty(), expected.is_empty(), "{count}: {told:?}");
+    }
+}
+
+#[test]
+fn what_stands_behind_a_member_that_was_given_up_is_found_however_it_is_read() {
+    /// Takes nothing of any member.
+    #[derive(Default)]
+    struct Uninterested(Vec<String>);
+    impl Members for Uninterested {
+        type Stop = Infallible;
+        fn member(&mut self, name: &str, _: &mut dyn Content) -> Result<(), Infallible> {
+            self.0.push(name.to_owned());
+            Ok(())
+        }
+        fn admits(&self, bytes: u64) -> bool {
+            bytes <= 1 << 20
+        }
+        fn members_max(&self) -> u64 {
+            8
+        }
+        fn damaged(&mut self, _: Option<&str>, _: String) {}
+        fn unreadable(&mut self, _: &io::Error) {}
+        fn fault(&mut self, _: Note) {}
+        fn note(&mut self, note: Note) {
+            self.0.push(note.text);
+        }
+    }
+    let [small, large] = [500 << 10, 2 << 20].map(|bytes| vec![b' '; bytes]);
+    let without_end = |content: &[u8]| {
+        let archive = zip(&[member(b"a", 8, content), member(b"b", 0, OTHER)], b"");
+        let directory = memchr::memmem::find(&archive, b"PK\x01\x02").unwrap();
+        archive[..directory].to_vec()
+    };
+    let trailing = |content: &[u8]| [gzip(content), b"more".to_vec()].concat();
+    let note = "4 bytes that are not gzip follow the last gzip member";
+    // What is longer than the visitor admits is not read to its end.
+    let cases: [(Vec<u8>, &[&str]); 4] = [
+        (without_end(&small), &["a", "b"]),
+        (without_end(&large), &["a"]),
+        (trailing(&small), &["a", note]),
+        (trailing(&large), &["a"]),
+    ];
+    for (archive, expected) in cases {
+        for large_bytes in [0, u64::MAX] {
+            let mut buffers = Buffers::new(Budget { bytes: 0, large_bytes });
+            let mut told = Uninterested::default();
+            let Ok(_) = visit(Source::Memory(&archive), ("a.gz", 9), &mut buffers, true, &mut told);
+            assert_eq!(told.0, expected, "{large_bytes}");
+        }
+    }
+}
+
+#[test]
+fn told_apart_by_content() {
+    let cases: [(&[u8], Container); 6] = [
+        (b"PK\x03\x04rest", Container::Zip),
+        (b"PK\x05\x06", Container::Zip),
+        (b"\x1f\x8b\x08\x00", Container::Gzip),
+        (b"PK\x01\x02", Container::Plain),
+        (b"[{\"", Container::Plain),
+        (b"", Container::Plain),
+    ];
+    for (bytes, container) in cases {
+        assert_eq!(Container::of(bytes), container, "{bytes:?}");
+    }
+}

@@ -1,0 +1,665 @@
+//! The proof that a store holds what its archives hold: they are decoded again and compared with it.
+//!
+//! Two comparisons, neither of which uses a line of the duplicate check. By month: the records of the store are those of the archives, each
+//! as often as in the archive that has it most often. By archive: every row of the store is the record that stands at its place, rejects are
+//! the same, and so are the counts of the ledger. Both by sums of SHA-256 that do not depend on order; where sums differ, a second pass
+//! names records. `books` holds what the store says, `watch` looks at archives, `deal` brings equal records of several archives together,
+//! `spans` says which can have equals at all.
+//!
+//! Of moments that an archive covers which was not given nothing is said about how often a record should be there.
+//!
+//! Memory: `memory_bytes` for archives and for dealt records, a bit for each record that is stored, some hundred bytes for each archive.
+
+mod books;
+mod deal;
+mod spans;
+mod watch;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use keytrail_model::digest::{PlacedRows, RowsDigest};
+use keytrail_model::schema::ARCHIVE;
+use keytrail_model::time::{Month, format_service};
+use keytrail_store::{DataFile, Snapshot, read_data_file};
+use rayon::prelude::*;
+
+use crate::archive::{DecodedArchive, Worker};
+use crate::claims::ArchiveId;
+use crate::container::{Budget, Buffer, Buffers, Source};
+use crate::digest::{FileDigest, Whole};
+use crate::discover::discover;
+use crate::error::IngestError;
+use crate::options::Limits;
+use crate::progress::{ArchiveProgress, Observer, Progress};
+use books::{Book, Books, Try};
+use deal::{Deal, Dealer, Entry, STORED};
+use spans::Spans;
+use watch::{Subject, Sums, Watch, digest_of_rejects, merge};
+
+/// Differences that are named, of each kind.
+const NAMED_MAX: usize = 20;
+
+/// Options of a proof.
+#[derive(Debug, Clone)]
+pub struct ProofOptions {
+    /// Threads; all cores where `None`.
+    pub jobs: Option<NonZeroUsize>,
+    /// Memory to plan with, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// What a proof found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// Archives that were decoded again.
+    pub archives: u64,
+    /// Their lengths.
+    pub bytes: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Rows of the store that were compared.
+    pub rows: u64,
+    /// The store by month.
+    pub months: Vec<MonthProof>,
+    /// What the store holds and the archives do not, or the other way round.
+    pub damages: Vec<String>,
+    /// What is odd and does no harm.
+    pub notes: Vec<String>,
+    /// What could not be compared, with the reason.
+    pub unchecked: Vec<String>,
+}
+
+/// A month of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MonthProof {
+    /// The month.
+    pub month: Month,
+    /// Rows of the store that were compared by content.
+    pub rows: u64,
+    /// [`RowsDigest`] of their records, without places, in hex.
+    pub digest: String,
+    /// Whether these are all rows of the month.
+    pub whole: bool,
+}
+
+/// Decodes the archives under the given paths again and compares them with a store.
+///
+/// Tells an observer how far it is. Files are written to the system's folder for temporary files only.
+///
+/// # Errors
+/// A path is missing, or this machine fails, or a data file or a ledger cannot be read. Differences are no error: see [`Proof::damages`].
+pub fn prove(
+    paths: &[PathBuf],
+    snapshot: &Snapshot,
+    options: &ProofOptions,
+    observer: &(dyn Fn(Progress) + Sync),
+) -> Result<Proof, IngestError> {
+    let threads = options.jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let folder = tempfile::Builder::new().prefix("keytrail-verify-").tempdir();
+    let folder = folder.map_err(IngestError::io("making a folder in", &std::env::temp_dir()))?;
+    let mut work = Work {
+        snapshot,
+        options,
+        observer,
+        folder: folder.path().to_path_buf(),
+        books: Books::read(snapshot)?,
+        proof: Proof::default(),
+    };
+    pool.install(|| work.find(paths).and_then(|()| work.compare()))?;
+    Ok(work.proof)
+}
+
+struct Work<'a> {
+    snapshot: &'a Snapshot,
+    options: &'a ProofOptions,
+    observer: Observer<'a>,
+    folder: PathBuf,
+    books: Books,
+    proof: Proof,
+}
+
+/// Records of the store by month, and how many rows the months have.
+#[derive(Default)]
+struct Stored {
+    months: HashMap<Month, RowsDigest>,
+    rows: HashMap<Month, u64>,
+}
+
+impl Work<'_> {
+    /// Finds the archives of the ledger among the files.
+    fn find(&mut self, paths: &[PathBuf]) -> Result<(), IngestError> {
+        let found = discover(paths, self.snapshot.root())?;
+        let unreadable = found.unreadable.into_iter();
+        self.proof.unchecked.extend(unreadable.map(|(path, error)| format!("{}: {error}", path.display())));
+        let hashed: Vec<_> = found.files.into_par_iter().map(|path| (FileDigest::of(&path), path)).collect();
+        for (digest, path) in hashed {
+            match digest {
+                Err(error) => self.proof.unchecked.push(format!("{}: cannot be read: {error}", path.display())),
+                Ok(digest) => match self.books.number(&digest.sha256) {
+                    None => self.proof.notes.push(format!("{}: not in the ledger", path.display())),
+                    Some(number) => {
+                        if let Some(book) = self.books.books.get_mut(number as usize) {
+                            book.path.get_or_insert(path);
+                        }
+                    }
+                },
+            }
+        }
+        let missing = self.books.books.iter().filter(|book| book.path.is_none());
+        self.proof.unchecked.extend(missing.map(|book| {
+            let span = book.span.map_or_else(
+                || "without records".into(),
+                |(first, last)| format!("with records of {} to {}", format_service(first), format_service(last)),
+            );
+            format!("archive {} ({}) was not given, {span}", book.row.archive, book.row.path)
+        }));
+        let files = self.books.books.iter().filter(|book| book.path.is_some());
+        let bytes = files.clone().map(|book| book.row.bytes).sum();
+        (self.observer)(Progress::Found { archives: files.count() as u64, bytes });
+        Ok(())
+    }
+
+    fn compare(&mut self) -> Result<(), IngestError> {
+        let given = self.books.given();
+        let missing = self.books.books.iter().filter(|book| book.path.is_none());
+        let unknown = Spans::covered(missing.filter_map(|book| book.span), 1);
+        let shared = Spans::covered(self.books.books.iter().filter_map(|book| book.span), 2);
+        let is_forgotten = forgotten(self.snapshot);
+        let (stored, damages, unsettled, sums) = {
+            let subject = Subject {
+                books: &self.books,
+                unknown: &unknown,
+                shared: &shared,
+                is_forgotten: &is_forgotten,
+                deal_rows: false,
+            };
+            let stored = self.read_store(&subject, None)?;
+            self.read_rejects()?;
+            let deal = Deal::new(&self.folder.join("shared"));
+            let (mut sums, findings) = self.read_archives(&subject, &deal, &given)?;
+            let Sums { months, dropped, .. } = &mut sums;
+            deal.each_group(self.part_bytes(), &|entry| !dropped.contains(&entry.member), &mut |group| {
+                if let Some((entry, month)) = group.first().and_then(|entry| Some((entry, Month::of(entry.time)?))) {
+                    months.entry(month).or_default().add_times(entry.digest(), most_of_one(group));
+                }
+                Ok(())
+            })?;
+            (stored, findings.damages, findings.unsettled, sums)
+        };
+        self.proof.damages.extend(damages);
+        self.proof.archives = (given.len() - unsettled.len()) as u64;
+        let of = |number: &u32| self.books.get(*number);
+        self.proof.bytes = given
+            .iter()
+            .filter(|number| !unsettled.contains_key(*number))
+            .filter_map(of)
+            .map(|book| book.row.bytes)
+            .sum();
+        self.proof.records = sums.records;
+        let failed: Vec<(i64, i64)> = unsettled.keys().filter_map(|number| self.books.get(*number)?.span).collect();
+        self.proof.unchecked.extend(unsettled.values().cloned());
+        let differing =
+            self.compare_months(&stored, &sums, &Spans::covered(failed.into_iter(), 1), &unknown, &is_forgotten);
+        let wrong_rows = self.compare_rows(&given, &unsettled);
+        if !differing.is_empty() {
+            let months = Spans::covered(differing.iter().map(|month| (month.bounds().0, month.bounds().1 - 1)), 1);
+            self.name_records(&months, &unknown, &is_forgotten, &given)?;
+        }
+        if !wrong_rows.is_empty() {
+            self.name_rows(&wrong_rows, &unknown, &is_forgotten)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of dealt records that are held at once.
+    fn part_bytes(&self) -> usize {
+        usize::try_from(self.options.memory_bytes / 2).unwrap_or(usize::MAX)
+    }
+
+    /// Reads all rows of the store. With a deal, they are only dealt.
+    fn read_store(&self, subject: &Subject<'_>, deal: Option<&Deal>) -> Result<Stored, IngestError> {
+        let all = Mutex::new(Stored::default());
+        self.snapshot.files().par_iter().try_for_each(|file| -> Result<(), IngestError> {
+            let (mut rows, mut sum) = (HashMap::<u32, RowsDigest>::new(), RowsDigest::default());
+            let mut dealer = deal.map(Dealer::new);
+            let Some(month) = Month::parse(&file.month) else {
+                return Ok(());
+            };
+            self.read_file(file, subject, month, &mut rows, &mut sum, dealer.as_mut())?;
+            dealer.map_or(Ok(()), Dealer::finish)?;
+            if deal.is_some() {
+                return Ok(());
+            }
+            for (archive, digest) in rows {
+                if let Some(mut rows) = subject.books.rows_of(archive) {
+                    merge(&mut rows.stored, [(month, digest)]);
+                }
+            }
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            merge(&mut all.months, [(month, sum)]);
+            *all.rows.entry(month).or_default() += file.rows;
+            Ok(())
+        })?;
+        Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn read_file(
+        &self,
+        file: &DataFile,
+        subject: &Subject<'_>,
+        month: Month,
+        rows: &mut HashMap<u32, RowsDigest>,
+        sum: &mut RowsDigest,
+        mut dealer: Option<&mut Dealer<'_>>,
+    ) -> Result<(), IngestError> {
+        read_data_file(self.snapshot, file, &mut |batch| -> Result<(), IngestError> {
+            let columns = PlacedRows::of(batch)?;
+            let mut archive: Option<(&str, Option<u32>)> = None;
+            for index in 0..batch.num_rows() {
+                let Some((record, place)) = columns.row(index) else {
+                    break;
+                };
+                let number = match archive.filter(|(sha256, _)| *sha256 == place.archive) {
+                    Some((_, number)) => number,
+                    None => subject.books.number(place.archive),
+                };
+                archive = Some((place.archive, number));
+                let is_compared = !subject.deal_rows && subject.counts(record.time, month);
+                let mut content = RowsDigest::default();
+                if is_compared {
+                    content.add_record(&record);
+                }
+                let Some(number) = number else {
+                    *sum += content;
+                    continue;
+                };
+                let book = subject.books.get(number);
+                let is_given = book.is_some_and(|book| book.path.is_some());
+                let mut row = RowsDigest::default();
+                if is_given && (dealer.is_none() || subject.deal_rows) {
+                    row.add_row(&record, &place);
+                }
+                if let Some(dealer) = dealer.as_deref_mut() {
+                    let digest = if subject.deal_rows { row } else { content };
+                    if digest.rows() == 1 && subject.shared.contains(record.time) {
+                        let (ordinal, time) = (place.ordinal, record.time);
+                        dealer.deal(Entry {
+                            hash: digest.limbs(),
+                            owner: STORED,
+                            member: STORED,
+                            ordinal,
+                            time,
+                            archive: number,
+                        })?;
+                    }
+                    continue;
+                }
+                *sum += content;
+                if is_given {
+                    *rows.entry(number).or_default() += row;
+                    if let Some(mut rows) = subject.books.rows_of(number) {
+                        rows.put(place.member, place.ordinal, book.map_or(0, |book| book.read_max));
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Notes the digest of the rejects that the store holds of each archive, from its last try.
+    fn read_rejects(&self) -> Result<(), IngestError> {
+        for run in self.snapshot.runs().iter().filter(|run| run.rejects.rows > 0) {
+            let last = self.books.last_of(&run.run);
+            self.snapshot.read_rejects(run, &mut |batch| -> Result<(), IngestError> {
+                use arrow::array::AsArray as _;
+                let archives = batch.column_by_name(ARCHIVE).and_then(|archives| archives.as_string_opt::<i32>());
+                for (index, archive) in archives.into_iter().flatten().enumerate() {
+                    let number =
+                        archive.filter(|archive| last.contains(archive)).and_then(|name| self.books.number(name));
+                    if let Some(mut rows) = number.and_then(|number| self.books.rows_of(number)) {
+                        let one = digest_of_rejects(&batch.slice(index, 1));
+                        rows.rejects += one;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Decodes archives on all threads.
+    fn read_archives(
+        &self,
+        subject: &Subject<'_>,
+        deal: &Deal,
+        archives: &[u32],
+    ) -> Result<(Sums, Findings), IngestError> {
+        let mut order: Vec<u32> = archives.to_vec();
+        order.sort_by_key(|number| std::cmp::Reverse(self.books.get(*number).map_or(0, |book| book.row.bytes)));
+        let next = AtomicUsize::new(0);
+        let threads = u32::try_from(rayon::current_num_threads()).unwrap_or(1);
+        let budget = Budget::of(self.options.memory_bytes, rayon::current_num_threads());
+        let done = rayon::broadcast(|context| -> Result<(Sums, Findings), IngestError> {
+            let number = u32::try_from(context.index()).unwrap_or_default();
+            let watch = Watch::new(subject, Dealer::new(deal), number, threads);
+            let mut hands = Hands {
+                file: Buffer::default(),
+                buffers: Buffers::new(budget),
+                worker: Worker::new(watch, Limits::default(), false),
+            };
+            let mut findings = Findings::default();
+            while let Some(&archive) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Some(book) = self.books.get(archive) {
+                    let progress = ArchiveProgress::new(self.observer, book.row.bytes);
+                    hands.read(archive, book, &progress, subject, &mut findings)?;
+                    progress.done();
+                }
+            }
+            Ok((hands.worker.into_staging().finish()?, findings))
+        });
+        let (mut sums, mut findings) = (Sums::default(), Findings::default());
+        for done in done {
+            let (of_thread, found) = done?;
+            merge(&mut sums.months, of_thread.months);
+            sums.records += of_thread.records;
+            sums.dropped.extend(of_thread.dropped);
+            findings.damages.extend(found.damages);
+            findings.unsettled.extend(found.unsettled);
+        }
+        findings.damages.sort_unstable();
+        Ok((sums, findings))
+    }
+
+    /// Compares the months; those that differ.
+    fn compare_months(
+        &mut self,
+        stored: &Stored,
+        sums: &Sums,
+        failed: &Spans,
+        unknown: &Spans,
+        is_forgotten: &(dyn Fn(Month) -> bool + Sync),
+    ) -> Vec<Month> {
+        let months: BTreeMap<Month, ()> =
+            stored.months.keys().chain(sums.months.keys()).map(|month| (*month, ())).collect();
+        let mut differing = Vec::new();
+        for month in months.into_keys() {
+            let [expected, found] =
+                [&sums.months, &stored.months].map(|of| of.get(&month).copied().unwrap_or_default());
+            if is_forgotten(month) {
+                self.proof.notes.push(format!("month {month} was forgotten, and is left out"));
+                continue;
+            }
+            if failed.touches(month.bounds()) {
+                self.proof
+                    .unchecked
+                    .push(format!("records of month {month}, since an archive of it could not be read"));
+                continue;
+            }
+            let whole = !unknown.touches(month.bounds());
+            self.proof.rows += found.rows();
+            self.proof.months.push(MonthProof { month, rows: found.rows(), digest: found.to_string(), whole });
+            if expected != found {
+                let (expected_rows, found_rows) = (expected.rows(), found.rows());
+                self.proof.damages.push(format!(
+                    "month {month}: expected {expected_rows} records of the archives (digest {expected}), found {found_rows} rows \
+                     ({found})"
+                ));
+                differing.push(month);
+            }
+        }
+        differing
+    }
+
+    /// Compares rows with the records at their places; archives that differ.
+    fn compare_rows(&mut self, given: &[u32], unsettled: &HashMap<u32, String>) -> Vec<u32> {
+        let mut differing = Vec::new();
+        for &number in given.iter().filter(|number| !unsettled.contains_key(*number)) {
+            if let Some(rows) = self.books.rows_of(number)
+                && rows.stored != rows.found
+            {
+                differing.push(number);
+            }
+        }
+        differing
+    }
+
+    /// Names records that are missing from the store or too many there.
+    fn name_records(
+        &mut self,
+        months: &Spans,
+        unknown: &Spans,
+        is_forgotten: &(dyn Fn(Month) -> bool + Sync),
+        given: &[u32],
+    ) -> Result<(), IngestError> {
+        let subject = Subject { books: &self.books, unknown, shared: months, is_forgotten, deal_rows: false };
+        let deal = Deal::new(&self.folder.join("records"));
+        self.read_store(&subject, Some(&deal))?;
+        let (sums, _) = self.read_archives(&subject, &deal, given)?;
+        let mut named = Named::default();
+        deal.each_group(self.part_bytes(), &|entry| !sums.dropped.contains(&entry.member), &mut |group| {
+            let stored = group.iter().filter(|entry| entry.owner == STORED).count() as u64;
+            let expected = most_of_one(group);
+            if stored != expected {
+                let of_archive = group.iter().find(|entry| entry.owner != STORED);
+                named.add(
+                    &self.books,
+                    of_archive.or(group.first()),
+                    &format!("expected {expected} times, found {stored}"),
+                );
+            }
+            Ok(())
+        })?;
+        self.proof.damages.extend(named.words());
+        Ok(())
+    }
+
+    /// Names rows that are not the records at their places.
+    fn name_rows(
+        &mut self,
+        archives: &[u32],
+        unknown: &Spans,
+        is_forgotten: &(dyn Fn(Month) -> bool + Sync),
+    ) -> Result<(), IngestError> {
+        let all = Spans::covered([(i64::MIN, i64::MAX)].into_iter(), 1);
+        let subject = Subject { books: &self.books, unknown, shared: &all, is_forgotten, deal_rows: true };
+        let deal = Deal::new(&self.folder.join("rows"));
+        self.read_store(&subject, Some(&deal))?;
+        let (sums, _) = self.read_archives(&subject, &deal, archives)?;
+        let wanted: HashSet<u32> = archives.iter().copied().collect();
+        let mut named = Named::default();
+        let wanted = |entry: &Entry| wanted.contains(&entry.archive) && !sums.dropped.contains(&entry.member);
+        deal.each_group(self.part_bytes(), &wanted, &mut |group| {
+            let stored = group.iter().filter(|entry| entry.owner == STORED).count();
+            // Members of one name share places, and another of them may be the one that is stored: fewer rows are no fault.
+            if stored > group.len() - stored {
+                named.add(&self.books, group.last(), "expected the record at this place, found a row of another");
+            }
+            Ok(())
+        })?;
+        self.proof.damages.extend(named.words());
+        Ok(())
+    }
+}
+
+/// Damages of archives, and archives that could not be read.
+#[derive(Default)]
+struct Findings {
+    damages: Vec<String>,
+    unsettled: HashMap<u32, String>,
+}
+
+/// Some differences in words, and how many there are.
+#[derive(Default)]
+struct Named {
+    words: Vec<String>,
+    all: usize,
+}
+
+impl Named {
+    fn add(&mut self, books: &Books, entry: Option<&Entry>, what: &str) {
+        self.all += 1;
+        if let Some(entry) = entry.filter(|_| self.words.len() < NAMED_MAX) {
+            let archive = books.get(entry.archive).map_or("unknown", |book| book.row.archive.as_str());
+            let time = format_service(entry.time);
+            self.words.push(format!("record of {time}, archive {archive}, ordinal {}: {what}", entry.ordinal));
+        }
+    }
+
+    fn words(mut self) -> Vec<String> {
+        let more = self.all.saturating_sub(self.words.len());
+        if more > 0 {
+            self.words.push(format!("{more} more records like these"));
+        }
+        self.words
+    }
+}
+
+/// How often a record is in the archive that has it most often.
+fn most_of_one(group: &[Entry]) -> u64 {
+    let of_archives = group.chunk_by(|one, next| one.owner == next.owner);
+    let counts = of_archives.filter(|of| of.first().is_some_and(|entry| entry.owner != STORED)).map(<[Entry]>::len);
+    counts.max().unwrap_or_default() as u64
+}
+
+/// Months whose rows were removed by a commit that says so.
+fn forgotten(snapshot: &Snapshot) -> impl Fn(Month) -> bool + Sync + use<> {
+    let before = snapshot.forgets().iter().filter_map(|forget| Month::parse(&forget.before)).max();
+    move |month| before.is_some_and(|before| month < before)
+}
+
+/// What a thread works with.
+struct Hands<'a> {
+    file: Buffer,
+    buffers: Buffers,
+    worker: Worker<Watch<'a>>,
+}
+
+impl Hands<'_> {
+    /// Decodes an archive in each way that a run did, and compares it with its ledger row.
+    fn read(
+        &mut self,
+        number: u32,
+        book: &Book,
+        progress: &ArchiveProgress<'_>,
+        subject: &Subject<'_>,
+        findings: &mut Findings,
+    ) -> Result<(), IngestError> {
+        let Some(path) = &book.path else {
+            return Ok(());
+        };
+        let sha256 = book.row.archive.as_str();
+        let rejects = subject.books.rows_of(number).map(|rows| rows.rejects).unwrap_or_default();
+        self.worker.staging_mut().begin(number, sha256, book.tries.len());
+        let mut last = None;
+        for try_ in &book.tries {
+            self.worker.staging_mut().begin_try();
+            let decoded = self.decode(path, sha256, try_, progress)?;
+            let is_settled = !decoded.is_unsettled;
+            if !is_settled {
+                let why = decoded.faults.first().map(|fault| fault.text.clone()).unwrap_or_default();
+                findings.unsettled.insert(number, format!("archive {sha256} ({}): {why}", path.display()));
+                self.worker.staging_mut().end_archive(false);
+                return Ok(());
+            }
+            last = Some((decoded, try_.salvage));
+        }
+        self.worker.staging_mut().end_archive(true);
+        let Some((decoded, salvage)) = last.filter(|_| !subject.deal_rows) else {
+            return Ok(());
+        };
+        let found = subject.books.rows_of(number).map(|rows| rows.rejects).unwrap_or_default();
+        let mut wrong = |what: &str, expected: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
+            let expected = format!("expected {what} {expected}, as in the ledger, found {found}");
+            findings.damages.push(format!("archive {sha256} ({}): {expected}", path.display()));
+        };
+        compare_books(book, &decoded, salvage, &mut wrong);
+        if rejects != found {
+            wrong("rejects with the digest", &rejects, &found);
+        }
+        // What the store has of them is compared once; a second pass finds it as it was.
+        if let Some(mut rows) = subject.books.rows_of(number) {
+            rows.rejects = rejects;
+        }
+        Ok(())
+    }
+
+    fn decode(
+        &mut self,
+        path: &Path,
+        sha256: &str,
+        try_: &Try,
+        progress: &ArchiveProgress<'_>,
+    ) -> Result<DecodedArchive, IngestError> {
+        self.worker.set_limits(try_.limits.clone(), try_.salvage);
+        let changed = || DecodedArchive::unsettled(None, "the file changed while it was read".into());
+        let id = ArchiveId::of(sha256);
+        match FileDigest::read(path, &mut self.file, self.buffers.budget().bytes) {
+            Ok(Whole::Read(digest)) if digest.sha256 == sha256 => {
+                self.buffers.begin(self.file.held());
+                let bytes = usize::try_from(digest.bytes).unwrap_or_default();
+                let source = Source::Memory(self.file.filled(bytes));
+                self.worker.decode_guarded(path, digest.bytes, source, &id, &mut self.buffers)
+            }
+            Ok(Whole::Read(_) | Whole::Changed) => Ok(changed()),
+            Ok(Whole::TooLarge) => {
+                self.file.release();
+                self.buffers.begin(0);
+                let digest = match FileDigest::of(path) {
+                    Ok(digest) if digest.sha256 == sha256 => digest,
+                    Ok(_) => return Ok(changed()),
+                    Err(error) => return Ok(DecodedArchive::unsettled(None, format!("cannot be read: {error}"))),
+                };
+                let source = Source::File(path, progress);
+                let decoded = self.worker.decode_guarded(path, digest.bytes, source, &id, &mut self.buffers)?;
+                Ok(if digest.is_current(path) { decoded } else { changed() })
+            }
+            Err(error) => Ok(DecodedArchive::unsettled(None, format!("cannot be read: {error}"))),
+        }
+    }
+}
+
+/// Compares what was found in an archive with its ledger row.
+fn compare_books(
+    book: &Book,
+    decoded: &DecodedArchive,
+    salvage: bool,
+    wrong: &mut dyn FnMut(&str, &dyn std::fmt::Display, &dyn std::fmt::Display),
+) {
+    let row = &book.row;
+    let status = match (decoded.faults.is_empty(), salvage && decoded.accepted > 0) {
+        (true, _) => "stored",
+        (false, true) => "salvaged",
+        (false, false) => "failed",
+    };
+    if row.status.as_str() != status {
+        wrong("status", &row.status.as_str(), &status);
+    }
+    let mut count = |what: &str, expected: u64, found: u64| {
+        if expected != found {
+            wrong(what, &expected, &found);
+        }
+    };
+    count("bytes of JSON", row.json_bytes, decoded.json_bytes);
+    count("members", row.members, decoded.members.len() as u64);
+    count("records rejected", row.records.rejected, decoded.rejected());
+    // The row of an archive that was tried again counts records of several tries.
+    if !book.was_tried_again {
+        count("records read", row.records.read, decoded.read);
+        let span = row.first_time.zip(row.last_time);
+        if span != decoded.times {
+            let words = |span: Option<(i64, i64)>| match span {
+                Some((first, last)) => format!("{} to {}", format_service(first), format_service(last)),
+                None => "none".into(),
+            };
+            wrong("times", &words(span), &words(decoded.times));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""Does a keytrail store hold exactly the records of these archives?
+
+A model of its own, for anybody who does not want to take keytrail's word: it shares no code with it and needs nothing but Python.
+
+    keytrail export -o export.ndjson
+    keytrail archives --format json -o ledger.json          # optional
+    python3 check.py ARCHIVE-OR-FOLDER... --export export.ndjson [--ledger ledger.json]
+
+The rule: a record counts as often as it stands in the one archive that holds it most often. Records are equal when their fields are:
+key order, blanks, escapes, and whether `meta` is an object or a text that holds one, do not matter; null and absent are the same;
+times are equal when the moment is. A member whose container is damaged gives no record. With the ledger, counts of each archive
+(read, rejected) are compared, too, and that every archive is in it.
+
+Exit code 0: equal. 1: differences, the first of them on stdout. 2: an archive that this model cannot judge (a JSON list that is
+broken inside: where its next record starts is a matter of rules that are keytrail's own).
+"""
+
+import argparse
+import collections
+import datetime
+import gzip
+import hashlib
+import io
+import json
+import re
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d+))? ?(Z|UTC|[+-]\d\d:?\d\d)$")
+ENVELOPE = ("time", "source", "resourceID", "actorID", "tenantID", "action", "status", "traceID", "meta")
+META = ("clientip", "hsmid", "ouid", "partid", "role")
+SHOWN = 10
+
+
+class CannotJudge(Exception):
+    """The model has no rule for this archive."""
+
+
+class Damaged(Exception):
+    """The container is damaged."""
+
+
+def moment(text):
+    """The moment as text, in UTC, with all its digits; None where there is no usable time."""
+    found = TIME.match(text) if isinstance(text, str) else None
+    if not found:
+        return None
+    day, clock, digits, zone = found.groups()
+    zone = "+00:00" if zone in ("Z", "UTC") else zone
+    try:
+        whole = datetime.datetime.fromisoformat(f"{day}T{clock}{zone}")
+    except ValueError:
+        return None
+    digits = (digits or "").rstrip("0")
+    return whole.astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S") + ("." + digits if digits else "")
+
+
+def parse(text):
+    """A JSON value. Numbers with a point or an exponent keep their digits, as texts; NaN and Infinity are no JSON."""
+    return json.loads(text, parse_float=lambda digits: f"number {digits}", parse_constant=refuse)
+
+
+def refuse(name):
+    raise ValueError(f"{name} is no JSON")
+
+
+def members(value, names):
+    """A JSON object without the members that say nothing, and with the known names in their usual case."""
+    found = {name: member for name, member in value.items() if member is not None}
+    for name in names:
+        variant = next((other for other in found if other.lower() == name.lower()), name)
+        if name not in found and variant in found:
+            found[name] = found.pop(variant)
+    return found
+
+
+def canonical(record):
+    """A text that is the same for equal records; None where the record cannot be used."""
+    if not isinstance(record, dict):
+        return None
+    record = members(record, ENVELOPE)
+    time = moment(record.get("time"))
+    if time is None:
+        return None
+    record["time"] = time
+    meta = record.pop("meta", None)
+    if isinstance(meta, str):
+        try:
+            parsed = parse(meta) if meta else {}
+        except ValueError:
+            parsed = None
+        meta = parsed if isinstance(parsed, dict) else meta
+    if isinstance(meta, dict):
+        meta = members(meta, META)
+        if meta.get("ouid") == "":
+            del meta["ouid"]
+    if meta:
+        record["meta"] = meta
+    return json.dumps(record, sort_keys=True, ensure_ascii=True)
+
+
+def members_of(raw):
+    """Texts of the members of an archive; in place of a damaged one, None."""
+    if raw[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        try:
+            with zipfile.ZipFile(io.BytesIO(raw)) as container:
+                for info in container.infolist():
+                    if info.is_dir():
+                        continue
+                    try:
+                        yield container.read(info)
+                    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError):
+                        yield None
+        except zipfile.BadZipFile:
+            yield None
+    elif raw[:2] == b"\x1f\x8b":
+        try:
+            yield gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error):
+            yield None
+    else:
+        yield raw
+
+
+def records_of(text):
+    """Records of a member, as parsed values; None for one that is no JSON."""
+    text = text.decode("utf-8-sig")
+    start = text.lstrip()[:1]
+    if start == "[":
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise CannotJudge(f"a broken list: {error}") from error
+    if start != "{":
+        raise Damaged("no records")
+    records = []
+    for line in text.splitlines():
+        if line.strip():
+            try:
+                records.append(parse(line))
+            except ValueError:
+                records.append(None)
+    return records
+
+
+def read(raw):
+    """Counted records of an archive, and how many were rejected."""
+    found, rejected = collections.Counter(), 0
+    for member in members_of(raw):
+        if member is None:
+            continue
+        try:
+            records = records_of(member)
+        except Damaged:
+            continue
+        for record in records:
+            text = canonical(record)
+            if text is None:
+                rejected += 1
+            else:
+                found[text] += 1
+    return found, rejected
+
+
+def files_of(paths):
+    """Files under the given paths, sorted; side files of an export request are no archives."""
+    for path in paths:
+        below = sorted(path.rglob("*")) if path.is_dir() else [path]
+        yield from (file for file in below if file.is_file() and not file.name.endswith(".request.json"))
+
+
+def main():
+    sys.set_int_max_str_digits(0)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("archives", nargs="+", type=Path)
+    parser.add_argument("--export", required=True, type=Path)
+    parser.add_argument("--ledger", type=Path)
+    arguments = parser.parse_args()
+
+    expected, archives = collections.Counter(), {}
+    for path in files_of(arguments.archives):
+        raw = path.read_bytes()
+        digest = hashlib.sha256(raw).hexdigest()
+        if digest in archives:
+            continue
+        try:
+            found, rejected = read(raw)
+        except CannotJudge as reason:
+            print(f"{path}: {reason}")
+            return 2
+        archives[digest] = (path, sum(found.values()) + rejected, rejected)
+        expected |= found  # the larger count of each
+
+    stored = collections.Counter()
+    with arguments.export.open(encoding="utf-8") as lines:
+        stored.update(canonical(parse(line)) for line in lines)
+
+    differences = [
+        f"{stored[record]} instead of {expected[record]} times: {record}"
+        for record in sorted(expected.keys() | stored.keys(), key=str)
+        if stored[record] != expected[record]
+    ]
+    if arguments.ledger:
+        ledger = {row["archive"]: row for row in json.loads(arguments.ledger.read_text(encoding="utf-8"))}
+        for digest, (path, total, rejected) in archives.items():
+            row = ledger.pop(digest, None)
+            if row is None:
+                differences.append(f"{path}: not in the ledger: {digest}")
+            elif (row["read"], row["rejected"]) != (total, rejected):
+                differences.append(f"{path}: read {row['read']}, rejected {row['rejected']} instead of {total}, {rejected}")
+        differences += [f"in the ledger and not here: {row['path']}" for row in ledger.values()]
+
+    if differences:
+        print(f"{len(differences)} differences, among them")
+        print("\n".join(differences[:SHOWN]))
+        return 1
+    print(f"equal: {sum(expected.values())} records of {len(archives)} archives")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
