@@ -23,22 +23,23 @@ use keytrail_store::Snapshot;
 use crate::QueryError;
 use crate::tables::{memory, with_views};
 
-/// The table of a snapshot with this ledger.
+/// The table of a snapshot with this ledger; and the part of it that comes from `events`, if any.
 pub(crate) fn table(
     snapshot: &Snapshot,
     ledger: &[LedgerRow],
     events: Arc<dyn TableProvider>,
-) -> Result<Arc<dyn TableProvider>, QueryError> {
+) -> Result<(Arc<dyn TableProvider>, Option<Arc<dyn TableProvider>>), QueryError> {
     let recorded: Arc<dyn TableProvider> =
         Arc::new(RecordedServices { snapshot: snapshot.clone(), rows: Mutex::default() });
     let is_missing = |row: &&LedgerRow| row.services.is_none() && row.first_time.is_some();
     let missing: Vec<&str> = ledger.iter().filter(is_missing).map(|row| row.archive.as_str()).collect();
     if missing.is_empty() {
-        return Ok(recorded);
+        return Ok((recorded, None));
     }
     let context = SessionContext::new();
-    let stored = context.read_table(from_events(&context, events, &missing)?)?;
-    Ok(context.read_table(recorded)?.union(stored)?.into_view())
+    let stored = from_events(&context, events, &missing)?;
+    let all = context.read_table(recorded)?.union(context.read_table(Arc::clone(&stored))?)?.into_view();
+    Ok((all, Some(stored)))
 }
 
 /// What the rows of `events` tell about some archives.

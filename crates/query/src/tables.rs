@@ -1,5 +1,5 @@
-//! The tables of a session: `events`, `archives`, `rejects`, `forgotten`, `export_requests`, `archive_services` of a snapshot, and the
-//! reference tables `actions` and `statuses`.
+//! The tables of a session: `events`, `archives`, `rejects`, `forgotten`, `export_requests`, `archive_services`, `archive_coverage` and
+//! `service_months` of a snapshot, and the reference tables `actions` and `statuses`.
 
 use std::sync::Arc;
 
@@ -14,9 +14,8 @@ use keytrail_model::time::Month;
 use keytrail_model::{actions, schema, statuses::StatusCatalogue};
 use keytrail_store::{ForgetInfo, ForgottenRows, Snapshot};
 
-use crate::QueryError;
 use crate::files::{FilesTable, TableFile};
-use crate::services;
+use crate::{QueryError, coverage, services};
 
 /// Name of the table of all records.
 pub(crate) const EVENTS: &str = "events";
@@ -42,16 +41,19 @@ pub(crate) fn all(snapshot: &Snapshot, statuses: &StatusCatalogue) -> Result<Vec
     let archives = memory(archives(&ledger)?)?;
     let rejects = rejects(snapshot, Arc::clone(&archives))?;
     let events: Arc<dyn TableProvider> = Arc::new(events(snapshot, events_url()?));
-    Ok(vec![
-        (EVENTS, Arc::clone(&events)),
+    let (archive_services, from_events) = services::table(snapshot, &ledger, Arc::clone(&events))?;
+    let mut tables: Vec<Named> = vec![
+        (EVENTS, events),
         ("archives", archives),
         ("rejects", rejects),
         ("forgotten", memory(forgotten(snapshot)?)?),
         ("export_requests", memory(export_requests(&ledger)?)?),
-        ("archive_services", services::table(snapshot, &ledger, events)?),
+        ("archive_services", archive_services),
         ("actions", memory(actions_batch()?)?),
         ("statuses", memory(statuses_batch(statuses)?)?),
-    ])
+    ];
+    tables.extend(coverage::tables(snapshot, from_events));
+    Ok(tables)
 }
 
 /// The rows of a snapshot, whose folder of events is registered under `url`.

@@ -312,7 +312,7 @@ fn random_store(seed: u64, services: usize) -> (Vec<Archive>, Vec<String>) {
         let (mut spans, mut records): (Vec<Span>, BTreeSet<i64>) = (Vec::new(), BTreeSet::new());
         for number in 0..=dice.below(6) {
             // Ends that meet, miss each other by a second, or lie anywhere.
-            let mut moment = |dice: &mut Dice| {
+            let moment = |dice: &mut Dice| {
                 let day = start + i64::try_from(dice.below(40)).unwrap() * DAY;
                 day + dice.pick(&[0, 0, 0, -SECOND, SECOND, DAY / 2, 7 * SECOND, -2 * SECOND])
             };

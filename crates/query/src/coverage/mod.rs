@@ -1,7 +1,13 @@
-//! The views `coverage` and `coverage_summary`, asked for some months.
+//! Coverage: which time of which services the archives cover. `rules` says what one archive covers, `table` makes tables of it, the view
+//! `coverage` tells how the spans of all archives add up; here it is asked for some months.
+
+mod rules;
+mod table;
 
 use datafusion::prelude::{DataFrame, col, lit};
 use keytrail_model::time::Month;
+
+pub(crate) use table::tables;
 
 use crate::session::MONTH_SCHEMA;
 use crate::{QueryError, Session};
