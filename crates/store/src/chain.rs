@@ -494,11 +494,12 @@ impl Commit {
         let named_adds = record.files().iter().map(|file| file.path.clone()).collect();
         let named_removes = record.removed().iter().cloned().collect();
         for (what, named, found) in [("added", &named_adds, &adds), ("removed", &named_removes, &removes)] {
-            if let Some(other) = BTreeSet::symmetric_difference(named, found).next() {
-                let (expected, found) = match named.contains(other) {
-                    true => (format!("{other} to be {what}, as its record says"), "no such file action".to_owned()),
-                    false => (format!("the {} {what} files of its record", named.len()), format!("{other} as well")),
-                };
+            let missing = BTreeSet::difference(named, found).next().map(|file| {
+                (format!("{file} to be {what}, as its record says"), "no such file action".to_owned())
+            });
+            let more = || BTreeSet::difference(found, named).next();
+            let more = || more().map(|file| (format!("the {} {what} files of its record", named.len()), format!("{file} as well")));
+            if let Some((expected, found)) = missing.or_else(more) {
                 return Err(StoreError::damaged_commit(path, expected, found));
             }
         }

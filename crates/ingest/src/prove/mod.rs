@@ -123,11 +123,12 @@ struct Work<'a> {
     proof: Proof,
 }
 
-/// Records of the store by month, and how many rows the months have.
+/// Records of the store by month.
 #[derive(Default)]
 struct Stored {
+    /// Rows of archives that the ledger does not name.
+    strangers: u64,
     months: HashMap<Month, RowsDigest>,
-    rows: HashMap<Month, u64>,
 }
 
 impl Work<'_> {
@@ -192,6 +193,10 @@ impl Work<'_> {
             (stored, findings.damages, findings.unsettled, sums)
         };
         self.proof.damages.extend(damages);
+        if stored.strangers > 0 {
+            let found = format!("found {} rows of others", stored.strangers);
+            self.proof.damages.push(format!("events: expected rows of archives in the ledger, {found}"));
+        }
         self.proof.archives = (given.len() - unsettled.len()) as u64;
         let of = |number: &u32| self.books.get(*number);
         self.proof.bytes = given
@@ -225,12 +230,12 @@ impl Work<'_> {
     fn read_store(&self, subject: &Subject<'_>, deal: Option<&Deal>) -> Result<Stored, IngestError> {
         let all = Mutex::new(Stored::default());
         self.snapshot.files().par_iter().try_for_each(|file| -> Result<(), IngestError> {
-            let (mut rows, mut sum) = (HashMap::<u32, RowsDigest>::new(), RowsDigest::default());
+            let (mut rows, mut sum, mut strangers) = (HashMap::<u32, RowsDigest>::new(), RowsDigest::default(), 0);
             let mut dealer = deal.map(Dealer::new);
             let Some(month) = Month::parse(&file.month) else {
                 return Ok(());
             };
-            self.read_file(file, subject, month, &mut rows, &mut sum, dealer.as_mut())?;
+            self.read_file(file, subject, month, &mut rows, (&mut sum, &mut strangers), dealer.as_mut())?;
             dealer.map_or(Ok(()), Dealer::finish)?;
             if deal.is_some() {
                 return Ok(());
@@ -241,8 +246,8 @@ impl Work<'_> {
                 }
             }
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            all.strangers += strangers;
             merge(&mut all.months, [(month, sum)]);
-            *all.rows.entry(month).or_default() += file.rows;
             Ok(())
         })?;
         Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner))
@@ -254,7 +259,7 @@ impl Work<'_> {
         subject: &Subject<'_>,
         month: Month,
         rows: &mut HashMap<u32, RowsDigest>,
-        sum: &mut RowsDigest,
+        (sum, strangers): (&mut RowsDigest, &mut u64),
         mut dealer: Option<&mut Dealer<'_>>,
     ) -> Result<(), IngestError> {
         read_data_file(self.snapshot, file, &mut |batch| -> Result<(), IngestError> {
@@ -275,6 +280,7 @@ impl Work<'_> {
                     content.add_record(&record);
                 }
                 let Some(number) = number else {
+                    *strangers += 1;
                     *sum += content;
                     continue;
                 };

@@ -67,6 +67,9 @@ pub(super) struct Watch<'a> {
     pending: Part,
     pending_rejects: RowsDigest,
     member: Option<u32>,
+    /// Its positions, and its number in the archive.
+    pending_seen: Vec<i64>,
+    member_index: u32,
 }
 
 /// Sums of a part of an archive.
@@ -109,6 +112,8 @@ impl<'a> Watch<'a> {
             pending: Part::default(),
             pending_rejects: RowsDigest::default(),
             member: None,
+            pending_seen: Vec::new(),
+            member_index: 0,
         }
     }
 
@@ -153,11 +158,15 @@ impl<'a> Watch<'a> {
     fn keep_pending(&mut self) {
         self.kept.add(&mut self.pending);
         self.rejects += self.pending_rejects;
+        if let Some(seen) = &mut self.seen {
+            seen.entry(self.member_index).or_default().extend(self.pending_seen.drain(..));
+        }
         self.drop_pending();
     }
 
     fn drop_pending(&mut self) {
         (self.pending, self.pending_rejects, self.member) = (Part::default(), RowsDigest::default(), None);
+        self.pending_seen.clear();
     }
 
     /// The number of the member at hand.
@@ -204,10 +213,12 @@ impl Records for Watch<'_> {
             let Some(record) = columns.row(row) else {
                 break;
             };
-            if let Some(seen) = &mut self.seen
-                && !seen.entry(index).or_default().insert(ordinal)
-            {
-                continue;
+            if let Some(seen) = &self.seen {
+                if seen.get(&index).is_some_and(|seen| seen.contains(&ordinal)) {
+                    continue;
+                }
+                self.pending_seen.push(ordinal);
+                self.member_index = index;
             }
             let (of, bounds) = match month.filter(|(_, (from, until))| (*from..*until).contains(&record.time)) {
                 Some(month) => month,

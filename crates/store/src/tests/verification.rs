@@ -72,7 +72,12 @@ fn without_a_store_there_is_nothing_to_verify() {
     drop(room.writer());
     let found = check(&room, Depth::Full);
     assert_eq!((found.damages.len(), found.version, found.commits, found.rows), (0, 0, 1, 0));
-    damage(&room, 0, |text| text.replace("\"schema_version\":1", "\"schema_version\":7"));
+    let newer = |text: &str| text.replace("\"schema_version\":1", "\"schema_version\":7");
+    let commit = fs::read(room.commit_file(0)).unwrap();
+    damage(&room, 0, newer);
+    assert!(!check(&room, Depth::Quick).damages.is_empty(), "a changed byte that seems to tell of a newer keytrail");
+    fs::write(room.commit_file(0), commit).unwrap();
+    forge_commit(&room, 0, newer);
     assert!(matches!(verify(&room.root, Depth::Quick), Err(StoreError::SchemaTooNew { .. })));
 }
 

@@ -48,6 +48,7 @@ struct Book {
 
 /// Consecutive rows of one member whose ordinals are consecutive, too.
 struct Stretch<'a> {
+    archive: &'a str,
     member: &'a str,
     first: i64,
     rows: u64,
@@ -112,20 +113,23 @@ impl Places {
     /// Takes the places of rows of `events`: a batch with `archive`, `member` (dictionaries), `ordinal` and `time`. Nothing where
     /// the batch has other columns. May be called from any thread.
     pub(super) fn take_rows(&self, batch: &RecordBatch) -> Option<()> {
-        self.each_stretch(batch, |book, stretch| book.take(&stretch))
+        self.each_stretch(batch, |book, stretch| match book {
+            Some(book) => book.take(&stretch),
+            None => self.stranger(stretch.archive, stretch.rows),
+        })
     }
 
     /// Takes the places of rejects of a run: the same columns but `time`, plain texts.
     pub(super) fn take_rejects(&self, batch: &RecordBatch, run: &str) -> Option<()> {
         // Of an archive that was tried again, the later try has the word, and may see a record where the earlier one saw a reject.
         self.each_stretch(batch, |book, stretch| {
-            if book.ledger_rows == 1 && book.run == run {
+            if let Some(book) = book.filter(|book| book.ledger_rows == 1 && book.run == run) {
                 book.take_places(&stretch);
             }
         })
     }
 
-    fn each_stretch(&self, batch: &RecordBatch, mut each: impl FnMut(&mut Book, Stretch<'_>)) -> Option<()> {
+    fn each_stretch(&self, batch: &RecordBatch, mut each: impl FnMut(Option<&mut Book>, Stretch<'_>)) -> Option<()> {
         let archives = Texts::of(batch, ARCHIVE)?;
         let members = Texts::of(batch, MEMBER)?;
         let ordinals = batch.column_by_name(ORDINAL)?.as_primitive_opt::<Int64Type>()?.values();
@@ -144,11 +148,9 @@ impl Places {
                 times.iter().copied().min().zip(times.iter().copied().max())
             });
             let (archive, member) = (archives.text(from).unwrap_or_default(), members.text(from).unwrap_or_default());
-            let stretch = Stretch { member, first, rows: (end - from) as u64, times };
-            match self.numbers.get(archive).and_then(|&number| self.books.get(number)) {
-                Some(book) => each(&mut book.lock().unwrap_or_else(PoisonError::into_inner), stretch),
-                None => self.stranger(archive, stretch.rows),
-            }
+            let stretch = Stretch { archive, member, first, rows: (end - from) as u64, times };
+            let book = self.numbers.get(archive).and_then(|&number| self.books.get(number));
+            each(book.map(|book| book.lock().unwrap_or_else(PoisonError::into_inner)).as_deref_mut(), stretch);
             from = end;
         }
         Some(())
