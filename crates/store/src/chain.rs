@@ -494,11 +494,14 @@ impl Commit {
         let named_adds = record.files().iter().map(|file| file.path.clone()).collect();
         let named_removes = record.removed().iter().cloned().collect();
         for (what, named, found) in [("added", &named_adds, &adds), ("removed", &named_removes, &removes)] {
-            let missing = BTreeSet::difference(named, found).next().map(|file| {
-                (format!("{file} to be {what}, as its record says"), "no such file action".to_owned())
-            });
+            let missing = BTreeSet::difference(named, found)
+                .next()
+                .map(|file| (format!("{file} to be {what}, as its record says"), "no such file action".to_owned()));
             let more = || BTreeSet::difference(found, named).next();
-            let more = || more().map(|file| (format!("the {} {what} files of its record", named.len()), format!("{file} as well")));
+            let more = || {
+                more()
+                    .map(|file| (format!("the {} {what} files of its record", named.len()), format!("{file} as well")))
+            };
             if let Some((expected, found)) = missing.or_else(more) {
                 return Err(StoreError::damaged_commit(path, expected, found));
             }
