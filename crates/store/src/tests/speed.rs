@@ -1,6 +1,6 @@
-//! How long a store of many small runs takes to open, and a compaction of many rows. Not a test of right or wrong: `cargo test -p keytrail-store -- --ignored --nocapture`.
+//! How long a store of many small runs takes to open. Not a test of right or wrong: `cargo test -p keytrail-store -- --ignored --nocapture`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -17,11 +17,13 @@ fn opening_a_thousand_small_runs() {
         }
     }
     drop(writer);
+    let mut best = Duration::MAX;
     for round in 0..5 {
         let start = Instant::now();
         // With the look at the first commit, as a program does it.
         let snapshot = Store::open(&room.root).unwrap().snapshot().unwrap();
         let opened = start.elapsed();
+        best = best.min(opened);
         let rows = snapshot.ledger().unwrap().len();
         println!(
             "round {round}: snapshot with {} runs {opened:?}, ledger of {rows} rows {:?}",
@@ -29,4 +31,5 @@ fn opening_a_thousand_small_runs() {
             start.elapsed() - opened
         );
     }
+    assert!(best < Duration::from_millis(100), "{best:?}");
 }
