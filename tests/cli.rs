@@ -103,7 +103,7 @@ fn listings() {
     let bench = Bench::new();
     bench.ingest(&[&sample("good/two-members.zip"), &sample("bad/broken-lines.ndjson")], &[]);
     let archives = bench.keytrail(&["archives", "--format", "csv"]).stdout;
-    let header = "archive,path,container,status,reason,bytes,json_bytes,members,read,stored,duplicates,rejected,first_time,last_time,run,ingested_at";
+    let header = "archive,path,container,status,reason,bytes,json_bytes,members,read,stored,duplicates,rejected,first_time,last_time,run,ingested_at,notes,requests,request_sha256,window_from,window_to,filters,job_id,job_state,services";
     assert_eq!(archives.lines().next(), Some(header));
     assert_eq!(archives.lines().count(), 3);
     let rejects = bench.keytrail(&["rejects", "--format", "csv"]).stdout;

@@ -11,14 +11,15 @@
 -- basis         request      by the windows that exports were asked for
 --               records      by first and last record of the service in an archive whose window is unknown: a guess. A gap with this basis
 --                            has such an edge, or none, and may be nothing but a quiet time between two exports
---               mixed        covered time of both kinds
+--               mixed        covered time that needs both
 -- from_time, to_time   the first moment and the first one behind the span; for records one microsecond behind the last one
 -- archives      how many archives make up a covered span; archive names the one of a partial row
 --
 -- What a single archive covers stands in archive_coverage, cut into months, with the reason (shortfall) where that is not all. A window counts
 -- where from is before to, it is no longer than 366 days, its job did not start before it, and no record of its archive lies outside of it (a
 -- second past its end is allowed: whether the end belongs to it is unknown); it ends when its job started. Without a filter it covers all services
--- of the tenants whose records the archive holds; an archive without records counts where the store knows one tenant only. Filters by resourceId,
+-- of the tenants whose records the archive holds, and of those that were met together with them in some archive; one without records counts
+-- where all tenants of the store were. Filters by resourceId,
 -- source and tenantId narrow it to the services all of whose records pass; any other filter makes it partial, as do a state other than SUCCEEDED
 -- and an archive that was salvaged. A failed archive covers nothing. An export can be narrowed by the permissions of who asked for it without
 -- a trace in the file: no view can know that.
@@ -45,7 +46,12 @@ reached AS (
             PARTITION BY resource_id, source_kind, month
             ORDER BY from_us, is_request DESC, until_us, archive
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ) AS reach
+        ) AS reach,
+        max(CASE WHEN is_request THEN until_us END) OVER (
+            PARTITION BY resource_id, source_kind, month
+            ORDER BY from_us, is_request DESC, until_us, archive
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS windows_reach
     FROM pieces
     WHERE shortfall IS NULL
 ),
@@ -62,7 +68,15 @@ islands AS (
 covered AS (
     SELECT
         resource_id, source_kind, month, min(from_us) AS from_us, max(until_us) AS until_us,
-        CASE WHEN bool_and(is_request) THEN 'request' WHEN bool_or(is_request) THEN 'mixed' ELSE 'records' END AS basis,
+        CASE
+            WHEN NOT bool_or(is_request) THEN 'records'
+            -- The windows alone reach from end to end without a break.
+            WHEN min(from_us) FILTER (WHERE is_request) = min(from_us)
+                AND max(until_us) FILTER (WHERE is_request) = max(until_us)
+                AND count(*) FILTER (WHERE is_request AND (windows_reach IS NULL OR from_us > windows_reach)) <= 1
+                THEN 'request'
+            ELSE 'mixed'
+        END AS basis,
         count(DISTINCT archive) AS archives
     FROM islands
     GROUP BY resource_id, source_kind, month, island
@@ -100,17 +114,21 @@ holes AS (
     FROM ends
     CROSS JOIN (VALUES ('head'), ('tail')) AS sides (side)
 ),
-doubled AS (
+shared AS (
     -- A piece and what reaches over its beginning share time; together that is all the time that is covered twice.
+    SELECT archive, resource_id, source_kind, month, from_us, least(until_us, reach >> 1) AS until_us
+    FROM reached
+    WHERE (reach >> 1) > from_us
+),
+doubled AS (
     SELECT
-        archive, resource_id, source_kind, month, from_us, least(until_us, reach >> 1) AS until_us,
-        max(least(until_us, reach >> 1)) OVER (
+        *,
+        max(until_us) OVER (
             PARTITION BY resource_id, source_kind, month
             ORDER BY from_us, until_us, archive
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS shared_until
-    FROM reached
-    WHERE (reach >> 1) > from_us
+    FROM shared
 ),
 doubled_islands AS (
     SELECT

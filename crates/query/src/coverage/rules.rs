@@ -94,13 +94,12 @@ type Facet = (Option<String>, Option<String>);
 pub(super) fn covered(archives: &[Source], pieces_max: usize) -> Result<Covered, TooMany> {
     let services = services(archives);
     let facets: Vec<&BTreeSet<Facet>> = services.values().collect();
-    let tenants: BTreeSet<&str> =
-        facets.iter().flat_map(|facets| facets.iter()).filter_map(|(_, tenant)| tenant.as_deref()).collect();
+    let tenants = Tenants::of(archives);
     let places: BTreeMap<&Service, usize> = services.keys().zip(0..).collect();
     let mut all = Covered { services: services.keys().cloned().collect(), ..Covered::default() };
     for (index, source) in archives.iter().enumerate().filter(|(_, source)| source.status != ArchiveStatus::Failed) {
-        let own_tenants: BTreeSet<String> =
-            source.services.iter().filter_map(|(key, _)| lower(key.tenant_id.as_deref())).collect();
+        // All tenants of an archive are in one group.
+        let own = source.services.iter().find_map(|(key, _)| Some(tenants.group(&lower(key.tenant_id.as_deref())?)));
         let mut put = |service, span, is_request, shortfall| {
             all.add(index, service, span, is_request, shortfall);
             if all.pieces.len() > pieces_max { Err(TooMany) } else { Ok(()) }
@@ -111,7 +110,7 @@ pub(super) fn covered(archives: &[Source], pieces_max: usize) -> Result<Covered,
             has_window = true;
             let shortfall = shortfall(source.status, request);
             for (service, ((resource_id, _), facets)) in services.iter().enumerate() {
-                let judge = |facet: &Facet| judge(request, resource_id.as_deref(), facet, &own_tenants, tenants.len());
+                let judge = |facet: &Facet| judge(request, resource_id.as_deref(), facet, own, &tenants);
                 let Some(worst) = facets.iter().map(judge).min() else {
                     continue;
                 };
@@ -227,13 +226,13 @@ enum Passes {
     Yes,
 }
 
-/// `own_tenants` are those of the archive's records, `tenants` is how many the store knows.
+/// `own` is the group of the tenants of the archive's records, if they tell any.
 fn judge(
     request: &ExportRequest,
     resource_id: Option<&str>,
     (source, tenant): &Facet,
-    own_tenants: &BTreeSet<String>,
-    tenants: usize,
+    own: Option<usize>,
+    tenants: &Tenants,
 ) -> Passes {
     let filter = |name: &str| request.filters.get(name).map(String::as_str);
     let (by_resource, by_source, by_tenant) = (filter("resourceId"), filter("source"), filter("tenantId"));
@@ -248,15 +247,48 @@ fn judge(
     match (by_tenant, tenant.as_deref()) {
         (Some(wanted), Some(found)) if !wanted.eq_ignore_ascii_case(found) => Passes::No,
         (Some(_), _) => Passes::Yes,
-        (None, _) if by_resource.is_some() || tenants <= 1 => Passes::Yes,
-        (None, Some(tenant)) if !own_tenants.is_empty() => {
-            if own_tenants.contains(tenant) {
+        (None, _) if by_resource.is_some() || tenants.groups <= 1 => Passes::Yes,
+        (None, Some(tenant)) if own.is_some() => {
+            if own == Some(tenants.group(tenant)) {
                 Passes::Yes
             } else {
                 Passes::No
             }
         }
         (None, _) => Passes::Unknown,
+    }
+}
+
+/// Tenants in groups: those whose records stand together in some archive can be exported together.
+struct Tenants {
+    /// Number of the group of each tenant, in lower case.
+    numbers: BTreeMap<String, usize>,
+    groups: usize,
+}
+
+impl Tenants {
+    fn of(archives: &[Source]) -> Self {
+        let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
+        for archive in archives {
+            let own: BTreeSet<String> =
+                archive.services.iter().filter_map(|(key, _)| lower(key.tenant_id.as_deref())).collect();
+            let met: BTreeSet<usize> = own.iter().filter_map(|tenant| numbers.get(tenant).copied()).collect();
+            // A group that is new, or all that now turn out to be one.
+            let number = met.first().copied().unwrap_or(numbers.len());
+            if met.len() > 1 {
+                numbers.values_mut().filter(|other| met.contains(other)).for_each(|other| *other = number);
+            }
+            for tenant in own {
+                numbers.entry(tenant).or_insert(number);
+            }
+        }
+        let groups = numbers.values().collect::<BTreeSet<_>>().len();
+        Self { numbers, groups }
+    }
+
+    /// The group of a tenant; one without records is in none of the others.
+    fn group(&self, tenant: &str) -> usize {
+        self.numbers.get(tenant).copied().unwrap_or(usize::MAX)
     }
 }
 
@@ -351,6 +383,28 @@ mod tests {
         assert_eq!(stray.len(), 2);
         assert!(stray.iter().all(|piece| piece.shortfall.is_some()), "{stray:?}");
         assert_eq!(covered(&archives, 4).unwrap_err(), TooMany);
+    }
+
+    #[test]
+    fn tenants_that_were_exported_together_are_a_group() {
+        let of = |tenants: &[&str]| {
+            let key = |tenant: &&str| ServiceKey { tenant_id: Some((*tenant).into()), ..ServiceKey::default() };
+            let services = tenants.iter().map(|tenant| (Arc::new(key(tenant)), (0, 1))).collect();
+            Source { services, ..source("a", "r", (0, 1)) }
+        };
+        type Case<'a> = (&'a [&'a [&'a str]], usize);
+        let cases: [Case<'_>; 6] = [
+            (&[], 0),
+            (&[&["a"], &["A"]], 1),
+            (&[&["a"], &["b"], &["c"]], 3),
+            (&[&["a", "b"], &["b"], &["c"]], 2),
+            (&[&["a"], &["b"], &["c"], &["c", "a"]], 2),
+            (&[&["a", "b"], &["c", "d"], &["e"], &["d", "a"], &["e", "b"]], 1),
+        ];
+        for (archives, groups) in cases {
+            let archives: Vec<Source> = archives.iter().map(|tenants| of(tenants)).collect();
+            assert_eq!(Tenants::of(&archives).groups, groups, "{archives:?}");
+        }
     }
 
     #[test]

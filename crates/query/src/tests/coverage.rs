@@ -257,9 +257,9 @@ fn reference(resource: &str, spans: &[Span], records: &BTreeSet<i64>, last_month
             told.push(format!("{month},{resource},{kind},{basis},{},{}", rfc3339(f), rfc3339(u)));
         };
         for (f, u) in stretches(&|depth| depth > 0) {
-            let within: Vec<bool> =
-                clipped.iter().filter(|span| f <= span.0 && span.1 <= u).map(|span| span.2).collect();
-            let basis = match (within.iter().all(|w| *w), within.iter().any(|w| *w)) {
+            let by_windows = |at: &i64| clipped.iter().any(|span| span.0 <= *at && *at < span.1 && span.2);
+            let mut moments = ends.iter().filter(|end| f <= **end && **end < u).map(by_windows);
+            let basis = match (moments.clone().all(|is| is), moments.any(|is| is)) {
                 (true, _) => "request",
                 (_, true) => "mixed",
                 _ => "records",

@@ -171,6 +171,7 @@ async fn findings_gravest_first() {
         (Severity::Warning, "failed_archives", 1),
         (Severity::Warning, "rejected_records", 2),
         (Severity::Warning, "days_without_records", 26),
+        (Severity::Notice, "unexplained_days", 28),
         (Severity::Notice, "key_exports", 1),
         (Severity::Notice, "privileged_operations", 3),
     ];
