@@ -91,7 +91,9 @@ mod tests {
     fn files_are_merged_with_those_of_their_size() {
         const K: u64 = 1 << 10;
         const M: u64 = 1 << 20;
-        let cases: [(&[(usize, u64)], usize, usize); 7] = [
+        /// Numbers of files with their bytes, how many are many, how many are merged.
+        type Case = (&'static [(usize, u64)], usize, usize);
+        let cases: [Case; 7] = [
             (&[(3, K)], 4, 0),
             (&[(4, K)], 4, 4),
             (&[(15, 50 * K), (1, 900 * K)], 16, 0),
