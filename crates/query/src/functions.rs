@@ -264,7 +264,7 @@ impl ScalarUDFImpl for JsonNames {
         let mut lists = ListBuilder::new(StringViewBuilder::new());
         for text in texts.as_string_view() {
             let members = text.and_then(|text| serde_json::from_str::<Members>(text).ok());
-            lists.append_option(members.map(|members| members.into_iter().map(|(name, _)| Some(name))));
+            lists.append_option(members.map(|members| members.into_keys().map(Some)));
         }
         result(Arc::new(lists.finish()), constant)
     }

@@ -23,14 +23,15 @@ use keytrail_store::Snapshot;
 use crate::QueryError;
 use crate::tables::{memory, with_views};
 
+type Table = Arc<dyn TableProvider>;
+
 /// The table of a snapshot with this ledger; and the part of it that comes from `events`, if any.
 pub(crate) fn table(
     snapshot: &Snapshot,
     ledger: &[LedgerRow],
     events: Arc<dyn TableProvider>,
-) -> Result<(Arc<dyn TableProvider>, Option<Arc<dyn TableProvider>>), QueryError> {
-    let recorded: Arc<dyn TableProvider> =
-        Arc::new(RecordedServices { snapshot: snapshot.clone(), rows: Mutex::default() });
+) -> Result<(Table, Option<Table>), QueryError> {
+    let recorded: Table = Arc::new(RecordedServices { snapshot: snapshot.clone(), rows: Mutex::default() });
     let is_missing = |row: &&LedgerRow| row.services.is_none() && row.first_time.is_some();
     let missing: Vec<&str> = ledger.iter().filter(is_missing).map(|row| row.archive.as_str()).collect();
     if missing.is_empty() {

@@ -21,7 +21,7 @@ pub(crate) fn sweep_checkpoints(layout: &Layout, swept: &mut Vec<String>) -> Res
     let list = layout.checkpoints();
     match fs::remove_file(&list) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(StoreError::io("remove the list of checkpoints", &list)(error));
+            Err(StoreError::io("remove the list of checkpoints", &list)(error))
         }
         _ => remove(layout, &layout.log(), &mut layout::is_checkpoint, swept),
     }

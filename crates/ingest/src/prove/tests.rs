@@ -139,7 +139,7 @@ fn a_store_is_what_its_archives_say() {
     assert_eq!(months, [("2026-01".into(), 7, true), ("2026-02".into(), 2, true)]);
     assert!(rewritten(&room.store, &|batch| batch).path().exists());
     let again = rewritten(&room.store, &|batch| batch);
-    assert_eq!(prove_store(again.path(), &[room.archives.clone()], 1 << 30).damages, [] as [&str; 0]);
+    assert_eq!(prove_store(again.path(), std::slice::from_ref(&room.archives), 1 << 30).damages, [] as [&str; 0]);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_changed_row_is_named() {
             batch.column_by_name("ordinal").unwrap().as_primitive::<arrow::datatypes::Int64Type>().value(0) == 0;
         if is_first && batch.num_rows() > 2 { with_text(&batch, "action", 1, "LUNA_FORGED") } else { batch }
     });
-    let proof = prove_store(changed.path(), &[room.archives.clone()], 1 << 20);
+    let proof = prove_store(changed.path(), std::slice::from_ref(&room.archives), 1 << 20);
     let found = proof.damages.join("\n");
     assert!(proof.damages[0].starts_with("month 2026-01: expected 4 records of the archives (digest "), "{found}");
     let at = "record of 2026-01-29 10:00:00 UTC, archive ";
@@ -172,7 +172,7 @@ fn a_row_of_another_place_or_archive_is_named() {
             3 => with_text(&batch, change, 2, text),
             _ => batch,
         });
-        let proof = prove_store(changed.path(), &[room.archives.clone()], 1 << 20);
+        let proof = prove_store(changed.path(), std::slice::from_ref(&room.archives), 1 << 20);
         assert!(!proof.damages.is_empty(), "{change}");
     }
 }
@@ -245,7 +245,7 @@ fn rejects_are_compared() {
     let (files, ledger, rejects) = (vec![written.finish().unwrap()], vec![row], rejects.finish().unwrap());
     let options = snapshot.runs()[0].options.clone();
     writer.commit(RunCommit { run: name, committed_at: 7, options, records, files, ledger, rejects }).unwrap();
-    let proof = prove_store(folder.path(), &[room.archives.clone()], 1 << 20);
+    let proof = prove_store(folder.path(), std::slice::from_ref(&room.archives), 1 << 20);
     assert!(proof.damages.len() == 1 && proof.damages[0].contains("expected rejects with the digest"), "{proof:?}");
 }
 

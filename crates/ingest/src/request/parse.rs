@@ -1,5 +1,7 @@
 //! What a side file says: the body that was posted and the job's answer, as two objects or as one.
 
+use std::fmt;
+
 use keytrail_model::ledger::{ExportRequest, Note};
 use keytrail_model::time;
 use serde_json::{Map, Value};
@@ -50,11 +52,11 @@ pub(super) fn parse(bytes: &[u8]) -> ExportRequest {
     made
 }
 
-fn unusable(text: String) -> Note {
+fn unusable(text: impl fmt::Display) -> Note {
     Note::new("request_unusable", format!("request side file: {text}"))
 }
 
-fn contradiction(text: String) -> Note {
+fn contradiction(text: impl fmt::Display) -> Note {
     Note::new("request_contradiction", format!("request side file: {text}"))
 }
 
@@ -128,7 +130,7 @@ fn read_answer(answer: &Map<String, Value>, made: &mut ExportRequest) {
     made.job_ended_at = moment(answer, "endedAt", &mut made.notes);
     made.location = location.as_deref().and_then(without_secrets);
     if location.is_some() && made.location.is_none() {
-        made.notes.push(unusable("expected a URL in `location`, found something else; not kept".into()));
+        made.notes.push(unusable("expected a URL in `location`, found something else; not kept"));
     }
 }
 

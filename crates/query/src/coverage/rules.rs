@@ -93,7 +93,6 @@ type Facet = (Option<String>, Option<String>);
 /// Tells what archives cover, in `pieces_max` pieces at most.
 pub(super) fn covered(archives: &[Source], pieces_max: usize) -> Result<Covered, TooMany> {
     let services = services(archives);
-    let facets: Vec<&BTreeSet<Facet>> = services.values().collect();
     let tenants = Tenants::of(archives);
     let places: BTreeMap<&Service, usize> = services.keys().zip(0..).collect();
     let mut all = Covered { services: services.keys().cloned().collect(), ..Covered::default() };

@@ -205,12 +205,14 @@ impl Extent {
         let Some((least, greatest)) = &self.bounds else {
             return;
         };
-        let mut bound = |which: &str, claimed: &Option<Value>, found: &Value, loses: fn(&Value, &Value) -> bool| {
+        /// Whether a claim (first) about a value (second) is wrong in a way that loses rows.
+        type Loses = fn(&Value, &Value) -> bool;
+        let mut bound = |which: &str, claimed: &Option<Value>, found: &Value, loses: Loses| {
             if let Some(claimed) = claimed.as_ref().filter(|claimed| loses(claimed, found)) {
                 wrong(format!("{claimed} as the {which} value of {place}, as the statistics say"), found.to_string());
             }
         };
-        let (above, below): (fn(&Value, &Value) -> bool, fn(&Value, &Value) -> bool) = match claim.is_exact {
+        let (above, below): (Loses, Loses) = match claim.is_exact {
             true => (|claimed, found| claimed != found, |claimed, found| claimed != found),
             false => (|claimed, found| claimed > found, |claimed, found| claimed < found),
         };
