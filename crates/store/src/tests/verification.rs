@@ -246,7 +246,7 @@ fn contents_of_data_files_are_compared_with_the_log() {
         full[1..],
         [
             "events: expected 2 rows of archive bb, as its ledger says, found 3",
-            "events: expected each record of archive bb once, found 1 rows at places of others, first in member \"m.json\", ordinals 1 to 1",
+            "events: expected each record of archive bb once, found 1 rows at places of others, first member \"m.json\", ordinal 1",
         ]
     );
     let (quick, full) = forge(&[MORNING + 5_000_000], "2026-01");

@@ -40,8 +40,8 @@ struct Book {
     /// Places that are taken, by the name of the member.
     taken: HashMap<String, Bits>,
     repeats: u64,
-    /// A place that was taken twice.
-    repeated: Option<String>,
+    /// The first place that was taken twice, by member and ordinal: the same one whatever file was read first.
+    repeated: Option<(String, u64)>,
     /// A row that the ledger rules out: what it is, and what the ledger says.
     outside: Option<(String, String)>,
 }
@@ -60,9 +60,9 @@ struct Stretch<'a> {
 struct Bits(Vec<u64>);
 
 impl Bits {
-    /// Takes `rows` numbers from `first` on; how many of them were taken already.
-    fn take(&mut self, first: u64, rows: u64) -> u64 {
-        let (mut at, end, mut again) = (first, first.saturating_add(rows), 0);
+    /// Takes `rows` numbers from `first` on; how many of them were taken already, and the least of those.
+    fn take(&mut self, first: u64, rows: u64) -> (u64, Option<u64>) {
+        let (mut at, end, mut again, mut least) = (first, first.saturating_add(rows), 0, None);
         while at < end {
             let (word, bit) = (usize::try_from(at / 64).unwrap_or(usize::MAX), at % 64);
             let length = (64 - bit).min(end - at);
@@ -71,12 +71,16 @@ impl Bits {
                 self.0.resize(word + 1, 0);
             }
             if let Some(word) = self.0.get_mut(word) {
-                again += u64::from((*word & mask).count_ones());
+                let repeated = *word & mask;
+                again += u64::from(repeated.count_ones());
+                if repeated != 0 && least.is_none() {
+                    least = Some(at - bit + u64::from(repeated.trailing_zeros()));
+                }
                 *word |= mask;
             }
             at += length;
         }
-        again
+        (again, least)
     }
 }
 
@@ -203,10 +207,12 @@ impl Book {
             Some(taken) => taken,
             None => self.taken.entry(member.to_owned()).or_default(),
         };
-        let again = taken.take(first, rows);
-        if again > 0 {
-            self.repeats += again;
-            self.repeated.get_or_insert_with(|| format!("member {member:?}, ordinals {first} to {}", first + rows - 1));
+        let (again, least) = taken.take(first, rows);
+        self.repeats += again;
+        if let Some(ordinal) = least
+            && self.repeated.as_ref().is_none_or(|(name, known)| (member, ordinal) < (name, *known))
+        {
+            self.repeated = Some((member.to_owned(), ordinal));
         }
     }
 
@@ -223,8 +229,9 @@ impl Book {
             wrong.push((format!("at most {members} members of archive {archive}"), format!("rows of {names}")));
         }
         // Members of one name share their places: then a place may be taken as often as there are such members.
-        if let Some(place) = self.repeated.filter(|_| names >= members) {
-            let found = format!("{} rows at places of others, first in {place}", self.repeats);
+        if let Some((member, ordinal)) = self.repeated.filter(|_| names >= members) {
+            let found =
+                format!("{} rows at places of others, first member {member:?}, ordinal {ordinal}", self.repeats);
             wrong.push((format!("each record of archive {archive} once"), found));
         }
     }
@@ -280,8 +287,8 @@ mod tests {
         fn bits_are_a_set_of_numbers(takes in prop::collection::vec((0..300_u64, 0..200_u64), 0..10)) {
             let (mut bits, mut plain) = (Bits::default(), BTreeSet::new());
             for (first, rows) in takes {
-                let again = (first..first + rows).filter(|number| !plain.insert(*number)).count() as u64;
-                prop_assert_eq!(bits.take(first, rows), again);
+                let again: Vec<u64> = (first..first + rows).filter(|number| !plain.insert(*number)).collect();
+                prop_assert_eq!(bits.take(first, rows), (again.len() as u64, again.first().copied()));
             }
         }
     }
