@@ -44,10 +44,13 @@ type Fields = (u32, u32);
 fn end_records(file: &mut (impl Read + Seek)) -> io::Result<Vec<(u64, Fields)>> {
     let file_bytes = file.seek(SeekFrom::End(0))?;
     let from = file_bytes.saturating_sub(END_RECORD_BYTES + u64::from(u16::MAX));
-    let mut tail = Vec::new();
+    let mut tail = Vec::with_capacity(usize::try_from(file_bytes - from).unwrap_or_default());
     file.seek(SeekFrom::Start(from))?;
     file.take(END_RECORD_BYTES + u64::from(u16::MAX)).read_to_end(&mut tail)?;
-    let found = memchr::memmem::rfind_iter(&tail, &END_RECORD).filter_map(|at| {
+    // Forwards: only that way does the library look at many bytes at once.
+    let mut found: Vec<_> = memchr::memmem::find_iter(&tail, &END_RECORD).collect();
+    found.reverse();
+    let found = found.into_iter().filter_map(|at| {
         let record: &[u8; END_RECORD_BYTES as usize] = tail.get(at..)?.first_chunk()?;
         let [.., s1, s2, s3, s4, o1, o2, o3, o4, _, _] = *record;
         Some((from + at as u64, (u32::from_le_bytes([s1, s2, s3, s4]), u32::from_le_bytes([o1, o2, o3, o4]))))
