@@ -14,7 +14,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListBuilder, StringVi
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility, create_udf,
 };
 use keytrail_model::statuses::{OTHER_FAILURE, StatusCatalogue};
 use serde_json::value::RawValue;
@@ -23,13 +23,19 @@ use serde_json::value::RawValue;
 pub(crate) fn all(statuses: &Arc<StatusCatalogue>) -> Vec<ScalarUDF> {
     let text =
         |arguments| Signature::new(TypeSignature::Exact(vec![DataType::Utf8View; arguments]), Volatility::Immutable);
+    let list = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8View, true)));
     vec![
         ScalarUDF::new_from_impl(StatusClass { statuses: Statuses(Arc::clone(statuses)), signature: text(1) }),
         ScalarUDF::new_from_impl(StatusHasClass { statuses: Statuses(Arc::clone(statuses)), signature: text(2) }),
-        ScalarUDF::new_from_impl(KeyIds { signature: text(1) }),
-        ScalarUDF::new_from_impl(JsonText { signature: text(2) }),
-        ScalarUDF::new_from_impl(JsonNames { signature: text(1) }),
-        ScalarUDF::new_from_impl(JsonItems { signature: text(1) }),
+        of_texts("key_ids", list.clone(), |[texts]| {
+            lists(texts, |text| Some(key_ids(text)).filter(|ids| !ids.is_empty()))
+        }),
+        of_texts("json_text", DataType::Utf8View, |[texts, names]| {
+            let pairs = texts.iter().zip(names);
+            Arc::new(pairs.map(|(text, name)| json_text(text?, name?)).collect::<StringViewArray>())
+        }),
+        of_texts("json_names", list.clone(), |[texts]| lists(texts, json_names)),
+        of_texts("json_items", list, |[texts]| lists(texts, json_items)),
     ]
 }
 
@@ -177,129 +183,31 @@ impl ScalarUDFImpl for StatusHasClass {
     }
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct KeyIds {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for KeyIds {
-    fn name(&self) -> &'static str {
-        "key_ids"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8View, true))))
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let (columns, constant) = text_columns(&args)?;
-        let [texts] = columns.as_slice() else {
-            return exec_err!("key_ids: expected one argument, found {}", columns.len());
+/// A function of texts alone, which asks no catalogue.
+fn of_texts<const N: usize>(
+    name: &'static str,
+    returns: DataType,
+    apply: impl Fn([&StringViewArray; N]) -> ArrayRef + Send + Sync + 'static,
+) -> ScalarUDF {
+    let invoke = move |args: &[ColumnarValue]| {
+        let constant = args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let columns = ColumnarValue::values_to_arrays(args)?;
+        let texts: Vec<&StringViewArray> = columns.iter().filter_map(|column| column.as_string_view_opt()).collect();
+        let Ok(texts) = <[&StringViewArray; N]>::try_from(texts) else {
+            return exec_err!("{name}: expected {N} texts, found {} arguments", args.len());
         };
-        let mut lists = ListBuilder::new(StringViewBuilder::new());
-        for text in texts.as_string_view() {
-            let ids = text.map(key_ids).unwrap_or_default();
-            lists.append_option((!ids.is_empty()).then(|| ids.into_iter().map(Some)));
-        }
-        result(Arc::new(lists.finish()), constant)
-    }
+        result(apply(texts), constant)
+    };
+    create_udf(name, vec![DataType::Utf8View; N], returns, Volatility::Immutable, Arc::new(invoke))
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct JsonText {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for JsonText {
-    fn name(&self) -> &'static str {
-        "json_text"
+/// Lists of texts, one for each text; null where there is none.
+fn lists<T: AsRef<str>>(texts: &StringViewArray, of: impl Fn(&str) -> Option<Vec<T>>) -> ArrayRef {
+    let mut lists = ListBuilder::new(StringViewBuilder::new());
+    for text in texts {
+        lists.append_option(text.and_then(&of).map(|items| items.into_iter().map(Some)));
     }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8View)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let (columns, constant) = text_columns(&args)?;
-        let [texts, names] = columns.as_slice() else {
-            return exec_err!("json_text: expected two arguments, found {}", columns.len());
-        };
-        let pairs = texts.as_string_view().iter().zip(names.as_string_view());
-        let members: StringViewArray = pairs.map(|(text, name)| json_text(text?, name?)).collect();
-        result(Arc::new(members), constant)
-    }
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct JsonNames {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for JsonNames {
-    fn name(&self) -> &'static str {
-        "json_names"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8View, true))))
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let (columns, constant) = text_columns(&args)?;
-        let [texts] = columns.as_slice() else {
-            return exec_err!("json_names: expected one argument, found {}", columns.len());
-        };
-        let mut lists = ListBuilder::new(StringViewBuilder::new());
-        for text in texts.as_string_view() {
-            let members = text.and_then(|text| serde_json::from_str::<Members>(text).ok());
-            lists.append_option(members.map(|members| members.into_keys().map(Some)));
-        }
-        result(Arc::new(lists.finish()), constant)
-    }
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct JsonItems {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for JsonItems {
-    fn name(&self) -> &'static str {
-        "json_items"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8View, true))))
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let (columns, constant) = text_columns(&args)?;
-        let [texts] = columns.as_slice() else {
-            return exec_err!("json_items: expected one argument, found {}", columns.len());
-        };
-        let mut lists = ListBuilder::new(StringViewBuilder::new());
-        for text in texts.as_string_view() {
-            let items = text.and_then(|text| serde_json::from_str::<Vec<Box<RawValue>>>(text).ok());
-            lists.append_option(items.map(|items| items.into_iter().map(|item| Some(item.get().to_owned()))));
-        }
-        result(Arc::new(lists.finish()), constant)
-    }
+    Arc::new(lists.finish())
 }
 
 type Members = std::collections::BTreeMap<String, Box<RawValue>>;
@@ -311,6 +219,15 @@ fn json_text(text: &str, name: &str) -> Option<String> {
         serde_json::Value::String(text) => Some(text),
         _ => Some(member.get().to_owned()),
     }
+}
+
+fn json_names(text: &str) -> Option<Vec<String>> {
+    serde_json::from_str::<Members>(text).ok().map(|members| members.into_keys().collect())
+}
+
+fn json_items(text: &str) -> Option<Vec<String>> {
+    let items = serde_json::from_str::<Vec<Box<RawValue>>>(text).ok()?;
+    Some(items.into_iter().map(|item| item.get().to_owned()).collect())
 }
 
 /// The ids in an OUID text: parted by commas, semicolons or blanks, in lower case, each once, in the order of the text.

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -21,7 +21,7 @@ use keytrail_model::schema::{self, ARCHIVE, TIME};
 use keytrail_store::Snapshot;
 
 use crate::QueryError;
-use crate::tables::{memory, with_views};
+use crate::tables::{Rows, memory, with_views};
 
 type Table = Arc<dyn TableProvider>;
 
@@ -98,23 +98,16 @@ fn read(snapshot: &Snapshot) -> Result<RecordBatch, QueryError> {
         let spans = row.service_spans.into_iter().flatten();
         found.extend(spans.map(|span| (row.archive.clone(), span)));
     })?;
-    let texts = |of: &dyn Fn(&ServiceSpan) -> Option<&str>| -> ArrayRef {
-        Arc::new(found.iter().map(|(_, span)| of(span)).collect::<StringViewArray>())
-    };
-    let times = |of: &dyn Fn(&ServiceSpan) -> i64| -> ArrayRef {
-        let times = found.iter().map(|(_, span)| Some(of(span)));
-        Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
-    };
-    let records = found.iter().map(|(_, span)| i64::try_from(span.records).unwrap_or(i64::MAX));
+    let rows = Rows(&found);
     let columns = vec![
-        Arc::new(found.iter().map(|(archive, _)| Some(archive)).collect::<StringViewArray>()) as ArrayRef,
-        texts(&|span| span.key.resource_id.as_deref()),
-        texts(&|span| span.key.source.as_deref()),
-        texts(&|span| span.key.tenant_id.as_deref()),
-        Arc::new(Int64Array::from_iter_values(records)),
-        times(&|span| span.first_time),
-        times(&|span| span.last_time),
-        texts(&|_| Some("records")),
+        rows.texts(|(archive, _)| Some(archive)),
+        rows.texts(|(_, span)| span.key.resource_id.as_ref()),
+        rows.texts(|(_, span)| span.key.source.as_ref()),
+        rows.texts(|(_, span)| span.key.tenant_id.as_ref()),
+        rows.counts(|(_, span)| Some(span.records)),
+        rows.times(|(_, span)| Some(span.first_time)),
+        rows.times(|(_, span)| Some(span.last_time)),
+        rows.texts(|_| Some("records")),
     ];
     Ok(RecordBatch::try_new(columns_of_table(), columns)?)
 }

@@ -12,7 +12,7 @@ use datafusion::prelude::{JoinType, SessionContext, col, lit};
 use keytrail_model::ledger::{ExportRequest, LedgerRow, Note};
 use keytrail_model::time::Month;
 use keytrail_model::{actions, schema, statuses::StatusCatalogue};
-use keytrail_store::{ForgetInfo, ForgottenRows, Snapshot};
+use keytrail_store::Snapshot;
 
 use crate::files::{FilesTable, TableFile};
 use crate::{QueryError, coverage, services};
@@ -109,19 +109,19 @@ pub(crate) fn memory(rows: RecordBatch) -> Result<Arc<dyn TableProvider>, QueryE
 }
 
 /// Columns of a table in memory, made from rows of any kind.
-struct Rows<'a, T>(&'a [T]);
+pub(crate) struct Rows<'a, T>(pub(crate) &'a [T]);
 
-impl<T> Rows<'_, T> {
-    fn texts(&self, of: impl Fn(&T) -> Option<String>) -> ArrayRef {
+impl<'a, T> Rows<'a, T> {
+    pub(crate) fn texts<S: AsRef<str>>(&self, of: impl Fn(&'a T) -> Option<S>) -> ArrayRef {
         Arc::new(self.0.iter().map(of).collect::<StringViewArray>())
     }
 
-    fn counts(&self, of: impl Fn(&T) -> Option<u64>) -> ArrayRef {
+    pub(crate) fn counts(&self, of: impl Fn(&'a T) -> Option<u64>) -> ArrayRef {
         let counts = self.0.iter().map(|row| Some(i64::try_from(of(row)?).unwrap_or(i64::MAX)));
         Arc::new(counts.collect::<Int64Array>())
     }
 
-    fn times(&self, of: impl Fn(&T) -> Option<i64>) -> ArrayRef {
+    pub(crate) fn times(&self, of: impl Fn(&'a T) -> Option<i64>) -> ArrayRef {
         Arc::new(self.0.iter().map(of).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
     }
 }
@@ -133,7 +133,7 @@ fn archives(ledger: &[LedgerRow]) -> Result<RecordBatch, QueryError> {
         rows.texts(|row| Some(row.archive.clone())),
         rows.texts(|row| Some(row.path.clone())),
         rows.texts(|row| row.container.clone()),
-        rows.texts(|row| Some(row.status.as_str().into())),
+        rows.texts(|row| Some(row.status.as_str())),
         rows.texts(|row| row.reason.clone()),
         rows.counts(|row| Some(row.bytes)),
         rows.counts(|row| Some(row.json_bytes)),
@@ -164,12 +164,7 @@ fn forgotten(snapshot: &Snapshot) -> Result<RecordBatch, QueryError> {
     let tombstones = snapshot.forgotten()?;
     let rows: Vec<_> =
         tombstones.iter().flat_map(|(forget, rows)| rows.iter().map(move |row| (*forget, row))).collect();
-    type Row<'a> = (&'a ForgetInfo, &'a ForgottenRows);
-    let texts = |of: &dyn Fn(&Row<'_>) -> Option<String>| -> ArrayRef {
-        Arc::new(rows.iter().map(of).collect::<StringViewArray>())
-    };
-    let counts = rows.iter().map(|(_, row)| i64::try_from(row.digest.rows()).unwrap_or(i64::MAX));
-    let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|(forget, _)| forget.committed_at));
+    let rows = Rows(&rows);
     let text = |name: &str, nullable| Field::new(name, DataType::Utf8View, nullable);
     let fields = vec![
         text(schema::ARCHIVE, false),
@@ -181,13 +176,13 @@ fn forgotten(snapshot: &Snapshot) -> Result<RecordBatch, QueryError> {
         text("reason", true),
     ];
     let columns = vec![
-        texts(&|(_, row)| Some(row.archive.clone())),
-        texts(&|(_, row)| Some(row.month.clone())),
-        Arc::new(Int64Array::from_iter_values(counts)),
-        texts(&|(_, row)| Some(row.digest.to_string())),
-        Arc::new(times.with_timezone("UTC")),
-        texts(&|(forget, _)| Some(forget.before.clone())),
-        texts(&|(forget, _)| forget.reason.clone()),
+        rows.texts(|(_, row)| Some(&row.archive)),
+        rows.texts(|(_, row)| Some(&row.month)),
+        rows.counts(|(_, row)| Some(row.digest.rows())),
+        rows.texts(|(_, row)| Some(row.digest.to_string())),
+        rows.times(|(forget, _)| Some(forget.committed_at)),
+        rows.texts(|(forget, _)| Some(&forget.before)),
+        rows.texts(|(forget, _)| forget.reason.as_ref()),
     ];
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

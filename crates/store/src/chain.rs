@@ -18,11 +18,10 @@ use crate::StoreError;
 use crate::delta::{self, Live};
 use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
+use crate::parallel::read_in_parallel;
 use crate::sealed_file::sha256;
 use crate::snapshot::decode_path;
 
-/// Threads that read commits at most: each waits for the disk or parses.
-const READERS_MAX: usize = 8;
 /// Commits for which a thread of their own pays.
 const COMMITS_PER_READER: usize = 64;
 
@@ -311,8 +310,9 @@ impl ReadCommit {
         let bytes = reach(Point::CommitReading).and_then(|()| fs::read(&path));
         let bytes = bytes.map_err(StoreError::io("read the commit", &path))?;
         let mut commit = Commit::parse(layout, version, &bytes)?;
-        commit.check_actions(&path, &bytes)?;
-        commit.actions = actions(&path, &bytes)?;
+        let lines = Lines::read(&path, &bytes)?;
+        commit.check_actions(&path, &lines)?;
+        commit.actions = lines.into_actions();
         commit.check_record(&path)?;
         Ok(Self { commit, sha256: sha256(&bytes) })
     }
@@ -320,20 +320,7 @@ impl ReadCommit {
 
 /// Reads commits, in their order. Many are read side by side: a store of daily runs has a thousand of them after three years.
 fn read_all(layout: &Layout, versions: &[u64]) -> Vec<Result<ReadCommit, StoreError>> {
-    let read = |versions: &[u64]| -> Vec<_> { versions.iter().map(|&v| ReadCommit::read(layout, v)).collect() };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX);
-    let share = versions.len().div_ceil(threads).max(COMMITS_PER_READER);
-    let (read, mut shares) = (&read, versions.chunks(share));
-    let own = shares.next().unwrap_or_default();
-    std::thread::scope(|scope| {
-        let others: Vec<_> = shares.map(|share| (share, scope.spawn(move || read(share)))).collect();
-        let mut all = read(own);
-        for (share, other) in others {
-            // A thread that panicked has read nothing that can be relied on; what it meets is met again here.
-            all.extend(other.join().unwrap_or_else(|_| read(share)));
-        }
-        all
-    })
+    read_in_parallel(COMMITS_PER_READER, versions, |&version| ReadCommit::read(layout, version))
 }
 
 /// What a commit says of itself, where it is whole and one of ours.
@@ -455,8 +442,7 @@ impl Commit {
     }
 
     /// Compares the file actions with what the commit says of itself.
-    pub(crate) fn check_actions(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-        let lines = read_lines(path, bytes)?;
+    pub(crate) fn check_actions(&self, path: &Path, Lines(lines): &Lines) -> Result<(), StoreError> {
         let Some(record) = &self.record else {
             return Ok(());
         };
@@ -494,15 +480,13 @@ impl Commit {
         let named_adds = record.files().iter().map(|file| file.path.clone()).collect();
         let named_removes = record.removed().iter().cloned().collect();
         for (what, named, found) in [("added", &named_adds, &adds), ("removed", &named_removes, &removes)] {
-            let missing = BTreeSet::difference(named, found)
-                .next()
+            let missing = BTreeSet::difference(named, found).next();
+            let missing = missing
                 .map(|file| (format!("{file} to be {what}, as its record says"), "no such file action".to_owned()));
-            let more = || BTreeSet::difference(found, named).next();
-            let more = || {
-                more()
-                    .map(|file| (format!("the {} {what} files of its record", named.len()), format!("{file} as well")))
-            };
-            if let Some((expected, found)) = missing.or_else(more) {
+            let more = BTreeSet::difference(found, named).next();
+            let more =
+                more.map(|file| (format!("the {} {what} files of its record", named.len()), format!("{file} as well")));
+            if let Some((expected, found)) = missing.or(more) {
                 return Err(StoreError::damaged_commit(path, expected, found));
             }
         }
@@ -510,15 +494,30 @@ impl Commit {
     }
 }
 
-/// The file actions of a commit: removed files first, since a file may be removed and added again with other statistics.
-pub(crate) fn actions(path: &Path, bytes: &[u8]) -> Result<Vec<Action>, StoreError> {
-    let (mut removes, mut adds) = (Vec::new(), Vec::new());
-    for line in read_lines(path, bytes)? {
-        removes.extend(line.remove.map(|action| Action::Remove(action.path)));
-        adds.extend(line.add.map(|action| Action::Add(action.into())));
+/// All lines of a commit file.
+pub(crate) struct Lines(Vec<Line>);
+
+impl Lines {
+    pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Self, StoreError> {
+        let texts = (1..).zip(bytes.split(|&byte| byte == b'\n')).filter(|(_, text)| !text.is_empty());
+        let line = |(number, text): (u64, &[u8])| {
+            serde_json::from_slice(text).map_err(|error| {
+                StoreError::damaged_commit(path, format!("a JSON object in line {number}"), error.to_string())
+            })
+        };
+        texts.map(line).collect::<Result<_, _>>().map(Self)
     }
-    removes.append(&mut adds);
-    Ok(removes)
+
+    /// The file actions: removed files first, since a file may be removed and added again with other statistics.
+    pub(crate) fn into_actions(self) -> Vec<Action> {
+        let (mut removes, mut adds) = (Vec::new(), Vec::new());
+        for line in self.0 {
+            removes.extend(line.remove.map(|action| Action::Remove(action.path)));
+            adds.extend(line.add.map(|action| Action::Add(action.into())));
+        }
+        removes.append(&mut adds);
+        removes
+    }
 }
 
 impl From<FileAction> for Live {
@@ -531,16 +530,6 @@ impl From<FileAction> for Live {
             deletion_vector: action.deletion_vector.is_some(),
         }
     }
-}
-
-fn read_lines(path: &Path, bytes: &[u8]) -> Result<Vec<Line>, StoreError> {
-    let texts = (1..).zip(bytes.split(|&byte| byte == b'\n')).filter(|(_, text)| !text.is_empty());
-    let line = |(number, text): (u64, &[u8])| {
-        serde_json::from_slice(text).map_err(|error| {
-            StoreError::damaged_commit(path, format!("a JSON object in line {number}"), error.to_string())
-        })
-    };
-    texts.map(line).collect()
 }
 
 impl Line {

@@ -5,30 +5,18 @@
 //! month; who calls this says so.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use keytrail_model::digest::{PlacedRows, RowsDigest};
-use keytrail_model::schema;
 use keytrail_model::time::Month;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use sha2::{Digest as _, Sha256};
 
 use crate::chain::{CommitRecord, ForgetRecord, SidecarRecord};
-use crate::failpoint::{Point, reach};
 use crate::forgotten_file::{self, ForgottenRows};
-use crate::sealed_file::{hex, sha256};
+use crate::parallel::{in_parallel, readers};
+use crate::scan::{read_whole, wrong_columns};
+use crate::sealed_file::{sha256, sha256_of_file};
 use crate::writer::{Placed, RUN_DIGEST_DIGITS, move_file};
 use crate::{DataFile, ForgetInfo, Snapshot, StoreError, Writer, durable, layout};
-
-/// Threads that read data files.
-const READERS_MAX: usize = 8;
-/// Rows whose digest is made at once.
-const BATCH_ROWS: usize = 1 << 13;
-/// Bytes that are hashed at once.
-const CHUNK_BYTES: usize = 1 << 20;
 
 /// Months that are about to be removed, and all that will be said about them.
 #[derive(Debug, Clone)]
@@ -198,46 +186,22 @@ type Tally = BTreeMap<String, RowsDigest>;
 
 /// The tallies of files, in their order.
 fn read_all(snapshot: &Snapshot, files: &[&DataFile]) -> Result<Vec<Tally>, StoreError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, READERS_MAX);
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<(usize, Tally)>, StoreError> {
-        let mut tallies = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(file) = files.get(index) else {
-                return Ok(tallies);
-            };
-            tallies.push((index, read(&snapshot.events_dir().join(&file.path), file)?));
-        }
-    };
-    let done: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
-    });
-    let mut tallies = Vec::new();
-    for done in done {
-        let panicked = |_| StoreError::damaged_file(&snapshot.events_dir(), "data files that can be read", "a panic");
-        tallies.extend(done.map_err(panicked)??);
-    }
-    tallies.sort_by_key(|(index, _)| *index);
-    Ok(tallies.into_iter().map(|(_, tally)| tally).collect())
+    let path = |file: &DataFile| snapshot.events_dir().join(&file.path);
+    let done = in_parallel(readers(files.len()), files, |file| read(&path(file), file));
+    let panicked = |file| Err(StoreError::damaged_file(&path(file), "a data file that can be read", "a panic"));
+    done.into_iter().zip(files).map(|(done, file)| done.unwrap_or_else(|| panicked(*file))).collect()
 }
 
 fn read(path: &Path, file: &DataFile) -> Result<Tally, StoreError> {
-    check_hash(path, file)?;
-    let input = reach(Point::RowsReading).and_then(|()| File::open(path));
-    let input = input.map_err(StoreError::io("open the data file", path))?;
-    let options = ArrowReaderOptions::new().with_schema(schema::events_file_schema());
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(input, options)
-        .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
-        .map_err(StoreError::parquet(path))?;
+    if let Some(expected) = &file.sha256 {
+        let found = sha256_of_file(path)?;
+        if found != *expected {
+            return Err(StoreError::damaged_file(path, format!("SHA-256 {expected}"), found));
+        }
+    }
     let (mut tally, mut rows) = (Tally::new(), 0);
-    for batch in reader {
-        let batch = batch.map_err(|error| StoreError::parquet(path)(error.into()))?;
-        let columns = |error: keytrail_model::record::ColumnError| {
-            StoreError::damaged_file(path, "the columns of a data file", error.to_string())
-        };
-        let placed = PlacedRows::of(&batch).map_err(columns)?;
+    read_whole(path, &mut |batch| -> Result<(), StoreError> {
+        let placed = PlacedRows::of(batch).map_err(wrong_columns(path))?;
         for (record, place) in (0..batch.num_rows()).filter_map(|row| placed.row(row)) {
             rows += 1;
             match tally.get_mut(place.archive) {
@@ -245,31 +209,10 @@ fn read(path: &Path, file: &DataFile) -> Result<Tally, StoreError> {
                 None => tally.entry(place.archive.to_owned()).or_default().add_row(&record, &place),
             }
         }
-    }
+        Ok(())
+    })?;
     if rows != file.rows {
         return Err(StoreError::damaged_file(path, format!("{} rows", file.rows), format!("{rows} rows")));
     }
     Ok(tally)
-}
-
-fn check_hash(path: &Path, file: &DataFile) -> Result<(), StoreError> {
-    let Some(expected) = &file.sha256 else {
-        return Ok(());
-    };
-    let reading = || StoreError::io("read the data file", path);
-    let mut input = File::open(path).map_err(reading())?;
-    let (mut digest, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
-    loop {
-        match input.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(length) => digest.update(chunk.get(..length).unwrap_or_default()),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(reading()(error)),
-        }
-    }
-    let found = hex(&digest.finalize());
-    match found == *expected {
-        true => Ok(()),
-        false => Err(StoreError::damaged_file(path, format!("SHA-256 {expected}"), found)),
-    }
 }

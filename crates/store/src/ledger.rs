@@ -1,4 +1,4 @@
-//! More of the ledger than [`Snapshot::ledger`] gives: the services of each archive, and the rejects of some.
+//! More of the ledger than [`Snapshot::ledger`] gives: the services of each archive, what each run wrote, and the rejects.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use keytrail_model::ledger::LedgerRow;
 use keytrail_model::schema::ARCHIVE;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::{Snapshot, StoreError, ledger_file};
+use crate::{RunInfo, Snapshot, StoreError, ledger_file};
 
 impl Snapshot {
     /// Calls `each` with the latest row of each archive, its services included, in the order in which those rows were committed.
@@ -32,6 +32,31 @@ impl Snapshot {
         Ok(())
     }
 
+    /// The rows that one run wrote into the ledger; later ones may have taken the place of some.
+    ///
+    /// # Errors
+    /// The file is missing, changed or unreadable.
+    pub fn ledger_of(&self, run: &RunInfo) -> Result<Vec<LedgerRow>, StoreError> {
+        self.read_ledger(&run.archives)
+    }
+
+    /// Hands the rejects of one run to `each`, batch by batch, in the columns of [`keytrail_model::schema::rejects_schema`].
+    ///
+    /// # Errors
+    /// Those of `each`; or the file is missing, changed or unreadable.
+    pub fn read_rejects<E: From<StoreError>>(
+        &self,
+        run: &RunInfo,
+        each: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (path, bytes) = self.read_sidecar(&run.rejects)?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build());
+        for batch in reader.map_err(StoreError::parquet(&path))? {
+            each(&batch.map_err(|error| StoreError::parquet(&path)(error.into()))?)?;
+        }
+        Ok(())
+    }
+
     /// Calls `each` with the rejects that the runs of these ledger rows wrote about their archives, in the columns of
     /// [`keytrail_model::schema::rejects_schema`].
     ///
@@ -48,17 +73,15 @@ impl Snapshot {
             if archives.is_empty() {
                 continue;
             }
-            let (path, bytes) = self.read_sidecar(&run.rejects)?;
-            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build());
-            for batch in reader.map_err(StoreError::parquet(&path))? {
-                let failed = |error: arrow::error::ArrowError| StoreError::parquet(&path)(error.into());
-                let batch = batch.map_err(failed)?;
+            let path = self.root.join(&run.rejects.path);
+            self.read_rejects(run, &mut |batch| -> Result<(), E> {
                 let column = batch.column_by_name(ARCHIVE).and_then(|names| names.as_string_opt::<i32>());
                 let column = column.ok_or_else(|| StoreError::damaged_file(&path, "texts in `archive`", "none"))?;
                 let wanted: BooleanArray =
                     column.iter().map(|name| Some(name.is_some_and(|name| archives.contains(name)))).collect();
-                each(&filter_record_batch(&batch, &wanted).map_err(failed)?)?;
-            }
+                let batch = filter_record_batch(batch, &wanted);
+                each(&batch.map_err(|error| StoreError::parquet(&path)(error.into()))?)
+            })?;
         }
         Ok(())
     }

@@ -5,8 +5,28 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+/// Threads that read small files at most: each waits for the disk or parses.
+const READERS_MAX: usize = 8;
+
+/// Reads small files, of which each thread gets `per_thread` at least: one for fewer does not pay. What makes a thread panic is met again
+/// by the caller.
+pub(crate) fn read_in_parallel<T: Sync, R: Send>(
+    per_thread: usize,
+    files: &[T],
+    read: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let done = in_parallel(readers(files.len().div_ceil(per_thread.max(1))), files, &read);
+    done.into_iter().zip(files).map(|(done, file)| done.unwrap_or_else(|| read(file))).collect()
+}
+
+/// As many threads as there are cores, but no more than `most`.
+pub(crate) fn readers(most: usize) -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    NonZeroUsize::new(cores.min(READERS_MAX).min(most)).unwrap_or(NonZeroUsize::MIN)
+}
+
 /// Runs `work` on every task. `None` where it panicked, which a library below may do on hostile bytes.
-pub(super) fn in_parallel<T: Sync, R: Send>(
+pub(crate) fn in_parallel<T: Sync, R: Send>(
     threads: NonZeroUsize,
     tasks: &[T],
     work: impl Fn(&T) -> R + Sync,

@@ -6,6 +6,7 @@ use std::path::Path;
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
+use keytrail_model::record::ColumnError;
 use keytrail_model::schema::{TIME, events_file_schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -56,16 +57,29 @@ pub fn read_data_file<E: From<StoreError>>(
     file: &DataFile,
     each: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
 ) -> Result<(), E> {
-    let path = snapshot.events_dir().join(&file.path);
-    let input = File::open(&path).map_err(StoreError::io("open the data file", &path))?;
+    read_whole(&snapshot.events_dir().join(&file.path), each)
+}
+
+/// The same for any file of such columns, also one that no commit names yet.
+pub(crate) fn read_whole<E: From<StoreError>>(
+    path: &Path,
+    each: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
+) -> Result<(), E> {
+    let input = reach(Point::RowsReading).and_then(|()| File::open(path));
+    let input = input.map_err(StoreError::io("open the data file", path))?;
     let options = ArrowReaderOptions::new().with_schema(events_file_schema());
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new_with_options(input, options).map_err(StoreError::parquet(&path))?;
-    let batches = builder.with_batch_size(BATCH_ROWS).build().map_err(StoreError::parquet(&path))?;
+    let batches = ParquetRecordBatchReaderBuilder::try_new_with_options(input, options)
+        .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
+        .map_err(StoreError::parquet(path))?;
     for batch in batches {
-        each(&batch.map_err(|error| StoreError::parquet(&path)(error.into()))?)?;
+        each(&batch.map_err(|error| StoreError::parquet(path)(error.into()))?)?;
     }
     Ok(())
+}
+
+/// A data file that has not the columns of one.
+pub(crate) fn wrong_columns(path: &Path) -> impl Fn(ColumnError) -> StoreError {
+    move |error| StoreError::damaged_file(path, "the columns of a data file", error.to_string())
 }
 
 fn open(path: &Path, file: &DataFile, from: i64, to: i64) -> Result<ParquetRecordBatchReader, StoreError> {

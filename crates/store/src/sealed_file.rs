@@ -1,7 +1,7 @@
 //! A Parquet file that knows its SHA-256 and length when it ends, and is on the disk by then.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -85,6 +85,23 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
+
+/// SHA-256 of a file, lower-case hex, read piece by piece.
+pub(crate) fn sha256_of_file(path: &Path) -> Result<String, StoreError> {
+    let mut file = File::open(path).map_err(StoreError::io("open the file", path))?;
+    let (mut digest, mut chunk) = (Sha256::new(), vec![0; HASHED_BYTES]);
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(hex(&digest.finalize())),
+            Ok(length) => digest.update(chunk.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(StoreError::io("read the file", path)(error)),
+        }
+    }
+}
+
+/// Bytes that are hashed at once.
+const HASHED_BYTES: usize = 1 << 20;
 
 /// Bytes that go to the operating system at once. The Parquet writer's own pieces of 8 KiB are dear.
 const WRITE_BYTES: usize = 256 << 10;

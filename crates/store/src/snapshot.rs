@@ -18,11 +18,10 @@ use crate::delta::{self, Live, Source};
 use crate::failpoint::{Point, reach};
 use crate::layout::Layout;
 use crate::leases::Lease;
+use crate::parallel::read_in_parallel;
 use crate::sealed_file::sha256;
 use crate::{StoreError, ledger_file};
 
-/// Threads that read ledgers at most.
-const READERS_MAX: usize = 8;
 /// Ledgers for which a thread of their own pays.
 const LEDGERS_PER_READER: usize = 64;
 
@@ -248,22 +247,10 @@ impl Snapshot {
 
     /// The ledgers of all runs, in their order; many are read side by side.
     fn read_ledgers(&self) -> Vec<Result<Vec<LedgerRow>, StoreError>> {
-        let read = |runs: &[RunInfo]| -> Vec<_> { runs.iter().map(|run| self.read_ledger(&run.archives)).collect() };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, READERS_MAX);
-        let share = self.runs.len().div_ceil(threads).max(LEDGERS_PER_READER);
-        let (read, mut shares) = (&read, self.runs.chunks(share));
-        let own = shares.next().unwrap_or_default();
-        std::thread::scope(|scope| {
-            let others: Vec<_> = shares.map(|share| (share, scope.spawn(move || read(share)))).collect();
-            let mut all = read(own);
-            for (share, other) in others {
-                all.extend(other.join().unwrap_or_else(|_| read(share)));
-            }
-            all
-        })
+        read_in_parallel(LEDGERS_PER_READER, &self.runs, |run| self.read_ledger(&run.archives))
     }
 
-    fn read_ledger(&self, sidecar: &Sidecar) -> Result<Vec<LedgerRow>, StoreError> {
+    pub(crate) fn read_ledger(&self, sidecar: &Sidecar) -> Result<Vec<LedgerRow>, StoreError> {
         let (path, bytes) = self.read_sidecar(sidecar)?;
         ledger_file::read(&path, bytes)
     }

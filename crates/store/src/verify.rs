@@ -7,7 +7,6 @@
 mod checkpoints;
 mod contents;
 mod log;
-mod parallel;
 mod places;
 mod sidecars;
 mod signatures;

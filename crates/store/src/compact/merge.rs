@@ -2,20 +2,17 @@
 //! stand, which is that of its members and ordinals.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use keytrail_model::digest::RowsDigest;
-use keytrail_model::record::ColumnError;
 use keytrail_model::schema;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::plan::{FILE_ROWS, MonthPlan};
-use super::sources::{BATCH_ROWS, Sources, Stretch, parquet, reading_schema};
+use super::sources::{BATCH_ROWS, Sources, Stretch, parquet};
 use super::{Compaction, staged_path};
-use crate::failpoint::{Point, reach};
+use crate::scan::{read_whole, wrong_columns};
 use crate::{EventsWriter, Snapshot, StagedFile, StoreError};
 
 /// The files that a month's small files became.
@@ -41,7 +38,7 @@ pub(super) fn merge(
     for Stretch { file, rows, .. } in stretches {
         let path = plan.files.get(file).map(|file| events.join(&file.path)).unwrap_or_default();
         sources.read(file, rows, &mut |batch| {
-            read.add_batch(&batch).map_err(|error| columns(&path, &error))?;
+            read.add_batch(&batch).map_err(wrong_columns(&path))?;
             output.push(batch)
         })?;
     }
@@ -136,21 +133,9 @@ impl<'a> Output<'a> {
 
 /// Digest of the rows of a file as a reader gets them.
 fn read_back(path: &Path) -> Result<RowsDigest, StoreError> {
-    let file = reach(Point::RowsReading).and_then(|()| File::open(path));
-    let file = file.map_err(StoreError::io("open the data file", path))?;
-    let options = ArrowReaderOptions::new().with_schema(reading_schema());
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-        .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
-        .map_err(StoreError::parquet(path))?;
     let mut digest = RowsDigest::default();
-    for batch in reader {
-        digest.add_batch(&batch.map_err(parquet(path))?).map_err(|error| columns(path, &error))?;
-    }
+    read_whole(path, &mut |batch| digest.add_batch(batch).map_err(wrong_columns(path)))?;
     Ok(digest)
-}
-
-fn columns(path: &Path, error: &ColumnError) -> StoreError {
-    StoreError::damaged_file(path, "the columns of a data file", error.to_string())
 }
 
 #[cfg(test)]

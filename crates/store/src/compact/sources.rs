@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{AsArray as _, RecordBatch};
-use arrow::datatypes::{Int32Type, SchemaRef};
+use arrow::datatypes::Int32Type;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use keytrail_model::schema;
@@ -158,8 +158,9 @@ impl<'a> Sources<'a> {
         if found != expected {
             return Err(StoreError::damaged_file(&path, format!("SHA-256 {expected}"), found));
         }
-        let options =
-            ArrowReaderOptions::new().with_schema(reading_schema()).with_page_index_policy(PageIndexPolicy::Optional);
+        let options = ArrowReaderOptions::new()
+            .with_schema(schema::events_file_schema())
+            .with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(&bytes, options).map_err(StoreError::parquet(&path))?;
         Ok(Open { index, bytes, metadata, reader: None, next: 0, rest: None })
     }
@@ -193,11 +194,6 @@ impl Open {
             }
         }
     }
-}
-
-/// The columns of a data file with dictionaries, as the writer wants them.
-pub(super) fn reading_schema() -> SchemaRef {
-    schema::events_file_schema()
 }
 
 pub(super) fn parquet(path: &std::path::Path) -> impl FnOnce(ArrowError) -> StoreError {

@@ -1,7 +1,7 @@
 //! Contents of files: length, SHA-256, rows, times, statistics and places of data files.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -13,18 +13,15 @@ use keytrail_model::time::{Month, format_service};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::PageIndexPolicy;
-use sha2::{Digest as _, Sha256};
 
 use super::log::LiveFile;
-use super::parallel::in_parallel;
 use super::places::Places;
 use super::{Depth, Findings, values};
 use crate::StoreError;
 use crate::layout::Layout;
-use crate::sealed_file::hex;
+use crate::parallel::in_parallel;
+use crate::sealed_file::sha256_of_file;
 
-/// Bytes that are hashed at once.
-const CHUNK_BYTES: usize = 1 << 20;
 /// Rows whose times and places are looked at at once.
 const BATCH_ROWS: usize = 1 << 16;
 /// Files whose footers are held at once.
@@ -150,22 +147,9 @@ pub(super) fn check_bytes(
     let Some(expected) = sha256 else {
         return Ok(true);
     };
-    let found = hash(path)?;
+    let found = sha256_of_file(path)?;
     findings.require(found == expected, path, format!("SHA-256 {expected}"), &found);
     Ok(found == expected)
-}
-
-fn hash(path: &Path) -> Result<String, StoreError> {
-    let mut file = File::open(path).map_err(StoreError::io("open the file", path))?;
-    let (mut digest, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
-    loop {
-        match file.read(&mut chunk) {
-            Ok(0) => return Ok(hex(&digest.finalize())),
-            Ok(length) => digest.update(chunk.get(..length).unwrap_or_default()),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(StoreError::io("read the file", path)(error)),
-        }
-    }
 }
 
 /// Rows of a Parquet file, by its footer.

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Deserialize as _;
 
 use super::{Findings, sum};
-use crate::chain::{self, Action, Commit, CommitRecord, FileRecord, ForgetRecord, Listing, RunRecord};
+use crate::chain::{self, Action, Commit, CommitRecord, FileRecord, ForgetRecord, Lines, Listing, RunRecord};
 use crate::delta::Live;
 use crate::layout::{self, Layout};
 use crate::seal::{self, Seal};
@@ -128,9 +128,9 @@ impl Log {
             None if version == 0 => findings.take(Err(chain::not_ours(&path))).map(Option::unwrap_or_default)?,
             None => findings.damage(&path, "a commit of keytrail", format!("version {version} of another program")),
         }
-        if let Some(actions) = findings.take(chain::actions(&path, &bytes))? {
-            findings.take(commit.check_actions(&path, &bytes))?;
-            self.apply(layout, &path, &commit, actions, findings)?;
+        if let Some(lines) = findings.take(Lines::read(&path, &bytes))? {
+            findings.take(commit.check_actions(&path, &lines))?;
+            self.apply(layout, &path, &commit, lines.into_actions(), findings)?;
         }
         if let Some(record) = commit.record {
             self.runs.extend(record.run);
