@@ -79,7 +79,7 @@ fn benches(criterion: &mut Criterion) {
     group.bench_function("trace_id", |bencher| {
         bencher.iter(|| {
             let mut encoder = ColumnEncoder::new("trace_id").expect("a column");
-            made.iter().for_each(|page| encoder.push_page(page).expect("a page"));
+            made.iter().for_each(|page| encoder.push_page(page.clone()).expect("a page"));
             assert_eq!(encoder.finish().expect("a column").rows(), RECORDS);
         });
     });

@@ -41,7 +41,9 @@ use std::path::{Path, PathBuf};
 
 pub use compact::{CompactedMonth, Compaction, DEFAULT_TARGET_BYTES};
 pub use error::StoreError;
-pub use events_file::{ColumnEncoder, EncodedColumn, EventsWriter, StagedFile, TextPage, TextPageEncoder};
+pub use events_file::{
+    CodedTexts, Codes, ColumnEncoder, EncodedColumn, EventsWriter, StagedFile, TextPage, TextPageEncoder,
+};
 pub use forget::{Forgetting, ForgettingMonth};
 pub use forgotten_file::ForgottenRows;
 pub use rejects_file::{RejectsWriter, StagedRejects};

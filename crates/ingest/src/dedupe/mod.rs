@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use keytrail_model::record::{Identifier, RecordColumns};
 use keytrail_store::Snapshot;
 use rayon::prelude::*;
@@ -201,7 +202,9 @@ impl Search<'_> {
     ) -> Result<(), IngestError> {
         bytes.resize(block.place.bytes(), 0);
         self.reader.read(block.place, bytes)?;
-        let batch = BlockView::new(bytes)?.batch()?;
+        let view = BlockView::new(Bytes::from(std::mem::take(bytes)))?;
+        let batch = view.batch()?;
+        *bytes = view.into_bytes();
         let covered = self.spans.cover(block.times.0, block.times.1);
         self.identities(&batch, covered, |row| owner + row as u64, filler)
     }

@@ -15,8 +15,9 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use bytes::Bytes;
 use keytrail_model::schema::{self, TEXT_COLUMNS};
-use keytrail_store::{TextPage, TextPageEncoder};
+use keytrail_store::{CodedTexts, Codes, TextPage, TextPageEncoder};
 
 use crate::error::IngestError;
 
@@ -125,8 +126,7 @@ impl BlockEncoder {
     fn texts(&mut self, texts: &StringArray) -> Result<(), IngestError> {
         if texts.len() >= PAGE_ROWS_MIN {
             self.bytes.push(IS_PAGE);
-            self.pages.encode(texts)?.write_to(&mut self.bytes);
-            return Ok(());
+            return Ok(self.pages.encode_to(texts, &mut self.bytes)?);
         }
         self.bytes.push(IS_PLAIN);
         // Length and one; 0 is null.
@@ -250,39 +250,42 @@ fn damaged(expected: impl Into<String>, found: impl Into<String>) -> IngestError
 }
 
 /// A block's bytes, and where its columns lie in them.
-pub(crate) struct BlockView<'a> {
+pub(crate) struct BlockView {
     rows: usize,
-    bytes: &'a [u8],
+    bytes: Bytes,
     /// Where the columns start, and where the last one ends.
     edges: [usize; COLUMNS + 1],
 }
 
 /// A column of a block.
-pub(crate) enum StagedColumn {
+pub(crate) enum StagedColumn<'a> {
     /// In the column's type.
     Array(ArrayRef),
+    /// Texts that repeat.
+    Coded(CodedTexts<'a>),
     /// Plain texts that are a page of a data file already.
     Page(TextPage),
 }
 
-impl StagedColumn {
+impl StagedColumn<'_> {
     /// The column in its type, whatever it takes.
     ///
     /// # Errors
-    /// The page is damaged.
+    /// The page is damaged, or a code has no text.
     pub(crate) fn into_array(self) -> Result<ArrayRef, IngestError> {
         match self {
             Self::Array(array) => Ok(array),
+            Self::Coded(coded) => Ok(Arc::new(dictionary_of(&coded)?)),
             Self::Page(page) => Ok(Arc::new(page.decode()?)),
         }
     }
 }
 
-impl<'a> BlockView<'a> {
+impl BlockView {
     /// # Errors
     /// These are not the bytes of a block, as far as their lengths tell.
-    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, IngestError> {
-        let mut rest = bytes;
+    pub(crate) fn new(bytes: Bytes) -> Result<Self, IngestError> {
+        let mut rest: &[u8] = &bytes;
         let rows = take_u32(&mut rest)? as usize;
         let mut edges = [HEADER_BYTES; COLUMNS + 1];
         let mut last = HEADER_BYTES;
@@ -304,8 +307,13 @@ impl<'a> BlockView<'a> {
         }
     }
 
+    /// The bytes again, without a copy where nothing else shares them.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes.into()
+    }
+
     /// Bytes of a column, by its place in [`schema::decoded_schema`].
-    fn part(&self, index: usize) -> &'a [u8] {
+    fn part(&self, index: usize) -> &[u8] {
         let edges = self.edges.get(index).zip(self.edges.get(index + 1));
         edges.and_then(|(&from, &to)| self.bytes.get(from..to)).unwrap_or_default()
     }
@@ -319,13 +327,13 @@ impl<'a> BlockView<'a> {
     ///
     /// # Errors
     /// Its bytes are not those of such a column.
-    pub(crate) fn column(&self, index: usize) -> Result<StagedColumn, IngestError> {
+    pub(crate) fn column(&self, index: usize) -> Result<StagedColumn<'_>, IngestError> {
         let part = self.part(index);
         let array: ArrayRef = match index {
             0 => Arc::new(TimestampMicrosecondArray::from(self.times(part)?).with_timezone("UTC")),
             ORDINAL => Arc::new(Int64Array::from(self.ordinals(part)?)),
             _ => match index.checked_sub(1).and_then(|text| TEXT_COLUMNS.get(text)) {
-                Some(name) if schema::is_dictionary(name) => Arc::new(self.dictionary(part)?),
+                Some(name) if schema::is_dictionary(name) => return Ok(StagedColumn::Coded(self.coded(part)?)),
                 Some(_) => return self.texts(part),
                 None => return Err(damaged(format!("one of {COLUMNS} columns"), index.to_string())),
             },
@@ -361,10 +369,10 @@ impl<'a> BlockView<'a> {
         Ok(ordinals)
     }
 
-    fn texts(&self, part: &[u8]) -> Result<StagedColumn, IngestError> {
+    fn texts(&self, part: &[u8]) -> Result<StagedColumn<'_>, IngestError> {
         let (&form, mut rest) = part.split_first().ok_or_else(|| damaged("the form of a column", "nothing"))?;
         if form == IS_PAGE {
-            let (page, bytes) = TextPage::read_from(rest)?;
+            let (page, bytes) = TextPage::read_from(&self.bytes.slice_ref(rest))?;
             self.expect(page.rows() as usize, rest.get(bytes..).unwrap_or_default())?;
             return Ok(StagedColumn::Page(page));
         }
@@ -379,27 +387,36 @@ impl<'a> BlockView<'a> {
         Ok(StagedColumn::Array(Arc::new(texts)))
     }
 
-    fn dictionary(&self, mut part: &[u8]) -> Result<DictionaryArray<Int32Type>, IngestError> {
-        let count = take_u32(&mut part)?;
-        let mut lengths = Vec::new();
-        for _ in 0..count {
-            lengths.push(take_u32(&mut part)? as usize);
+    fn coded<'b>(&self, mut part: &'b [u8]) -> Result<CodedTexts<'b>, IngestError> {
+        let count = take_u32(&mut part)? as usize;
+        let lengths = count.checked_mul(4).and_then(|bytes| part.split_at_checked(bytes));
+        let (lengths, rest) = lengths.ok_or_else(|| damaged(format!("{count} lengths"), "fewer"))?;
+        let mut ends = Vec::with_capacity(count);
+        let mut end = 0_u32;
+        for length in lengths.as_chunks().0 {
+            let longer = end.checked_add(u32::from_le_bytes(*length));
+            end = longer.ok_or_else(|| damaged("texts below 4 GiB", "more"))?;
+            ends.push(end);
         }
-        let texts = texts_of(lengths.into_iter(), &mut part, None)?;
-        let (&width, part) = part.split_first().ok_or_else(|| damaged("the width of codes", "nothing"))?;
+        let texts = rest.split_at_checked(end as usize);
+        let (texts, rest) = texts.ok_or_else(|| damaged(format!("{end} bytes of text"), rest.len().to_string()))?;
+        let texts = std::str::from_utf8(texts).map_err(|error| damaged("texts", error.to_string()))?;
+        let (&width, rest) = rest.split_first().ok_or_else(|| damaged("the width of codes", "nothing"))?;
         let (width, has_nulls) = (width & !HAS_NULLS, width & HAS_NULLS > 0);
-        let codes: Vec<i32> = match width {
-            0 => vec![0; self.rows],
-            1 => part.iter().map(|&code| i32::from(code)).collect(),
-            2 => part.as_chunks::<2>().0.iter().map(|code| i32::from(u16::from_le_bytes(*code))).collect(),
-            _ => part.as_chunks::<4>().0.iter().map(|code| i32::from_le_bytes(*code)).collect(),
+        let (codes, behind): (_, &[u8]) = match width {
+            0 => (Codes::Zero(self.rows), rest),
+            1 => (Codes::One(rest), &[]),
+            2 => {
+                let (codes, behind) = rest.as_chunks();
+                (Codes::Two(codes), behind)
+            }
+            _ => {
+                let (codes, behind) = rest.as_chunks();
+                (Codes::Four(codes), behind)
+            }
         };
-        let used = codes.len() * usize::from(width);
-        self.expect(codes.len(), part.get(used..).unwrap_or_default())?;
-        let null = i32::try_from(count).map_err(|_| damaged("fewer texts", count.to_string()))?;
-        let nulls = has_nulls.then(|| NullBuffer::from_iter(codes.iter().map(|&code| code != null)));
-        // Arrow checks the keys of rows that are not null.
-        Ok(DictionaryArray::try_new(Int32Array::try_new(codes.into(), nulls)?, Arc::new(texts))?)
+        self.expect(codes.len(), behind)?;
+        Ok(CodedTexts::new(texts, ends, codes, has_nulls))
     }
 
     /// Holds the values of a column against the rows of the block; nothing may be left of its bytes.
@@ -409,6 +426,16 @@ impl<'a> BlockView<'a> {
             false => Err(damaged(format!("{} rows", self.rows), format!("{found} and {} bytes", rest.len()))),
         }
     }
+}
+
+fn dictionary_of(coded: &CodedTexts<'_>) -> Result<DictionaryArray<Int32Type>, IngestError> {
+    let (texts, ends) = coded.texts();
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let lengths = starts.zip(ends).map(|(start, end)| (end - start) as usize);
+    let texts = texts_of(lengths.collect::<Vec<_>>().into_iter(), &mut texts.as_bytes(), None)?;
+    // Arrow checks the keys of rows that are not null.
+    let keys = Int32Array::try_new(coded.codes().to_keys().into(), coded.nulls())?;
+    Ok(DictionaryArray::try_new(keys, Arc::new(texts))?)
 }
 
 fn take_u32(bytes: &mut &[u8]) -> Result<u32, IngestError> {

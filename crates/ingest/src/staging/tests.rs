@@ -7,6 +7,7 @@ use arrow::array::{
 };
 use arrow::compute::take_record_batch;
 use arrow::datatypes::Int32Type;
+use bytes::Bytes;
 use keytrail_model::schema::{self, TEXT_COLUMNS};
 use keytrail_model::time;
 use proptest::prelude::*;
@@ -30,6 +31,10 @@ pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
     }
     columns.push(Arc::new(Int64Array::from(rows.iter().map(|row| row.1).collect::<Vec<_>>())));
     RecordBatch::try_new(schema::decoded_schema(), columns).unwrap()
+}
+
+fn view(bytes: &[u8]) -> BlockView {
+    BlockView::new(Bytes::copy_from_slice(bytes)).unwrap()
 }
 
 fn moment(text: &str) -> i64 {
@@ -86,11 +91,11 @@ fn a_block_holds_its_rows() {
     for (name, rows) in cases {
         let rows = batch(&rows);
         let bytes = encoder.encode(&rows, None).unwrap();
-        assert_same(&BlockView::new(bytes).unwrap().batch().unwrap(), &rows, name);
+        assert_same(&view(bytes).batch().unwrap(), &rows, name);
         let some: Vec<u32> = (0..u32::try_from(rows.num_rows()).unwrap()).filter(|row| row % 3 != 1).collect();
         let bytes = encoder.encode(&rows, Some(&some)).unwrap();
         let expected = take_record_batch(&rows, &UInt32Array::from(some)).unwrap();
-        assert_same(&BlockView::new(bytes).unwrap().batch().unwrap(), &expected, name);
+        assert_same(&view(bytes).batch().unwrap(), &expected, name);
     }
 }
 
@@ -136,7 +141,7 @@ fn records_are_staged_by_month() {
         assert_eq!(block.times, (times.clone().min().unwrap(), times.max().unwrap()));
         let mut bytes = vec![0; block.place.bytes()];
         reader.read(block.place, &mut bytes).unwrap();
-        assert_same(&BlockView::new(&bytes).unwrap().batch().unwrap(), &batch(&held), month);
+        assert_same(&view(&bytes).batch().unwrap(), &batch(&held), month);
     }
     assert_eq!(reader.batch(rejects).unwrap(), batch(&rows));
 }
@@ -162,6 +167,6 @@ proptest! {
             Some(change) => bytes[place] ^= change,
             None => bytes.truncate(place),
         }
-        let _ = BlockView::new(&bytes).and_then(|view| view.batch());
+        let _ = BlockView::new(bytes.into()).and_then(|view| view.batch());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter;
+use bytes::Bytes;
 use keytrail_model::schema;
 use keytrail_store::{ColumnEncoder, EncodedColumn};
 use rayon::prelude::*;
@@ -12,7 +13,7 @@ use rayon::prelude::*;
 use super::{RowsWritten, Source};
 use crate::error::IngestError;
 use crate::plan::{PlannedBlock, PlannedGroup};
-use crate::staging::{BlockView, StagedColumn};
+use crate::staging::{BlockView, Place, StagedColumn};
 
 /// Staged bytes that are held at once: the columns walk the same blocks together, a portion at a time.
 const PORTION_BYTES: usize = 16 << 20;
@@ -50,7 +51,7 @@ const TIME: Values = Values::Staged(0);
 /// A block in memory.
 struct Loaded<'a> {
     planned: PlannedBlock<'a>,
-    view: BlockView<'a>,
+    view: BlockView,
     /// Which rows to take, where it is not all of them.
     kept: Option<BooleanArray>,
 }
@@ -64,15 +65,21 @@ impl<'a> GroupEncoder<'a> {
     /// All columns of [`schema::events_file_schema`], with the rows of the blocks that are no duplicates.
     pub(super) fn encode(&mut self, group: &PlannedGroup<'_>) -> Result<Vec<EncodedColumn>, IngestError> {
         let mut columns = columns()?;
+        // Plain texts are most of it.
+        let bytes = usize::try_from(group.bytes).unwrap_or_default();
+        columns.iter_mut().for_each(|column| column.encoder.reserve(bytes));
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut blocks = group.blocks.as_slice();
         while !blocks.is_empty() {
             let (portion, rest) = blocks.split_at_checked(portion(blocks)).unwrap_or((blocks, &[]));
-            let loaded = self.load(portion, &mut buffer)?;
+            let (loaded, bytes) = self.load(portion, buffer)?;
             for column in &mut columns {
                 column.bytes = loaded.iter().map(|block| column.values.bytes(block)).sum();
             }
             self.on_each(&mut columns, |column| self.push(column, &loaded))?;
+            drop(loaded);
+            // Nothing shares the bytes now: no copy is made.
+            buffer = bytes.into();
             blocks = rest;
         }
         // What one huge block took is given back.
@@ -87,26 +94,34 @@ impl<'a> GroupEncoder<'a> {
         Ok(encoded?)
     }
 
-    /// Reads blocks into the buffer.
-    fn load<'b>(&self, blocks: &[PlannedBlock<'b>], buffer: &'b mut Vec<u8>) -> Result<Vec<Loaded<'b>>, IngestError> {
+    /// Reads blocks into the buffer; also returns what they share.
+    fn load<'b>(
+        &self,
+        blocks: &[PlannedBlock<'b>],
+        mut buffer: Vec<u8>,
+    ) -> Result<(Vec<Loaded<'b>>, Bytes), IngestError> {
         buffer.resize(blocks.iter().map(|planned| planned.block.place.bytes()).sum(), 0);
         let mut rest = buffer.as_mut_slice();
         let mut places = Vec::with_capacity(blocks.len());
         for planned in blocks {
-            let length = planned.block.place.bytes();
             // The buffer is as long as all blocks.
-            let (place, more) = std::mem::take(&mut rest).split_at_mut_checked(length).unwrap_or_default();
-            places.push((*planned, place));
+            let (place, more) =
+                std::mem::take(&mut rest).split_at_mut_checked(planned.block.place.bytes()).unwrap_or_default();
+            places.push((planned.block.place, place));
             rest = more;
         }
-        let load = |(planned, bytes): (PlannedBlock<'b>, &'b mut [u8])| {
-            self.source.reader.read(planned.block.place, bytes)?;
-            Ok(Loaded { planned, view: BlockView::new(bytes)?, kept: self.kept(planned) })
-        };
+        let read = |(place, bytes): (Place, &mut [u8])| self.source.reader.read(place, bytes);
         match self.threads {
-            1 => places.into_iter().map(load).collect(),
-            _ => places.into_par_iter().map(load).collect(),
+            1 => places.into_iter().try_for_each(read)?,
+            _ => places.into_par_iter().try_for_each(read)?,
         }
+        let all = Bytes::from(buffer);
+        let mut rest = all.clone();
+        let views = blocks.iter().map(|&planned| {
+            let bytes = rest.split_to(planned.block.place.bytes().min(rest.len()));
+            Ok(Loaded { planned, view: BlockView::new(bytes)?, kept: self.kept(planned) })
+        });
+        Ok((views.collect::<Result<_, IngestError>>()?, all))
     }
 
     /// Which rows of a block are no duplicates; `None` where all are.
@@ -153,7 +168,8 @@ impl<'a> GroupEncoder<'a> {
                     column.encoder.push_constant(member.map_or("", String::as_str), block.rows())?;
                 }
                 Values::Staged(place) => match block.column(place)? {
-                    StagedColumn::Page(page) => column.encoder.push_page(&page)?,
+                    StagedColumn::Page(page) => column.encoder.push_page(page)?,
+                    StagedColumn::Coded(texts) => column.encoder.push_coded(&texts)?,
                     StagedColumn::Array(array) => {
                         column.encoder.push(&array)?;
                         if column.values == TIME {
@@ -174,7 +190,7 @@ impl Loaded<'_> {
     }
 
     /// A staged column without the rows that are left out. Only a page with such rows is taken apart.
-    fn column(&self, place: usize) -> Result<StagedColumn, IngestError> {
+    fn column(&self, place: usize) -> Result<StagedColumn<'_>, IngestError> {
         let column = self.view.column(place)?;
         let Some(kept) = &self.kept else {
             return Ok(column);

@@ -50,7 +50,20 @@ pub(super) struct Chunk {
     column: ColumnDescPtr,
     codec: Compression,
     bounded: bool,
-    pages: Vec<DataPage>,
+    /// Pages that are laid out.
+    pages: Vec<PlacedPage>,
+    layout: Layout,
+    /// Pages that wait for the dictionary, which stands before them and is known last.
+    waiting: Vec<DataPage>,
+}
+
+/// A data page in its place, and what the indices say of it.
+struct PlacedPage {
+    /// Offset and length, both with the header.
+    place: (i64, i32),
+    rows: u32,
+    nulls: u32,
+    bounds: Option<Bounds>,
 }
 
 /// A column chunk: its bytes, and all that the footer says of it with offsets from the start of the bytes.
@@ -64,39 +77,55 @@ pub(super) struct FinishedChunk {
 impl Chunk {
     /// An empty chunk. With `bounded`, least and greatest values are told by chunk and by page.
     pub(super) fn new(column: ColumnDescPtr, codec: Compression, bounded: bool) -> Self {
-        Self { column, codec, bounded, pages: Vec::new() }
+        Self { column, codec, bounded, pages: Vec::new(), layout: Layout::new(), waiting: Vec::new() }
     }
 
+    /// Makes room for so many bytes of pages.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.layout.reserve(bytes);
+    }
+
+    /// Appends a page to a chunk that gets a dictionary.
     pub(super) fn push(&mut self, page: DataPage) {
-        self.pages.push(page);
+        self.waiting.push(page);
+    }
+
+    /// Appends a page to a chunk without dictionary. Its body is not held any longer.
+    pub(super) fn put(&mut self, page: DataPage) -> Result<()> {
+        let DataPage { body, plain_bytes, encoding, rows, nulls, bounds } = page;
+        let place = self.layout.put_page(body, plain_bytes, encoding, rows)?;
+        self.pages.push(PlacedPage { place, rows, nulls, bounds });
+        Ok(())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.pages.is_empty()
+        self.pages.is_empty() && self.waiting.is_empty()
     }
 
-    /// Bytes of the bodies so far.
+    /// Bytes so far, about.
     pub(super) fn bytes(&self) -> usize {
-        self.pages.iter().map(|page| page.body.len()).sum()
+        self.layout.bytes() + self.waiting.iter().map(|page| page.body.len()).sum::<usize>()
     }
 
     /// Puts the pages together, the dictionary first.
-    pub(super) fn finish(self, dictionary: Option<DictionaryPage>, bloom: Option<Sbbf>) -> Result<FinishedChunk> {
+    pub(super) fn finish(mut self, dictionary: Option<DictionaryPage>, bloom: Option<Sbbf>) -> Result<FinishedChunk> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let bodies: usize = waiting.iter().map(|page| page.body.len()).sum();
+        self.layout.reserve(bodies + dictionary.as_ref().map_or(0, |page| page.body.len()));
+        let dictionary_offset = dictionary.map(|page| self.layout.put_dictionary(page)).transpose()?;
+        waiting.into_iter().try_for_each(|page| self.put(page))?;
         let rows: u64 = self.pages.iter().map(|page| u64::from(page.rows)).sum();
         let nulls: u64 = self.pages.iter().map(|page| u64::from(page.nulls)).sum();
         let bounds = self.bounds();
         let column_index = self.bounded.then(|| self.column_index()).transpose()?.flatten();
-        let mut layout = Layout::new(self.bytes() + dictionary.as_ref().map_or(0, |page| page.body.len()));
-        let dictionary_offset = dictionary.map(|page| layout.put_dictionary(page)).transpose()?;
-        let data_offset = layout.offset();
+        let data_offset = self.pages.first().map_or(self.layout.offset(), |page| page.place.0);
         let mut offset_index = OffsetIndexBuilder::new();
-        for page in self.pages {
-            let rows = page.rows;
-            let (offset, length) = layout.put_page(page)?;
-            offset_index.append_row_count(i64::from(rows));
+        for page in &self.pages {
+            let (offset, length) = page.place;
+            offset_index.append_row_count(i64::from(page.rows));
             offset_index.append_offset_and_size(offset, length);
         }
-        let (bytes, plain_bytes, encodings) = layout.finish()?;
+        let (bytes, plain_bytes, encodings) = self.layout.finish()?;
         let mut used: Vec<Encoding> = encodings.iter().map(|stats| stats.encoding).collect();
         // Levels are in that encoding; the stock writer names it for columns without levels as well.
         used.push(Encoding::RLE);
@@ -204,10 +233,17 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(bytes: usize) -> Self {
-        // Some room for the pages' headers.
-        let sink = TrackedWrite::new(Vec::with_capacity(bytes + bytes / 64 + 4096));
-        Self { sink, plain_bytes: 0, encodings: Vec::new() }
+    fn new() -> Self {
+        Self { sink: TrackedWrite::new(Vec::new()), plain_bytes: 0, encodings: Vec::new() }
+    }
+
+    /// Makes room for pages of so many bytes, and some for their headers.
+    fn reserve(&mut self, bytes: usize) {
+        self.sink.inner_mut().reserve(bytes + bytes / 64 + 4096);
+    }
+
+    fn bytes(&self) -> usize {
+        self.sink.bytes_written()
     }
 
     fn offset(&self) -> i64 {
@@ -220,8 +256,7 @@ impl Layout {
         Ok(self.put(CompressedPage::new(page, plain_bytes))?.0)
     }
 
-    fn put_page(&mut self, page: DataPage) -> Result<(i64, i32)> {
-        let DataPage { body, plain_bytes, encoding, rows, .. } = page;
+    fn put_page(&mut self, body: Bytes, plain_bytes: usize, encoding: Encoding, rows: u32) -> Result<(i64, i32)> {
         let page = Page::DataPage {
             buf: body,
             num_values: rows,

@@ -10,6 +10,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::SchemaDescriptor;
 
 use super::chunk::{Bound, FinishedChunk};
+use super::coded::CodedTexts;
 use super::dictionary::{Dictionary, Settings};
 use super::numbers::Numbers;
 use super::text_page::TextPage;
@@ -60,6 +61,13 @@ impl ColumnEncoder {
         Ok(Self { column: column.into(), data_type, nullable, kind })
     }
 
+    /// Makes room for so many encoded bytes, where the column holds plain texts: memory that is asked for and not used costs nothing.
+    pub fn reserve(&mut self, bytes: usize) {
+        if let Kind::Texts(texts) = &mut self.kind {
+            texts.reserve(bytes);
+        }
+    }
+
     /// Appends rows. The array has the column's type in [`keytrail_model::schema::events_file_schema`].
     ///
     /// # Errors
@@ -95,11 +103,26 @@ impl ColumnEncoder {
         }
     }
 
+    /// Appends rows of a column that holds dictionaries, by their codes.
+    ///
+    /// # Errors
+    /// The column holds no dictionary, or has no nulls where there are some, or a code has no text.
+    pub fn push_coded(&mut self, texts: &CodedTexts<'_>) -> std::result::Result<(), StoreError> {
+        let nulls = if self.nullable { 0 } else { texts.nulls().map_or(0, |nulls| nulls.null_count()) };
+        if nulls > 0 {
+            return Err(refused(&self.column, "a value in every row", format!("{nulls} rows without")));
+        }
+        match &mut self.kind {
+            Kind::Dictionary(dictionary) => dictionary.push_coded(texts).map_err(failed(&self.column)),
+            _ => Err(refused(&self.column, self.data_type.to_string(), "texts that repeat")),
+        }
+    }
+
     /// Appends a finished page (columns `trace_id` and `extra`).
     ///
     /// # Errors
     /// The column holds no plain texts.
-    pub fn push_page(&mut self, page: &TextPage) -> std::result::Result<(), StoreError> {
+    pub fn push_page(&mut self, page: TextPage) -> std::result::Result<(), StoreError> {
         match &mut self.kind {
             Kind::Texts(texts) => texts.push_page(page).map_err(failed(&self.column)),
             _ => Err(refused(&self.column, self.data_type.to_string(), "a page of plain texts")),

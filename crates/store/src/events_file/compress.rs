@@ -26,11 +26,16 @@ impl Zstd {
         Ok(Self { context: Compressor::new(LEVEL)?, buffer: Vec::new() })
     }
 
-    /// `plain` as one frame.
+    /// `plain` as one frame, to keep.
     pub(super) fn compress(&mut self, plain: &[u8]) -> io::Result<Bytes> {
+        self.compressed(plain).map(Bytes::copy_from_slice)
+    }
+
+    /// The same, until the next one.
+    pub(super) fn compressed(&mut self, plain: &[u8]) -> io::Result<&[u8]> {
         self.buffer.clear();
         self.buffer.reserve(compress_bound(plain.len()));
         self.context.compress_to_buffer(plain, &mut self.buffer)?;
-        Ok(Bytes::copy_from_slice(&self.buffer))
+        Ok(&self.buffer)
     }
 }

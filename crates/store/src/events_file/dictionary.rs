@@ -11,6 +11,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::PAGE_ROWS;
 use super::bits::width_of;
 use super::chunk::{Bound, Chunk, DataPage, DictionaryPage, FinishedChunk};
+use super::coded::{CodedTexts, Codes, Key, TextList};
 use super::compress::{Zstd, zstd};
 use super::entries::Entries;
 use super::hybrid::{put_indices, put_levels};
@@ -68,15 +69,35 @@ impl Dictionary {
     pub(super) fn push(&mut self, array: &DictionaryArray<Int32Type>, texts: &StringArray) -> Result<()> {
         // Also rows whose entry is null are null.
         let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
-        let keys = array.keys().values();
-        if let (None, 1, Some(_)) = (&nulls, texts.len(), keys.first()) {
-            return self.push_run(texts.value(0).as_bytes(), keys.len() as u64);
+        self.push_rows(array.keys().values(), nulls.as_ref(), texts)
+    }
+
+    pub(super) fn push_coded(&mut self, texts: &CodedTexts<'_>) -> Result<()> {
+        let nulls = texts.nulls();
+        match texts.codes() {
+            Codes::Zero(rows) if nulls.is_some() => self.push_nulls(rows),
+            Codes::Zero(rows) => match texts.text(0) {
+                Some(text) => self.push_run(text, rows as u64),
+                None if rows == 0 => Ok(()),
+                None => Err(bad_key(0, texts)),
+            },
+            Codes::One(codes) => self.push_rows(codes, nulls.as_ref(), texts),
+            Codes::Two(codes) => self.push_rows(codes, nulls.as_ref(), texts),
+            Codes::Four(codes) => self.push_rows(codes, nulls.as_ref(), texts),
+        }
+    }
+
+    fn push_rows<K: Key>(&mut self, keys: &[K], nulls: Option<&NullBuffer>, texts: &impl TextList) -> Result<()> {
+        if let (None, 1, Some(text), Some(_)) = (nulls, texts.count(), texts.text(0), keys.first())
+            && keys.iter().all(|key| key.place() == 0)
+        {
+            return self.push_run(text, keys.len() as u64);
         }
         let mut from = 0;
         while from < keys.len() && self.plain.is_none() {
             let rows = (keys.len() - from).min(PAGE_ROWS - self.page.valid.len());
             let piece = keys.get(from..from + rows).unwrap_or_default();
-            let valid = nulls.as_ref().map(|nulls| nulls.slice(from, rows));
+            let valid = nulls.map(|nulls| nulls.slice(from, rows));
             let taken = self.push_piece(piece, valid.as_ref(), texts)?;
             from += taken;
             if taken < rows {
@@ -85,12 +106,26 @@ impl Dictionary {
                 self.end_page()?;
             }
         }
-        for row in from..keys.len() {
-            let valid = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
-            let key = keys.get(row).and_then(|&key| usize::try_from(key).ok()).filter(|_| valid);
-            self.push_plain(key.map(|key| texts.value(key).as_bytes()))?;
+        for (row, key) in keys.iter().enumerate().skip(from) {
+            let is_valid = nulls.is_none_or(|nulls| nulls.is_valid(row));
+            let place = key.place();
+            let text = is_valid.then(|| texts.text(place).ok_or_else(|| bad_key(place, texts))).transpose()?;
+            self.push_plain(text)?;
         }
         Ok(())
+    }
+
+    fn push_nulls(&mut self, rows: usize) -> Result<()> {
+        let mut left = rows;
+        while left > 0 && self.plain.is_none() {
+            let taken = left.min(PAGE_ROWS - self.page.valid.len());
+            self.page.valid.append_n_nulls(taken);
+            left -= taken;
+            if self.page.valid.len() == PAGE_ROWS {
+                self.end_page()?;
+            }
+        }
+        (0..left).try_for_each(|_| self.push_plain(None))
     }
 
     pub(super) fn push_run(&mut self, text: &[u8], rows: u64) -> Result<()> {
@@ -155,9 +190,9 @@ impl Dictionary {
     }
 
     /// Appends rows to the page at hand, which has room for them; returns how many. They are fewer than given if the dictionary is full.
-    fn push_piece(&mut self, keys: &[i32], nulls: Option<&NullBuffer>, texts: &StringArray) -> Result<usize> {
+    fn push_piece<K: Key>(&mut self, keys: &[K], nulls: Option<&NullBuffer>, texts: &impl TextList) -> Result<usize> {
         self.numbers.clear();
-        self.numbers.resize(texts.len(), UNKNOWN);
+        self.numbers.resize(texts.count(), UNKNOWN);
         let Some(nulls) = nulls else {
             let taken = self.push_keys(keys, texts)?;
             self.page.valid.append_n_non_nulls(taken);
@@ -176,15 +211,17 @@ impl Dictionary {
     }
 
     /// Appends indices for keys that are not null, up to the first text that the dictionary has no room for.
-    fn push_keys(&mut self, keys: &[i32], texts: &StringArray) -> Result<usize> {
+    fn push_keys<K: Key>(&mut self, keys: &[K], texts: &impl TextList) -> Result<usize> {
         let start = self.page.indices.len();
         self.page.indices.resize(start + keys.len(), UNKNOWN);
         let indices = self.page.indices.get_mut(start..).unwrap_or_default();
         let mut full = None;
         for (row, (index, &key)) in indices.iter_mut().zip(keys).enumerate() {
-            let slot = self.numbers.get_mut(key as usize).ok_or_else(|| bad_key(key, texts))?;
+            let place = key.place();
+            let slot = self.numbers.get_mut(place).ok_or_else(|| bad_key(place, texts))?;
             if *slot == UNKNOWN {
-                let Some(number) = self.entries.number(texts.value(key as usize).as_bytes()) else {
+                let text = texts.text(place).ok_or_else(|| bad_key(place, texts))?;
+                let Some(number) = self.entries.number(text) else {
                     full = Some(row);
                     break;
                 };
@@ -260,6 +297,6 @@ fn widen(bounds: &mut Option<(u32, u32)>, entry: u32, entries: &Entries) {
     }
 }
 
-fn bad_key(key: i32, texts: &StringArray) -> ParquetError {
-    ParquetError::General(format!("key {key} into a dictionary of {} texts", texts.len()))
+fn bad_key(place: usize, texts: &impl TextList) -> ParquetError {
+    ParquetError::General(format!("key {place} into a list of {} texts", texts.count()))
 }

@@ -1,13 +1,14 @@
 //! Data files of `events`: writing one, with its hash and its time span.
 //!
 //! Columns of row groups are encoded on their own, by whichever thread ([`ColumnEncoder`]), and put into the file when all are there.
-//! The modules in the order of the bytes: `bits`, `hybrid` and `packed_deltas` lay numbers side by side, `entries` is a
-//! dictionary, `text_rows` the texts of a page; `numbers`, `dictionary` (with `plain` behind it) and `texts` make the
+//! The modules in the order of the bytes: `bits`, `hybrid` and `packed_deltas` lay numbers side by side, `coded` is rows before they
+//! have a dictionary, `entries` is one, `text_rows` the texts of a page; `numbers`, `dictionary` (with `plain` behind it) and `texts` make the
 //! pages of a column, which `compress` shrinks and `chunk` puts together. Everything is ours but the footer: the `parquet` crate's
 //! own writer takes several times as long, as it looks at every value by itself.
 
 mod bits;
 mod chunk;
+mod coded;
 mod column;
 mod compress;
 mod dictionary;
@@ -34,6 +35,7 @@ use parquet::file::writer::SerializedFileWriter;
 use crate::StoreError;
 use crate::sealed_file::{HashingFile, describe, same_columns};
 
+pub use coded::{CodedTexts, Codes};
 pub use column::{ColumnEncoder, EncodedColumn};
 pub use text_page::{TextPage, TextPageEncoder};
 

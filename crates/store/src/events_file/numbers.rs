@@ -60,14 +60,14 @@ impl Numbers {
             Some(zstd) => zstd.compress(&self.packed)?,
             None => Bytes::copy_from_slice(&self.packed),
         };
-        self.chunk.push(DataPage {
+        self.chunk.put(DataPage {
             body,
             plain_bytes: self.packed.len(),
             encoding: Encoding::DELTA_BINARY_PACKED,
             rows: self.waiting.len() as u32,
             nulls: 0,
             bounds: bounds(&self.waiting),
-        });
+        })?;
         self.waiting.clear();
         Ok(())
     }

@@ -54,21 +54,14 @@ impl TextPage {
     /// Appends the page in the form that [`Self::read_from`] reads. It is meant for the staging area of one run: no promise is
     /// made across versions.
     pub fn write_to(&self, out: &mut Vec<u8>) {
-        let body_bytes = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
-        let start = out.len();
-        for number in [self.rows, self.nulls, self.plain_bytes, body_bytes] {
-            out.extend_from_slice(&number.to_le_bytes());
-        }
-        let checksum = checksum(out.get(start..).unwrap_or_default(), &self.body);
-        out.extend_from_slice(&checksum.to_le_bytes());
-        out.extend_from_slice(&self.body);
+        put_page(out, [self.rows, self.nulls, self.plain_bytes], &self.body);
     }
 
-    /// Reads a page from the start of `bytes`; returns it and how many bytes it took.
+    /// Reads a page from the start of `bytes`; returns it and how many bytes it took. The page shares the bytes.
     ///
     /// # Errors
     /// The bytes are not what [`Self::write_to`] made: a checksum tells.
-    pub fn read_from(bytes: &[u8]) -> std::result::Result<(Self, usize), StoreError> {
+    pub fn read_from(bytes: &Bytes) -> std::result::Result<(Self, usize), StoreError> {
         let header = bytes.split_first_chunk::<LENGTHS_BYTES>().and_then(|(lengths, rest)| {
             let (sum, body) = rest.split_first_chunk()?;
             Some((lengths, u64::from_le_bytes(*sum), body))
@@ -86,7 +79,7 @@ impl TextPage {
         if found != sum {
             return Err(damaged(format!("checksum {sum:016x}"), format!("{found:016x}")));
         }
-        let body = Bytes::copy_from_slice(body);
+        let body = bytes.slice_ref(body);
         Ok((Self { rows, nulls, plain_bytes, body }, HEADER_BYTES + body_bytes))
     }
 
@@ -106,7 +99,7 @@ impl TextPage {
         let schema = Schema::new(vec![Field::new("text", DataType::Utf8, true)]);
         let schema = ArrowSchemaConverter::new().convert(&schema)?;
         let mut chunk = Chunk::new(schema.column(0), zstd(), false);
-        chunk.push(self.into());
+        chunk.put(self.clone().into())?;
         let chunk = chunk.finish(None, None)?;
         let properties = Arc::new(WriterProperties::builder().build());
         let mut file = SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), properties)?;
@@ -123,10 +116,10 @@ impl TextPage {
     }
 }
 
-impl From<&TextPage> for DataPage {
-    fn from(page: &TextPage) -> Self {
+impl From<TextPage> for DataPage {
+    fn from(page: TextPage) -> Self {
         Self {
-            body: page.body.clone(),
+            body: page.body,
             plain_bytes: page.plain_bytes as usize,
             encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY,
             rows: page.rows,
@@ -134,6 +127,18 @@ impl From<&TextPage> for DataPage {
             bounds: None,
         }
     }
+}
+
+/// Appends a page as it is staged: rows, nulls and bytes before compression, then the length of the body, a checksum and the body.
+fn put_page(out: &mut Vec<u8>, [rows, nulls, plain_bytes]: [u32; 3], body: &[u8]) {
+    let body_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let start = out.len();
+    for number in [rows, nulls, plain_bytes, body_bytes] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    let checksum = checksum(out.get(start..).unwrap_or_default(), body);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    out.extend_from_slice(body);
 }
 
 /// Damage is noticed when a page is read: later it would go into the store as it is, and the `parquet` crate's reader panics over some of it.
@@ -166,9 +171,23 @@ impl TextPageEncoder {
     /// # Errors
     /// The texts with their lengths do not fit a page (2 GiB).
     pub fn encode(&mut self, texts: &StringArray) -> std::result::Result<TextPage, StoreError> {
+        let PageBody { body, plain_bytes, rows, nulls } = self.page(texts)?;
+        Ok(TextPage { rows, nulls, plain_bytes: plain_bytes as u32, body: Bytes::copy_from_slice(body) })
+    }
+
+    /// Encodes texts as one page and appends it as [`TextPage::write_to`] does.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_to(&mut self, texts: &StringArray, out: &mut Vec<u8>) -> std::result::Result<(), StoreError> {
+        let PageBody { body, plain_bytes, rows, nulls } = self.page(texts)?;
+        put_page(out, [rows, nulls, plain_bytes as u32], body);
+        Ok(())
+    }
+
+    fn page(&mut self, texts: &StringArray) -> std::result::Result<PageBody<'_>, StoreError> {
         self.rows.append(texts);
-        let PageBody { body, plain_bytes, rows, nulls } = self.rows.take_page(true, &mut self.zstd).map_err(failed)?;
-        Ok(TextPage { rows, nulls, plain_bytes: plain_bytes as u32, body })
+        self.rows.take_page(true, &mut self.zstd).map_err(failed)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Texts that wait to become a page: lengths first, then all bytes side by side (DELTA_LENGTH_BYTE_ARRAY).
 
 use arrow::array::{Array as _, NullBufferBuilder, StringArray};
-use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 
 use super::compress::Zstd;
@@ -19,8 +18,8 @@ pub(super) struct TextRows {
 }
 
 /// A page as it goes to disk.
-pub(super) struct PageBody {
-    pub(super) body: Bytes,
+pub(super) struct PageBody<'a> {
+    pub(super) body: &'a [u8],
     /// Length before compression.
     pub(super) plain_bytes: usize,
     pub(super) rows: u32,
@@ -91,7 +90,7 @@ impl TextRows {
     }
 
     /// Ends the page and starts the next one. Without `levels`, no text may be null.
-    pub(super) fn take_page(&mut self, levels: bool, zstd: &mut Zstd) -> Result<PageBody> {
+    pub(super) fn take_page<'a>(&mut self, levels: bool, zstd: &'a mut Zstd) -> Result<PageBody<'a>> {
         let rows = self.valid.len();
         let nulls = rows - self.lengths.len();
         self.plain.clear();
@@ -104,7 +103,7 @@ impl TextRows {
         if i32::try_from(plain_bytes).is_err() {
             return Err(too_long(plain_bytes));
         }
-        let body = zstd.compress(&self.plain)?;
+        let body = zstd.compressed(&self.plain)?;
         self.valid = NullBufferBuilder::new(0);
         self.lengths.clear();
         self.bytes.clear();

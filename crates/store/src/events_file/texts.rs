@@ -1,6 +1,7 @@
 //! Columns of texts that hardly repeat: `trace_id` and `extra`.
 
 use arrow::array::{Array as _, StringArray};
+use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::errors::Result;
 use parquet::schema::types::ColumnDescPtr;
@@ -33,13 +34,16 @@ impl Texts {
         Ok(())
     }
 
-    pub(super) fn push_page(&mut self, page: &TextPage) -> Result<()> {
+    pub(super) fn push_page(&mut self, page: TextPage) -> Result<()> {
         if page.rows() == 0 {
             return Ok(());
         }
         self.end_page()?;
-        self.chunk.push(page.into());
-        Ok(())
+        self.chunk.put(page.into())
+    }
+
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.chunk.reserve(bytes);
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -54,14 +58,15 @@ impl Texts {
     fn end_page(&mut self) -> Result<()> {
         if self.waiting.len() > 0 {
             let page = self.waiting.take_page(true, &mut self.zstd)?;
-            self.chunk.push(data_page(page, None));
+            self.chunk.put(data_page(page, None))?;
         }
         Ok(())
     }
 }
 
 /// A page of [`TextRows`].
-pub(super) fn data_page(page: PageBody, bounds: Option<Bounds>) -> DataPage {
+pub(super) fn data_page(page: PageBody<'_>, bounds: Option<Bounds>) -> DataPage {
     let PageBody { body, plain_bytes, rows, nulls } = page;
+    let body = Bytes::copy_from_slice(body);
     DataPage { body, plain_bytes, encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY, rows, nulls, bounds }
 }

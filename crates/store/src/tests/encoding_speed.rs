@@ -61,7 +61,7 @@ fn encoding_by_column() {
         let encode = || -> EncodedColumn {
             let mut encoder = ColumnEncoder::new(name).unwrap();
             if plain {
-                made.iter().for_each(|page| encoder.push_page(page).unwrap());
+                made.iter().for_each(|page| encoder.push_page(page.clone()).unwrap());
             } else {
                 batches.iter().for_each(|batch| encoder.push(batch.column(index)).unwrap());
             }

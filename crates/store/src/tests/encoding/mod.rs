@@ -13,7 +13,7 @@ use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{ColumnEncoder, EncodedColumn, TextPage, TextPageEncoder};
+use crate::{CodedTexts, Codes, ColumnEncoder, EncodedColumn, TextPage, TextPageEncoder};
 
 use samples::{Text, array_of, draw, encode, parts, pieces, rows, texts_of};
 use written::{Written, check_bloom, check_statistics, columns_around, reader};
@@ -91,21 +91,42 @@ proptest! {
             let page = pages.encode(&array).unwrap();
             assert_eq!((page.rows() as usize, page.nulls() as usize), (array.len(), array.null_count()));
             assert_eq!(page.decode().unwrap(), array);
+            let start = staged.len();
             page.write_to(&mut staged);
+            let mut at_once = Vec::new();
+            pages.encode_to(&array, &mut at_once).unwrap();
+            assert_eq!(at_once, staged[start..]);
         }
-        let mut rest = staged.as_slice();
+        let mut rest = Bytes::from(staged);
         while !rest.is_empty() {
-            let (page, bytes) = TextPage::read_from(rest).unwrap();
-            let (read, behind) = rest.split_at(bytes);
+            let (page, bytes) = TextPage::read_from(&rest).unwrap();
             let mut again = Vec::new();
             page.write_to(&mut again);
-            assert_eq!(again, read);
-            column.push_page(&page).unwrap();
-            rest = behind;
+            assert_eq!(again, rest.split_to(bytes));
+            column.push_page(page).unwrap();
         }
         let written = Written::new("trace_id", column.finish().unwrap());
         assert!(written.texts(None) == texts);
         check_statistics(&written, &texts, false);
+    }
+
+    #[test]
+    fn codes_give_the_bytes_that_arrays_give(parts in parts(), cuts in prop::collection::vec(any::<usize>(), 0..6), wide in 0..3_usize) {
+        let texts = texts_of(&parts);
+        for name in ["ouid", "role"] {
+            let mut column = ColumnEncoder::new(name).unwrap();
+            let mut arrays = Vec::new();
+            for piece in pieces(texts.len(), &cuts) {
+                let array: DictionaryArray<Int32Type> = texts[piece].iter().map(Option::as_deref).collect();
+                let coded = Coded::of(&array, wide);
+                assert_eq!(coded.texts().nulls().map_or(0, |nulls| nulls.null_count()), array.null_count());
+                column.push_coded(&coded.texts()).unwrap();
+                arrays.push(Arc::new(array) as ArrayRef);
+            }
+            let written = Written::new(name, column.finish().unwrap());
+            assert!(written.bytes == Written::new(name, encode(name, &arrays)).bytes);
+            assert!(written.texts(None) == texts);
+        }
     }
 
     #[test]
@@ -116,9 +137,55 @@ proptest! {
         let mut staged = Vec::new();
         TextPageEncoder::new().unwrap().encode(&array).unwrap().write_to(&mut staged);
         let at = at.index(staged.len());
-        assert!(TextPage::read_from(&staged[..at]).is_err());
+        assert!(TextPage::read_from(&Bytes::copy_from_slice(&staged[..at])).is_err());
         staged[at] ^= byte;
-        assert!(TextPage::read_from(&staged).is_err());
+        assert!(TextPage::read_from(&staged.into()).is_err());
+    }
+}
+
+/// An array as it is staged.
+struct Coded {
+    texts: String,
+    ends: Vec<u32>,
+    one: Vec<u8>,
+    two: Vec<[u8; 2]>,
+    four: Vec<[u8; 4]>,
+    has_nulls: bool,
+}
+
+impl Coded {
+    /// In codes of at least so many times two bytes.
+    fn of(array: &DictionaryArray<Int32Type>, wide: usize) -> Self {
+        let texts: &StringArray = array.values().as_string();
+        let ends = texts.value_offsets()[1..].iter().map(|&end| u32::try_from(end).unwrap()).collect();
+        let codes = || array.keys().iter().map(|key| key.map_or(texts.len(), |key| usize::try_from(key).unwrap()));
+        let fit = |limit: usize| texts.len() < limit;
+        Self {
+            texts: texts.iter().flatten().collect(),
+            ends,
+            one: if wide == 0 && fit(256) { codes().map(|code| code as u8).collect() } else { Vec::new() },
+            two: if wide == 1 && fit(65536) {
+                codes().map(|code| (code as u16).to_le_bytes()).collect()
+            } else {
+                Vec::new()
+            },
+            four: codes().map(|code| (code as u32).to_le_bytes()).collect(),
+            has_nulls: array.null_count() > 0,
+        }
+    }
+
+    fn texts(&self) -> CodedTexts<'_> {
+        let rows = self.four.len();
+        let codes = if !self.one.is_empty() {
+            Codes::One(&self.one)
+        } else if !self.two.is_empty() {
+            Codes::Two(&self.two)
+        } else if self.four.iter().all(|code| *code == [0; 4]) {
+            Codes::Zero(rows)
+        } else {
+            Codes::Four(&self.four)
+        };
+        CodedTexts::new(&self.texts, self.ends.clone(), codes, self.has_nulls)
     }
 }
 
@@ -248,7 +315,23 @@ fn what_does_not_fit_is_refused() {
             "column `member` not encoded: expected a value in every row, found 1 rows without",
         ),
         (
-            encoder("ouid").push_page(&page).err(),
+            encoder("member").push_coded(&CodedTexts::new("", vec![], Codes::Zero(2), true)).err(),
+            "column `member` not encoded: expected a value in every row, found 2 rows without",
+        ),
+        (
+            encoder("role").push_coded(&CodedTexts::new("ab", vec![1, 2], Codes::One(&[0, 2]), false)).err(),
+            "column `role` not encoded: Parquet error: key 2 into a list of 2 texts",
+        ),
+        (
+            encoder("role").push_coded(&CodedTexts::new("ä", vec![1, 2], Codes::One(&[0, 1]), false)).err(),
+            "column `role` not encoded: Parquet error: key 0 into a list of 2 texts",
+        ),
+        (
+            encoder("extra").push_coded(&CodedTexts::new("", vec![], Codes::Zero(0), false)).err(),
+            "column `extra` not encoded: expected Utf8, found texts that repeat",
+        ),
+        (
+            encoder("ouid").push_page(page).err(),
             "column `ouid` not encoded: expected Dictionary(Int32, Utf8), found a page of plain texts",
         ),
         (
