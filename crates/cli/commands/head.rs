@@ -9,6 +9,7 @@ use crate::exit::Outcome;
 /// Prints what stands for the whole history of the store.
 pub(crate) fn run(arguments: &HeadArgs) -> anyhow::Result<Outcome> {
     let snapshot = Store::open(&arguments.store.store)?.snapshot()?;
+    super::say_foreign(&snapshot);
     let signed = snapshot.signatures()?;
     let line = match arguments.format {
         SummaryFormat::Human => {

@@ -55,6 +55,13 @@ fn statuses(overrides: Option<&Path>) -> anyhow::Result<StatusCatalogue> {
     builtin.with_overrides(file).with_context(|| path.display().to_string())
 }
 
+/// Says where another program committed to the store: what it holds is then not what keytrail put there.
+fn say_foreign(snapshot: &Snapshot) {
+    if let Some(warning) = snapshot.foreign_warning() {
+        crate::exit::say(&format!("keytrail: {warning}"));
+    }
+}
+
 /// Writes data to a file, or to stdout where none is given. A file that was there is replaced only when all is written; pipes and devices
 /// are written to as they are.
 fn write_to(

@@ -35,9 +35,13 @@ pub(crate) fn compact(arguments: &CompactArgs) -> anyhow::Result<Outcome> {
 pub(crate) fn vacuum(arguments: &VacuumArgs) -> anyhow::Result<Outcome> {
     let store = &arguments.store.store;
     let vacuumed = if arguments.dry_run {
-        Store::open(store)?.snapshot()?.vacuumable(now(), arguments.grace)?
+        let snapshot = Store::open(store)?.snapshot()?;
+        super::say_foreign(&snapshot);
+        snapshot.vacuumable(now(), arguments.grace)?
     } else {
-        open(store)?.vacuum(now(), arguments.grace)?
+        let writer = open(store)?;
+        say_warnings(&writer);
+        writer.vacuum(now(), arguments.grace)?
     };
     super::write_to(None, |out| {
         for file in &vacuumed.freed {
@@ -158,6 +162,12 @@ pub(crate) fn say_freed(files: usize, bytes: u64) {
 }
 
 fn say_waiting(vacuumed: &Vacuumed) {
+    if !vacuumed.foreign.is_empty() {
+        let what = count(vacuumed.foreign.len(), Vacuumed::bytes(&vacuumed.foreign));
+        say(&format!(
+            "{what} stay for good: another program removed them from the table, and keytrail verify tells what it changed"
+        ));
+    }
     let (files, bytes) = vacuumed.waiting();
     if files == 0 {
         return;

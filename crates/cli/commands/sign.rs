@@ -21,6 +21,7 @@ pub(crate) fn run(arguments: &SignArgs) -> anyhow::Result<Outcome> {
         Some(file) => sign_file(file, &key, arguments.comment.as_deref()),
         None => {
             let snapshot = Store::open(&arguments.store.store)?.snapshot()?;
+            super::say_foreign(&snapshot);
             let signed = snapshot.sign(&key, arguments.comment.as_deref())?;
             say(&format!("signed: version {}, head {}, by key {}", signed.version, snapshot.head(), signed.key_id));
             super::write_to(None, |out| Ok(writeln!(out, "{}.minisig", signed.path.display())?))?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use keytrail_model::record::ColumnError;
 use keytrail_store::StoreError;
 
-/// A run that could not be done. Nothing of it is in the store.
+/// A run that could not be done. Nothing of it is in the store, unless the error is [`StoreError::AfterCommit`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IngestError {

@@ -254,8 +254,10 @@ impl Chain {
                 match action {
                     Action::Remove(reference) => {
                         let path = decode_path(reference).unwrap_or_default();
-                        replay.live.remove(&path);
-                        replay.removed.insert(path, commit);
+                        if let Some((_, file)) = replay.live.remove(&path) {
+                            let is_ours = record.is_some() && file.is_some();
+                            replay.removed.insert(path, Removed { commit, is_ours });
+                        }
                         replay.epoch = commit.version;
                     }
                     Action::Add(live) => {
@@ -292,10 +294,18 @@ impl Chain {
 pub(crate) struct Replay<'a> {
     /// Live files by path, with what the commit of ours that added one says of it.
     pub(crate) live: BTreeMap<String, (&'a Live, Option<&'a FileRecord>)>,
-    /// Files that lived once, by path, with the commit that removed them.
-    pub(crate) removed: BTreeMap<String, &'a Commit>,
+    /// Files that lived once, by path.
+    pub(crate) removed: BTreeMap<String, Removed<'a>>,
     /// Version of the last commit that removed files; 0 where none did.
     pub(crate) epoch: u64,
+}
+
+/// How a file left the table.
+#[derive(Debug)]
+pub(crate) struct Removed<'a> {
+    pub(crate) commit: &'a Commit,
+    /// Whether this and the commit that added it are ours.
+    pub(crate) is_ours: bool,
 }
 
 /// A commit with its hash, checked by itself.
@@ -441,12 +451,17 @@ impl Commit {
         }
     }
 
-    /// Compares the file actions with what the commit says of itself.
+    /// Compares the file actions with what the commit says of itself. Whosever it is, they concern files of the table only.
     pub(crate) fn check_actions(&self, path: &Path, Lines(lines): &Lines) -> Result<(), StoreError> {
+        let actions: Vec<_> = lines.iter().filter_map(Line::action).collect();
+        let is_right = |file: String| self.record.is_none() || layout::is_data_file(&file);
+        if let Some((kind, file, _)) = actions.iter().find(|(_, file, _)| !decode_path(file).is_some_and(is_right)) {
+            let found = format!("{kind} of {file:?}");
+            return Err(StoreError::damaged_commit(path, "paths of data files within the table", found));
+        }
         let Some(record) = &self.record else {
             return Ok(());
         };
-        let actions: Vec<_> = lines.iter().filter_map(Line::action).collect();
         let removes = actions.iter().filter(|(kind, ..)| *kind == "remove").count() as u64;
         let (adds, digest) = (actions.len() as u64 - removes, actions_digest(&actions));
         let describe = |adds, removes, digest| format!("{adds} added and {removes} removed files, digest {digest}");

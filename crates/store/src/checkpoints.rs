@@ -43,6 +43,14 @@ impl Checkpoints {
         serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
     }
 
+    /// Lists nothing, durably; a store without a list needs none for that.
+    pub(crate) fn write_none(layout: &Layout) -> Result<(), StoreError> {
+        match layout.checkpoints().exists() {
+            true => Self::default().put(layout),
+            false => Ok(()),
+        }
+    }
+
     /// Lists what is there now, durably.
     pub(crate) fn write(layout: &Layout) -> Result<(), StoreError> {
         let mut files = BTreeMap::new();
@@ -51,8 +59,12 @@ impl Checkpoints {
             let bytes = fs::read(&path).map_err(StoreError::io("read the checkpoint", &path))?;
             files.insert(name, sha256(&bytes));
         }
+        Self { files, ..Self::default() }.put(layout)
+    }
+
+    fn put(self, layout: &Layout) -> Result<(), StoreError> {
         let path = layout.checkpoints();
-        let list = Self { files, seal: seal::blank() };
+        let list = Self { seal: seal::blank(), ..self };
         let mut bytes = serde_json::to_vec(&list)
             .map_err(|error| StoreError::io("write the list of checkpoints", &path)(error.into()))?;
         bytes.push(b'\n');

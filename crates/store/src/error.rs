@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use parquet::errors::ParquetError;
 
 /// An error of the store. Nothing is half done when one is returned: the last commit stands, left-overs are swept by the
-/// next [`crate::Writer`].
+/// next [`crate::Writer`]. Only [`Self::AfterCommit`] tells of a commit that was made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -96,6 +96,14 @@ pub enum StoreError {
         path: PathBuf,
         /// Version that we meant to write.
         version: u64,
+    },
+    /// The commit was made, and then something failed: it stands, and may be lost in a power cut.
+    #[error("version {version} is committed, but that it will outlast a power cut is not certain: {source}")]
+    AfterCommit {
+        /// Version of the table that the commit made.
+        version: u64,
+        /// What failed.
+        source: Box<StoreError>,
     },
     /// What was handed in for a commit contradicts itself; nothing was committed.
     #[error("run {run} not committed: {what}: expected {expected}, found {found}")]

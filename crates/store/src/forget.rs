@@ -130,7 +130,6 @@ impl Writer {
     ) -> Result<ForgetInfo, StoreError> {
         let placed = self.place_forget(forgetting, reason, committed_at)?;
         self.publish(&placed)?;
-        self.advance()?;
         let missing = || StoreError::NotFound { path: self.layout.forgotten() };
         self.snapshot().forgets().last().cloned().ok_or_else(missing)
     }

@@ -11,6 +11,10 @@ const RUN_DIGITS: usize = 8;
 
 /// The log's folder in the table.
 const LOG: &str = "_delta_log";
+/// Folders of the files beside the table that commits name, below the root.
+pub(crate) const SIDECAR_FOLDERS: [&str; 3] = ["archives", "rejects", FORGOTTEN];
+/// How names of data files and sidecars end.
+pub(crate) const PARQUET: &str = ".parquet";
 /// Folder of the tombstones, below the root.
 pub(crate) const FORGOTTEN: &str = "forgotten";
 
@@ -65,6 +69,20 @@ impl Layout {
         self.root.join(FORGOTTEN)
     }
 
+    /// All folders of a store: real ones, in which we delete what we know to be left over.
+    pub(crate) fn folders(&self) -> [PathBuf; 8] {
+        [
+            self.events(),
+            self.log(),
+            self.archives(),
+            self.rejects(),
+            self.forgotten(),
+            self.signatures(),
+            self.readers(),
+            self.staging(),
+        ]
+    }
+
     /// Files that readers lock while they use a snapshot: see [`crate::leases`].
     pub(crate) fn readers(&self) -> PathBuf {
         self.root.join("_readers")
@@ -104,6 +122,20 @@ pub(crate) fn is_commit(name: &str) -> bool {
 /// Whether a file in the log is a checkpoint or the hint at the last one. Both only repeat what the commits say.
 pub(crate) fn is_checkpoint(name: &str) -> bool {
     name == "_last_checkpoint" || parse_log_name(name).is_some_and(|(_, rest)| rest.starts_with("checkpoint."))
+}
+
+/// Whether a path below the table lies in its log.
+pub(crate) fn is_in_log(path: &str) -> bool {
+    path.split('/').next() == Some(LOG)
+}
+
+/// Whether a path below the table is one that we give to data files: `month=YYYY-MM/<name>.parquet`.
+pub(crate) fn is_data_file(path: &str) -> bool {
+    let Some((folder, name)) = path.split_once('/') else {
+        return false;
+    };
+    let is_month = folder.strip_prefix("month=").is_some_and(|month| Month::parse(month).is_some());
+    is_month && !name.contains('/') && name.len() > PARQUET.len() && name.ends_with(PARQUET)
 }
 
 /// Folder of a month, below the table.
@@ -166,6 +198,24 @@ mod tests {
                 .into_iter()
                 .any(is_checkpoint)
         );
+    }
+
+    #[test]
+    fn paths_of_data_files() {
+        let cases = [
+            ("month=2026-01/00000001-ab-0000.parquet", true),
+            ("month=2026-01/sub/a.parquet", false),
+            ("month=2026-13/a.parquet", false),
+            ("month=2026-01/a.json", false),
+            ("month=2026-01/.parquet", false),
+            ("month=2026-01", false),
+            ("a.parquet", false),
+            ("_delta_log/a.parquet", false),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(is_data_file(path), expected, "{path}");
+        }
+        assert!(is_in_log("_delta_log/x") && is_in_log("_delta_log") && !is_in_log("_delta_log_/x"));
     }
 
     #[test]

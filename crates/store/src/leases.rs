@@ -5,11 +5,13 @@
 //! needed by snapshots of earlier epochs only, so they may go once no lock is held on any earlier file. The system drops a lock when its
 //! holder ends, however it ends.
 //!
-//! The file is made before the commit that starts its epoch, and locking it takes no right to write: readers who may only read have
-//! leases too. Where there is no file and none can be made, a snapshot has no lease, and what it reads is kept by the grace period alone.
+//! The writer makes the file before the commit that starts its epoch, and locking it takes no right to write: readers who may only read have
+//! leases too, and reading changes nothing in a store. Where there is no file (an earlier keytrail wrote the store) or it cannot be
+//! locked, a snapshot has no lease, and what it reads is kept by the grace period alone.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::failpoint::{Point, reach};
@@ -23,21 +25,13 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Takes the lease of an epoch; `None` where that is impossible on this file system or with the rights of this user. Waits only
+    /// Takes the lease of an epoch; `None` where there is no file to lock, or it cannot be locked. Waits only
     /// for the instant in which a writer looks whether anybody reads.
     ///
     /// The caller looks afterwards whether its snapshot is still the last one. If it is, nobody who looked before can be removing what
     /// it needs, and everybody who looks later sees the lease.
     pub(crate) fn take(layout: &Layout, epoch: u64) -> Option<Self> {
-        let path = layout.readers().join(layout::reader_name(epoch));
-        let file = File::open(&path).or_else(|error| match error.kind() {
-            ErrorKind::NotFound => {
-                fs::create_dir_all(layout.readers())?;
-                OpenOptions::new().create(true).truncate(false).write(true).open(&path)
-            }
-            _ => Err(error),
-        });
-        let file = file.ok()?;
+        let file = File::open(layout.readers().join(layout::reader_name(epoch))).ok()?;
         file.lock_shared().ok()?;
         Some(Self { _file: Arc::new(file) })
     }
@@ -55,16 +49,36 @@ pub(crate) fn prepare(layout: &Layout, epoch: u64) -> Result<(), StoreError> {
     made.and_then(|_| reach(Point::LeaseMade)).map_err(StoreError::io("make the file that readers lock", &path))
 }
 
-/// The earliest epoch before `epoch` that somebody reads in. Files of epochs that are over and in which nobody reads are removed.
+/// The earliest epoch before `epoch` that somebody reads in.
+pub(crate) fn earliest_before(layout: &Layout, epoch: u64) -> Result<Option<u64>, StoreError> {
+    let mut earliest: Option<u64> = None;
+    each_before(layout, epoch, &mut |of, _, is_read| {
+        if is_read {
+            earliest = Some(earliest.map_or(of, |earliest| earliest.min(of)));
+        }
+    })?;
+    Ok(earliest)
+}
+
+/// Removes the files of epochs before `epoch` in which nobody reads.
 ///
 /// For the writer only, whose last commit started `epoch` or came later: no reader can come to hold an earlier one after that.
-pub(crate) fn earliest_before(layout: &Layout, epoch: u64) -> Result<Option<u64>, StoreError> {
+pub(crate) fn remove_over(layout: &Layout, epoch: u64) -> Result<(), StoreError> {
+    each_before(layout, epoch, &mut |_, path, is_read| {
+        if !is_read {
+            // A reader that opened it a moment ago and locks it now looks at the log again, and comes back to the new epoch.
+            let _ = fs::remove_file(path);
+        }
+    })
+}
+
+/// Calls `each` with every epoch before `epoch`, its file, and whether somebody reads in it. Otherwise the file is locked meanwhile.
+fn each_before(layout: &Layout, epoch: u64, each: &mut dyn FnMut(u64, &Path, bool)) -> Result<(), StoreError> {
     let folder = layout.readers();
     let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(StoreError::io("list the folder", &folder))?,
     };
-    let mut earliest: Option<u64> = None;
     for entry in entries {
         let entry = entry.map_err(StoreError::io("list the folder", &folder))?;
         let Some(of) = entry.file_name().to_str().and_then(|name| name.parse().ok()).filter(|&of| of < epoch) else {
@@ -76,13 +90,12 @@ pub(crate) fn earliest_before(layout: &Layout, epoch: u64) -> Result<Option<u64>
             file => file.map_err(StoreError::io("open the file that readers lock", &path))?,
         };
         match file.try_lock() {
-            // A reader that opened it a moment ago and locks it now looks at the log again, and comes back to the new epoch.
-            Ok(()) => drop(fs::remove_file(&path)),
-            Err(TryLockError::WouldBlock) => earliest = Some(earliest.map_or(of, |earliest| earliest.min(of))),
+            Ok(()) => each(of, &path, false),
+            Err(TryLockError::WouldBlock) => each(of, &path, true),
             Err(TryLockError::Error(source)) => {
                 return Err(StoreError::Io { what: "lock the file that readers lock", path, source });
             }
         }
     }
-    Ok(earliest)
+    Ok(())
 }

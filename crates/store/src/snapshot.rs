@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::chain::{Chain, Commit, CommitRecord, FileRecord, Replay, SidecarRecord};
 use crate::delta::{self, Live, Source};
 use crate::failpoint::{Point, reach};
-use crate::layout::Layout;
+use crate::layout::{self, Layout};
 use crate::leases::Lease;
 use crate::parallel::read_in_parallel;
 use crate::sealed_file::sha256;
@@ -140,6 +140,8 @@ pub struct ForgetInfo {
 pub(crate) struct RemovedFile {
     /// Relative to the table.
     pub(crate) path: String,
+    /// Whether commits of ours added and removed it. What another program did is no reason to delete a byte.
+    pub(crate) is_ours: bool,
     /// Version of the commit that removed it.
     pub(crate) version: u64,
     /// When, microseconds since the epoch.
@@ -206,6 +208,14 @@ impl Snapshot {
     #[must_use]
     pub fn foreign_commits(&self) -> &[u64] {
         &self.foreign
+    }
+
+    /// What to say where another program committed to the table.
+    #[must_use]
+    pub fn foreign_warning(&self) -> Option<String> {
+        let versions: Vec<_> = self.foreign.iter().map(u64::to_string).collect();
+        let words = "another program committed to the store: `keytrail verify` tells what it changed; version";
+        (!versions.is_empty()).then(|| format!("{words} {}", versions.join(", ")))
     }
 
     /// Whether a checkpoint of the log was unreadable or did not say what the commits say; the files here are those of the commits. Only
@@ -304,10 +314,11 @@ impl Snapshot {
         let replay = chain.replay();
         let runs = chain.commits.iter().filter_map(|commit| run_info(layout, commit).transpose());
         let foreign = chain.commits.iter().filter(|commit| commit.record.is_none());
-        let removed = replay.removed.iter().map(|(path, commit)| RemovedFile {
+        let removed = replay.removed.iter().map(|(path, removed)| RemovedFile {
             path: path.clone(),
-            version: commit.version,
-            removed_at: commit.committed_at,
+            is_ours: removed.is_ours,
+            version: removed.commit.version,
+            removed_at: removed.commit.committed_at,
         });
         Ok(Self {
             root: layout.root().to_owned(),
@@ -477,11 +488,14 @@ pub(crate) fn data_file(layout: &Layout, live: &Live) -> Result<DataFile, StoreE
     })
 }
 
-/// The path of a file relative to the table, from the URL reference in the log. `None` outside of the table.
+/// The path of a file relative to the table, from the URL reference in the log. `None` outside of the table, within its log, and where
+/// the path is not the one plain spelling of its place: a file has one name, by which it is added, removed and freed.
 pub(crate) fn decode_path(reference: &str) -> Option<String> {
     let base = url::Url::parse("file:///table/").ok()?;
     let path = base.join(reference).ok()?.to_file_path().ok()?;
-    path.strip_prefix("/table").ok()?.to_str().map(str::to_owned)
+    let path = path.strip_prefix("/table").ok()?.to_str()?;
+    let is_plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    (is_plain && !layout::is_in_log(path)).then(|| path.to_owned())
 }
 
 #[cfg(test)]
@@ -498,6 +512,16 @@ mod tests {
             ("/etc/passwd", None),
             ("file:///etc/passwd", None),
             ("s3://bucket/a.parquet", None),
+            ("..%2F..%2Fa.parquet", None),
+            ("month=2026-01/..%2F..%2F..%2Fa.parquet", None),
+            ("../../etc/passwd", None),
+            ("../table", None),
+            ("", None),
+            ("month=2026-01//a.parquet", None),
+            ("month=2026-01%2Fa.parquet", Some("month=2026-01/a.parquet")),
+            ("month=2026-01/./a.parquet", Some("month=2026-01/a.parquet")),
+            ("_delta_log/00000000000000000000.json", None),
+            ("month=2026-01/..%2F_delta_log/00000000000000000000.json", None),
         ];
         for (reference, expected) in cases {
             assert_eq!(decode_path(reference).as_deref(), expected, "{reference}");

@@ -1,7 +1,8 @@
 //! Left-overs of killed runs: finding and removing them, by name.
 //!
-//! Only the writer sweeps, while it holds the lock, so nothing found here can belong to a run in progress. Every file that a plain
-//! glob over the table would read, and that no commit names, goes.
+//! Only the writer sweeps, while it holds the lock, so nothing found here can belong to a run in progress. What is left over is known by
+//! its name: it is of the version after the last one, since each writer sweeps before it works. Whatever else no commit names is not
+//! ours to delete, and is told.
 
 use std::collections::HashSet;
 use std::fs::{self, DirEntry};
@@ -9,40 +10,63 @@ use std::path::Path;
 
 use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
-use crate::{Snapshot, StoreError, durable};
+use crate::signatures::Files as SignatureFiles;
+use crate::{Snapshot, StoreError, checkpoints, durable};
+
+/// Refuses a store with links for folders: what lies in them may be anybody's, and here things are deleted.
+pub(crate) fn refuse_links(layout: &Layout) -> Result<(), StoreError> {
+    for folder in layout.folders() {
+        if fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_symlink()) {
+            return Err(StoreError::damaged_file(&folder, "a folder of the store", "a symbolic link"));
+        }
+    }
+    Ok(())
+}
 
 /// Removes temporary files from the log, which is all that may stand there before the first commit.
 pub(crate) fn sweep_log(layout: &Layout, swept: &mut Vec<String>) -> Result<(), StoreError> {
     remove(layout, &layout.log(), &mut |name| durable::is_temporary(name), swept)
 }
 
-/// Removes all checkpoints, which repeat the commits, and the hint at the last one: for when one of them is damaged.
+/// Removes all checkpoints, which repeat the commits, and the hint at the last one: for when one of them is damaged, or was not finished.
+///
+/// The list of them is emptied first, durably: whenever this stops, no file is missing that the list names.
 pub(crate) fn sweep_checkpoints(layout: &Layout, swept: &mut Vec<String>) -> Result<(), StoreError> {
-    let list = layout.checkpoints();
-    match fs::remove_file(&list) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StoreError::io("remove the list of checkpoints", &list)(error))
-        }
-        _ => remove(layout, &layout.log(), &mut layout::is_checkpoint, swept),
-    }
+    checkpoints::Checkpoints::write_none(layout)?;
+    remove(layout, &layout.log(), &mut layout::is_checkpoint, swept)
 }
 
-/// Removes the files of runs that were not committed. What is removed is named in `swept`, relative to the root.
-pub(crate) fn sweep_runs(layout: &Layout, snapshot: &Snapshot, swept: &mut Vec<String>) -> Result<(), StoreError> {
+/// Removes the files of runs that were not committed. What is removed is named in `swept`, relative to the root; what is strange there,
+/// in `warnings`.
+///
+/// # Errors
+/// Something tells of commits that the log does not have, or a file that it names is missing: then what seems left over may be all that
+/// there is, and nothing is touched.
+pub(crate) fn sweep_runs(
+    layout: &Layout,
+    snapshot: &Snapshot,
+    swept: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) -> Result<(), StoreError> {
     let sidecars = snapshot.runs().iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]);
     let tombstones = snapshot.forgets().iter().map(|forget| forget.forgotten.path.as_str());
     // What a commit removed is not left over: it goes with `vacuum`, when nobody reads it any more.
     let removed = snapshot.removed.iter().map(|file| file.path.as_str());
     let data = snapshot.files().iter().map(|file| file.path.as_str()).chain(removed);
-    let orphans = orphans(layout, &data.collect(), &sidecars.chain(tombstones).collect())?;
-    refuse_lost_commits(layout, snapshot.version(), &orphans)?;
-    for path in orphans {
+    let unnamed = unnamed(layout, snapshot.version(), &data.collect(), &sidecars.chain(tombstones).collect())?;
+    refuse_lost_commits(layout, snapshot.version(), &unnamed)?;
+    if !unnamed.left_over.is_empty() {
+        refuse_lost_files(layout, snapshot)?;
+    }
+    for path in unnamed.left_over {
         let full = layout.root().join(&path);
         let removed = reach(Point::SweepRemoving).and_then(|()| fs::remove_file(&full));
         let removed = removed.and_then(|()| reach(Point::SweepRemoved));
         removed.map_err(StoreError::io("remove the left-over", &full))?;
         swept.push(path);
     }
+    let strange = unnamed.strange.iter();
+    warnings.extend(strange.map(|path| format!("{path}: no commit names it; programs that read the folder would")));
     Ok(())
 }
 
@@ -51,54 +75,94 @@ pub(crate) fn sweep_staging(layout: &Layout, swept: &mut Vec<String>) -> Result<
     remove(layout, &layout.staging(), &mut |_| true, swept)
 }
 
-/// Parquet files that are neither among the `data` files (paths relative to the table) nor among the `sidecars` (relative
-/// to the root). Paths relative to the root.
-pub(crate) fn orphans(
+/// Parquet files that no commit names. Paths relative to the root, sorted.
+#[derive(Debug, Default)]
+pub(crate) struct Unnamed {
+    /// What a killed run, or one in progress, would leave.
+    pub(crate) left_over: Vec<String>,
+    /// All others: no run of ours would leave them.
+    pub(crate) strange: Vec<String>,
+}
+
+/// Finds the Parquet files, and links that may lead to some, that are neither among the `data` files (paths relative to the table) nor
+/// among the `sidecars` (relative to the root) of a store of this version.
+pub(crate) fn unnamed(
     layout: &Layout,
+    version: u64,
     data: &HashSet<&str>,
     sidecars: &HashSet<&str>,
-) -> Result<Vec<String>, StoreError> {
-    let mut orphans = Vec::new();
-    for month in entries(&layout.events())?.into_iter().filter(|entry| is_folder(entry, "month=")) {
-        let folder = month.file_name().to_string_lossy().into_owned();
-        let paths = parquet_names(&month.path())?.into_iter().map(|name| format!("{folder}/{name}"));
-        orphans.extend(paths.filter(|path| !data.contains(path.as_str())).map(|path| format!("events/{path}")));
+) -> Result<Unnamed, StoreError> {
+    let mut found = Vec::new();
+    parquet_files(&layout.events(), "", &mut found)?;
+    found.retain(|path| !data.contains(path.as_str()));
+    let (left_over, strange) = found.into_iter().partition(|path| layout::is_data_file(path) && is_next(path, version));
+    let in_events = |paths: Vec<String>| paths.into_iter().map(|path| format!("events/{path}")).collect();
+    let mut unnamed = Unnamed { left_over: in_events(left_over), strange: in_events(strange) };
+    for folder in layout::SIDECAR_FOLDERS {
+        let mut found = Vec::new();
+        parquet_files(&layout.root().join(folder), &format!("{folder}/"), &mut found)?;
+        found.retain(|path| !sidecars.contains(path.as_str()));
+        let (left_over, strange): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|path| path.split('/').count() == 2 && is_next(path, version));
+        unnamed.left_over.extend(left_over);
+        unnamed.strange.extend(strange);
     }
-    for folder in ["archives", "rejects", layout::FORGOTTEN] {
-        let paths = parquet_names(&layout.root().join(folder))?.into_iter().map(|name| format!("{folder}/{name}"));
-        orphans.extend(paths.filter(|path| !sidecars.contains(path.as_str())));
-    }
-    Ok(orphans)
+    Ok(unnamed)
 }
 
-/// A killed run leaves files of the next version only, because each writer sweeps before it works. Files of later versions tell of
-/// commits that were removed from the log: then nothing is touched.
-pub(crate) fn refuse_lost_commits(layout: &Layout, version: u64, orphans: &[String]) -> Result<(), StoreError> {
+/// Whether a file has the name of a run after this version.
+fn is_next(path: &str, version: u64) -> bool {
+    path.rsplit('/').next().and_then(layout::version_of_run) == Some(version.saturating_add(1))
+}
+
+/// Files of later versions than the next one, and signatures, tell of commits that were removed from the log.
+pub(crate) fn refuse_lost_commits(layout: &Layout, version: u64, unnamed: &Unnamed) -> Result<(), StoreError> {
     let next = version.saturating_add(1);
     let version_of = |path: &str| layout::version_of_run(path.rsplit('/').next()?);
-    let Some(path) = orphans.iter().find(|path| version_of(path).is_some_and(|of| of > next)) else {
-        return Ok(());
-    };
-    Err(StoreError::damaged_commit(
-        &layout.commit(next),
-        format!("a commit, since {path} is of a later one"),
-        "no such file",
-    ))
+    let later = unnamed.strange.iter().find(|path| version_of(path).is_some_and(|of| of > next));
+    if let Some(path) = later {
+        let expected = format!("a commit, since {path} is of a later one");
+        return Err(StoreError::damaged_commit(&layout.commit(next), expected, "no such file"));
+    }
+    match SignatureFiles::list(layout)?
+        .statements
+        .keys()
+        .map(|(about, _)| *about)
+        .max()
+        .filter(|&about| about > version)
+    {
+        None => Ok(()),
+        Some(about) => Err(StoreError::damaged_commit(
+            &layout.commit(about),
+            "a commit, since its head was signed",
+            "no such file",
+        )),
+    }
 }
 
-/// Whether there are data files or sidecars. Before the first commit there can be none: it comes before all of them.
+/// A live file that is missing may be one that a lost commit removed, and what seems left over may hold its rows.
+fn refuse_lost_files(layout: &Layout, snapshot: &Snapshot) -> Result<(), StoreError> {
+    for file in snapshot.files() {
+        let path = layout.events().join(&file.path);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(StoreError::damaged_file(
+                    &path,
+                    format!("{} rows of the table", file.rows),
+                    "no such file",
+                ));
+            }
+            Err(error) => return Err(StoreError::io("look for the data file", &path)(error)),
+        }
+    }
+    Ok(())
+}
+
+/// A data file or sidecar, if there is any. Before the first commit there can be none: it comes before all of them.
 pub(crate) fn any_run_file(layout: &Layout) -> Result<Option<String>, StoreError> {
-    for month in entries(&layout.events())?.into_iter().filter(|entry| is_folder(entry, "month=")) {
-        if let Some(name) = parquet_names(&month.path())?.into_iter().next() {
-            return Ok(Some(format!("events/{}/{name}", month.file_name().to_string_lossy())));
-        }
-    }
-    for folder in ["archives", "rejects", layout::FORGOTTEN] {
-        if let Some(name) = parquet_names(&layout.root().join(folder))?.into_iter().next() {
-            return Ok(Some(format!("{folder}/{name}")));
-        }
-    }
-    Ok(None)
+    let found = unnamed(layout, 0, &HashSet::new(), &HashSet::new())?;
+    Ok(found.left_over.into_iter().chain(found.strange).next())
 }
 
 fn remove(
@@ -123,14 +187,21 @@ fn remove(
     Ok(())
 }
 
-fn is_folder(entry: &DirEntry, start: &str) -> bool {
-    entry.file_name().to_string_lossy().starts_with(start) && entry.file_type().is_ok_and(|kind| kind.is_dir())
-}
-
-/// Names of the Parquet files in a folder, sorted.
-fn parquet_names(folder: &Path) -> Result<Vec<String>, StoreError> {
-    let names = entries(folder)?.into_iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    Ok(names.filter(|name| name.ends_with(".parquet")).collect())
+/// Parquet files and links in a folder and its folders, but for the log; their paths after `start`, sorted.
+fn parquet_files(folder: &Path, start: &str, found: &mut Vec<String>) -> Result<(), StoreError> {
+    for entry in entries(folder)? {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kind = entry.file_type().map_err(StoreError::io("look at the file", &entry.path()))?;
+        let path = format!("{start}{name}");
+        if kind.is_dir() {
+            if !layout::is_in_log(&path) {
+                parquet_files(&entry.path(), &format!("{path}/"), found)?;
+            }
+        } else if kind.is_symlink() || name.ends_with(layout::PARQUET) {
+            found.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// Entries of a folder, sorted by name; none where there is no such folder.

@@ -22,6 +22,8 @@ pub struct Vacuumed {
     pub in_grace: Vec<FreeFile>,
     /// Files that stay because a reader may need them.
     pub held: Vec<FreeFile>,
+    /// Files that stay because another program removed them from the table: what they hold may be nowhere else.
+    pub foreign: Vec<FreeFile>,
 }
 
 /// A data file that is on the disk and no longer in the table.
@@ -40,7 +42,7 @@ impl Vacuumed {
         files.iter().map(|file| file.bytes).sum()
     }
 
-    /// Files and bytes that stay for now.
+    /// Files and bytes that stay for now, and will go.
     #[must_use]
     pub fn waiting(&self) -> (usize, u64) {
         (self.in_grace.len() + self.held.len(), Self::bytes(&self.in_grace) + Self::bytes(&self.held))
@@ -71,7 +73,9 @@ impl Snapshot {
         let earliest = leases::earliest_before(&Layout::new(self.root()), self.epoch)?;
         let mut vacuumed = Vacuumed::default();
         for (removed, file) in self.removed_on_disk()? {
-            if !due(removed) {
+            if !removed.is_ours {
+                vacuumed.foreign.push(file);
+            } else if !due(removed) {
                 vacuumed.in_grace.push(file);
             } else if earliest.is_some_and(|epoch| epoch < removed.version) {
                 vacuumed.held.push(file);
@@ -107,6 +111,7 @@ impl Writer {
     pub fn vacuum(&self, now: i64, grace: Duration) -> Result<Vacuumed, StoreError> {
         let vacuumed = self.snapshot().vacuumable(now, grace)?;
         vacuumed.freed.iter().try_for_each(|file| self.free(file))?;
+        leases::remove_over(&self.layout, self.snapshot().epoch)?;
         Ok(vacuumed)
     }
 
@@ -117,6 +122,7 @@ impl Writer {
     pub fn free_removed_by(&self, version: u64) -> Result<Vacuumed, StoreError> {
         let vacuumed = self.snapshot().sort_out(&|removed| removed.version == version)?;
         vacuumed.freed.iter().try_for_each(|file| self.free(file))?;
+        leases::remove_over(&self.layout, self.snapshot().epoch)?;
         Ok(vacuumed)
     }
 

@@ -252,18 +252,24 @@ fn sum(figures: impl Iterator<Item = u64>) -> u64 {
     figures.fold(0, u64::saturating_add)
 }
 
-/// Files that no commit names: of a killed run, of one in progress, or of commits that were cut off the log.
+/// Parquet files that no commit names: of a killed run, of one in progress, or of commits that were cut off the log.
 fn note_orphans(layout: &Layout, log: &log::Log, findings: &mut Findings<'_>) -> Result<(), StoreError> {
     let data = log.named.iter().map(String::as_str).collect();
     let sidecars = log.runs.iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]);
     let tombstones = log.forgets.iter().map(|forget| forget.forgotten.path.as_str());
     let sidecars: HashSet<_> = sidecars.chain(tombstones).collect();
-    let orphans = sweep::orphans(layout, &data, &sidecars)?;
+    let unnamed = sweep::unnamed(layout, log.version, &data, &sidecars)?;
+    findings.notes.extend(unnamed.left_over.iter().map(|path| format!("{path}: left over, no commit names it")));
     // While the log grows, so do the files: then these are no proof of anything.
-    if !layout.commit(log.version.saturating_add(1)).exists() {
-        findings.take(sweep::refuse_lost_commits(layout, log.version, &orphans))?;
+    if layout.commit(log.version.saturating_add(1)).exists() {
+        let strange = unnamed.strange.iter();
+        findings.notes.extend(strange.map(|path| format!("{path}: no commit up to version {} names it", log.version)));
+        return Ok(());
     }
-    findings.notes.extend(orphans.iter().map(|path| format!("{path}: left over, no commit names it")));
+    findings.take(sweep::refuse_lost_commits(layout, log.version, &unnamed))?;
+    for path in &unnamed.strange {
+        findings.damage(&layout.root().join(path), "a commit that names it", "none");
+    }
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use crate::rejects_file::StagedRejects;
 use crate::sealed_file::{Seal, sha256};
 use crate::{Snapshot, StoreError, checkpoints, durable, ledger_file, sweep};
 
-/// Commits between two checkpoints: opening replays at most so many commit files.
+/// Commits between two checkpoints: other engines replay at most so many commit files.
 const COMMITS_PER_CHECKPOINT: u64 = 100;
 /// Hex digits of the digest in a run's name.
 pub(crate) const RUN_DIGEST_DIGITS: usize = 12;
@@ -73,7 +73,8 @@ impl Writer {
         reach(Point::RootMade).map_err(StoreError::io("make the store", root))?;
         let lock = Lock::take(&layout.lock(), on_wait)?;
         reach(Point::Locked).map_err(StoreError::io("open the store", root))?;
-        let mut swept = Vec::new();
+        sweep::refuse_links(&layout)?;
+        let (mut swept, mut warnings) = (Vec::new(), Vec::new());
         sweep::sweep_log(&layout, &mut swept)?;
         let (snapshot, mut chain) = match Snapshot::load_compared(&layout)? {
             Some(loaded) => loaded,
@@ -86,7 +87,8 @@ impl Writer {
         }
         // A commit that we build upon must not vanish in a power cut: its maker may have been killed before it synced the name.
         durable::sync_folder(&layout.log())?;
-        sweep::sweep_runs(&layout, &snapshot, &mut swept)?;
+        sweep::sweep_runs(&layout, &snapshot, &mut swept, &mut warnings)?;
+        warnings.extend(snapshot.foreign_warning());
         sweep::sweep_staging(&layout, &mut swept)?;
         for folder in [layout.staging(), layout.archives(), layout.rejects()] {
             durable::create_folder(&folder)?;
@@ -94,7 +96,7 @@ impl Writer {
         swept.sort_unstable();
         reach(Point::Opened).map_err(StoreError::io("open the store", root))?;
         let staging = layout.staging();
-        Ok(Self { layout, staging, snapshot, chain, swept, warnings: Vec::new(), _lock: lock })
+        Ok(Self { layout, staging, snapshot, chain, swept, warnings, _lock: lock })
     }
 
     /// The last commit.
@@ -109,7 +111,8 @@ impl Writer {
         &self.swept
     }
 
-    /// Troubles that did not stop a commit (no checkpoint could be written), in the order they came.
+    /// What is wrong and did not stop a commit (files that no commit names, commits of other programs, no checkpoint could be written),
+    /// in the order it came up.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -137,11 +140,10 @@ impl Writer {
     ///
     /// # Errors
     /// The figures do not conserve, a file cannot be moved or synced, or another program committed to the table. The last
-    /// commit then still stands.
+    /// commit then still stands, but for [`StoreError::AfterCommit`].
     pub fn commit(&mut self, run: RunCommit) -> Result<Snapshot, StoreError> {
         let placed = self.place(run)?;
         self.publish(&placed)?;
-        self.advance()?;
         Ok(self.snapshot.clone())
     }
 
@@ -244,8 +246,40 @@ impl Writer {
         files.iter().map(name).unzip()
     }
 
-    /// Writes the commit file: the moment from which the run counts.
-    pub(crate) fn publish(&self, placed: &Placed) -> Result<(), StoreError> {
+    /// Makes a commit of what is in its place, and goes on to it.
+    ///
+    /// # Errors
+    /// [`StoreError::AfterCommit`] where something failed when the commit stood; any other error where it does not.
+    pub(crate) fn publish(&mut self, placed: &Placed) -> Result<(), StoreError> {
+        let is_durable = self.write_commit(placed).inspect_err(|error| {
+            // The version is somebody else's now: later, these files could not be told from any others that no commit names.
+            if matches!(error, StoreError::Conflict { .. }) {
+                self.take_back(placed);
+            }
+        })?;
+        let version = placed.version;
+        let sync = if is_durable { Ok(()) } else { durable::sync_folder(&self.layout.log()) };
+        let done = sync.and_then(|()| {
+            let path = self.layout.commit(version);
+            reach(Point::Published).map_err(StoreError::io("look at the commit", &path))?;
+            self.advance()
+        });
+        done.map_err(|source| StoreError::AfterCommit { version, source: Box::new(source) })
+    }
+
+    /// Removes the files of a commit that was not made, as far as that is possible.
+    fn take_back(&self, placed: &Placed) {
+        let CommitRecord { run, forget, .. } = &placed.record;
+        let sidecars = run.iter().flat_map(|run| [&run.archives.path, &run.rejects.path]);
+        let sidecars = sidecars.chain(forget.iter().map(|forget| &forget.forgotten.path));
+        let data = placed.adds.iter().map(|add| self.layout.events().join(&add.path));
+        for path in sidecars.map(|path| self.layout.root().join(path)).chain(data) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// Writes the commit file: the moment from which the run counts. Tells whether its name is known to be durable, too.
+    pub(crate) fn write_commit(&self, placed: &Placed) -> Result<bool, StoreError> {
         let events = self.layout.events();
         let moment_ms = placed.record.committed_at().unwrap_or_default().div_euclid(1000);
         let Placed { version, record, adds, removes } = placed;
@@ -275,13 +309,10 @@ impl Writer {
         if chain::record_of(&self.layout, *version)?.is_none_or(|found| found != *record) {
             return Err(StoreError::Conflict { path: events, version: *version });
         }
-        if !matches!(outcome, Ok(Committed::Yes)) {
-            durable::sync_folder(&self.layout.log())?;
-        }
-        reach(Point::Published).map_err(StoreError::io("look at the commit", &path))
+        Ok(matches!(outcome, Ok(Committed::Yes)))
     }
 
-    /// A store without a checkpoint is slower to open and as right: a failure is a warning.
+    /// A store without a checkpoint is slower to open for other engines, and as right: a failure is a warning.
     fn write_checkpoint_if_due(&mut self) {
         let version = self.snapshot.version();
         if version - self.chain.checkpoint.unwrap_or(0) < COMMITS_PER_CHECKPOINT {
@@ -292,7 +323,12 @@ impl Writer {
         let done = || reach(Point::CheckpointDone).map_err(StoreError::io("write a checkpoint to", self.layout.root()));
         match written.and_then(|()| done()) {
             Ok(()) => self.chain.checkpoint = Some(version),
-            Err(error) => self.warnings.push(format!("no checkpoint of version {version}: {error}")),
+            Err(error) => {
+                self.warnings.push(format!("no checkpoint of version {version}: {error}"));
+                // Half of one is no use to anybody. Where it cannot be removed now, the next writer does.
+                self.chain.checkpoint = None;
+                let _ = sweep::sweep_checkpoints(&self.layout, &mut Vec::new());
+            }
         }
     }
 }

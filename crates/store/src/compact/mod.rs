@@ -121,7 +121,6 @@ impl Writer {
         }
         let placed = self.place_compaction(&merged, compaction.committed_at)?;
         self.publish(&placed)?;
-        self.advance()?;
         Ok(merged.iter().map(|(plan, merged)| outcome(plan, merged)).collect())
     }
 

@@ -36,12 +36,14 @@ fn left_overs_of_every_kind_are_swept_and_named() {
         "_staging/f0",
         "events/_delta_log/.00000000000000000002.json.4711.0.tmp",
         "events/month=2026-01/00000002-ab-0000.parquet",
-        "events/month=2026-01/part-0001.parquet",
+        "forgotten/00000002-ab.parquet",
         "rejects/00000002-ab.parquet",
     ];
+    fs::create_dir_all(room.root.join("forgotten")).unwrap();
     for path in left {
         fs::write(room.root.join(path), "x").unwrap();
     }
+    fs::create_dir_all(room.root.join("events/month=2026-01/folder.parquet")).unwrap();
     fs::create_dir_all(room.root.join("_staging/sub")).unwrap();
     fs::write(room.root.join("_staging/sub/file"), "x").unwrap();
     assert_eq!(room.snapshot().rows(), 1);
@@ -73,12 +75,12 @@ fn an_error_after_the_commit_file_got_its_name_is_no_error() {
     let room = Room::new();
     let mut writer = room.writer();
     let placed = writer.place(run(&writer, "aa", &[&[MORNING]])).unwrap();
-    writer.publish(&placed).unwrap();
+    assert!(writer.write_commit(&placed).is_ok());
     // The same again meets its own commit file, as a retry after a lost answer would.
-    writer.publish(&placed).unwrap();
+    assert!(writer.write_commit(&placed).is_ok());
     assert_eq!(room.snapshot().rows(), 1);
     let other = writer.place(run(&writer, "bb", &[&[MORNING]])).unwrap();
-    assert!(matches!(writer.publish(&other), Err(StoreError::Conflict { version: 1, .. })));
+    assert!(matches!(writer.write_commit(&other), Err(StoreError::Conflict { version: 1, .. })));
     assert!(writer.commit(run(&writer, "cc", &[])).unwrap_err().to_string().contains("run again"));
 }
 

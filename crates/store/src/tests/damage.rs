@@ -196,3 +196,119 @@ fn a_checkpoint_that_says_other_than_the_commits_is_left_aside() {
     assert_eq!(writer.snapshot().files(), whole.files());
     assert_eq!(writer.swept(), ["events/_delta_log/00000000000000000002.checkpoint.parquet"], "but other engines have");
 }
+
+/// A commit as another program would make it.
+fn foreign(room: &Room, version: u64, actions: &[&str]) {
+    let lines = ["{\"commitInfo\":{\"operation\":\"DELETE\"}}"].iter().chain(actions);
+    fs::write(room.commit_file(version), lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+}
+
+#[test]
+fn commits_that_reach_out_of_the_table_are_refused_and_delete_nothing() {
+    let outside = ["..%2F..%2Fvictim.txt", "../../etc/passwd", "/etc/passwd", "", "month=2026-01//x.parquet"];
+    let of_the_log =
+        ["_delta_log/00000000000000000000.json", "month=2026-01%2F..%2F_delta_log%2F00000000000000000000.json"];
+    for path in outside.iter().chain(&of_the_log) {
+        for kind in ["add", "remove"] {
+            let room = store_of_two_runs();
+            let victim = room.root.parent().unwrap().join("victim.txt");
+            fs::write(&victim, "x").unwrap();
+            let more = "\"partitionValues\":{\"month\":\"2026-01\"},\"size\":1,\"stats\":\"{\\\"numRecords\\\":1}\"";
+            foreign(&room, 3, &[&format!("{{\"{kind}\":{{\"path\":\"{path}\",\"dataChange\":true,{more}}}}}")]);
+            let (files, expected) = (room.files(), "expected paths of data files within the table, found");
+            let read = Store::open(&room.root).and_then(|store| store.snapshot()).unwrap_err();
+            let write = Writer::open(&room.root, &mut || ()).unwrap_err();
+            for error in [read, write] {
+                assert!(error.to_string().contains(&format!("{expected} {kind} of {path:?}")), "{error}");
+            }
+            let found = crate::verify(&room.root, crate::Depth::Quick).unwrap();
+            assert!(found.damages.iter().any(|damage| damage.to_string().contains(expected)), "{:?}", found.damages);
+            assert!(room.files() == files && victim.exists() && room.commit_file(0).exists(), "{kind} {path}");
+        }
+    }
+}
+
+#[test]
+fn what_another_program_removed_is_told_and_never_deleted() {
+    let room = store_of_two_runs();
+    let path = room.snapshot().files()[0].path.clone();
+    foreign(
+        &room,
+        3,
+        &[
+            &format!("{{\"remove\":{{\"path\":\"{path}\",\"dataChange\":true}}}}"),
+            "{\"remove\":{\"path\":\"month=2026-01/never-there.parquet\",\"dataChange\":true}}",
+        ],
+    );
+    let files = room.files();
+    let mut writer = room.writer();
+    let warning = "another program committed to the store: `keytrail verify` tells what it changed; version 3";
+    assert_eq!((writer.swept(), writer.warnings()), (&[][..], &[warning.to_owned()][..]));
+    let vacuumed = writer.vacuum(i64::MAX, std::time::Duration::ZERO).unwrap();
+    assert_eq!(vacuumed.freed, []);
+    assert_eq!(vacuumed.foreign.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), [format!("events/{path}")]);
+    assert_eq!(room.files(), files);
+    assert_eq!(commit(&mut writer, "cc", &[&[MORNING + 9]]).rows(), 4);
+}
+
+#[test]
+fn a_lost_last_commit_is_not_taken_for_a_run_that_was_stopped() {
+    // It removed files, which are gone: what it added is all that there is.
+    let room = store_of_two_runs();
+    let mut writer = room.writer();
+    writer.compact(&super::shape::compaction()).unwrap();
+    assert!(!writer.free_removed_by(3).unwrap().freed.is_empty());
+    drop(writer);
+    fs::remove_file(room.commit_file(3)).unwrap();
+    let files = room.files();
+    let error = Writer::open(&room.root, &mut || ()).unwrap_err().to_string();
+    assert!(error.contains("rows of the table, found no such file"), "{error}");
+    assert_eq!(room.files(), files);
+
+    // It was signed.
+    let room = store_of_two_runs();
+    let folder = tempfile::tempdir().unwrap();
+    keytrail_sign::generate_key(&folder.path().join("k"), None).unwrap();
+    let key = keytrail_sign::SecretKey::from_file::<keytrail_sign::SignError>(&folder.path().join("k.key"), || {
+        Ok(String::new())
+    });
+    let key = key.unwrap();
+    room.snapshot().sign(&key, None).unwrap();
+    fs::remove_file(room.commit_file(2)).unwrap();
+    let files = room.files();
+    let error = Writer::open(&room.root, &mut || ()).unwrap_err().to_string();
+    assert!(error.contains("expected a commit, since its head was signed, found no such file"), "{error}");
+    assert_eq!(room.files(), files);
+}
+
+#[test]
+fn links_for_folders_are_refused() {
+    for folder in ["_staging", "archives", "rejects", "events/_delta_log", "_readers"] {
+        let room = store_of_two_runs();
+        let elsewhere = room.root.parent().unwrap().join("elsewhere");
+        fs::rename(room.root.join(folder), &elsewhere).unwrap();
+        fs::write(elsewhere.join("x.parquet"), "x").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, room.root.join(folder)).unwrap();
+        let error = Writer::open(&room.root, &mut || ()).unwrap_err().to_string();
+        assert!(error.contains("expected a folder of the store, found a symbolic link"), "{error}");
+        assert!(elsewhere.join("x.parquet").exists());
+    }
+}
+
+#[test]
+fn a_checkpoint_that_could_not_be_finished_is_taken_away() {
+    let room = store_of_two_runs();
+    let mut writer = room.writer();
+    for n in 3..100 {
+        commit(&mut writer, &format!("{n}"), &[&[MORNING + n]]);
+    }
+    // The list cannot be written: there is a folder in its place.
+    fs::create_dir_all(room.root.join("_checkpoints.json/x")).unwrap();
+    commit(&mut writer, "100", &[&[MORNING]]);
+    assert!(writer.warnings()[0].starts_with("no checkpoint of version 100: "), "{:?}", writer.warnings());
+    fs::remove_dir_all(room.root.join("_checkpoints.json")).unwrap();
+    commit(&mut writer, "101", &[&[MORNING]]);
+    drop(writer);
+    let found = crate::verify(&room.root, crate::Depth::Quick).unwrap();
+    assert_eq!((found.damages, found.notes), (vec![], vec![]));
+}

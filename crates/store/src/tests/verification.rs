@@ -287,29 +287,58 @@ fn a_commit_of_another_program_is_damage() {
 }
 
 #[test]
-fn left_overs_are_notes_and_odd_checkpoints_are_damage() {
+fn left_overs_are_notes_and_odd_checkpoints_and_strange_files_are_damage() {
     let room = store_of_two_runs();
     let other = store_of_two_runs();
     commit(&mut other.writer(), "cc", &[&[MORNING]]);
     crate::delta::checkpoint(&other.root.join("events"), 3).unwrap();
     let of_another = other.log("00000000000000000003.checkpoint.parquet");
     fs::copy(of_another, room.log("00000000000000000002.checkpoint.parquet")).unwrap();
-    for path in ["events/month=2026-01/part-0.parquet", "rejects/x.parquet"] {
-        fs::write(room.root.join(path), "x").unwrap();
+    let copy = "events/month=2026-01/00000001-ab-0001.parquet";
+    let strange = [copy, "events/month=2026-01/sub/x.parquet", "events/x.parquet", "rejects/x.parquet"];
+    let left_over = ["events/month=2026-01/00000003-ab-0000.parquet", "archives/00000003-ab.parquet"];
+    for path in strange.iter().chain(&left_over) {
+        let path = room.root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
     }
+    std::os::unix::fs::symlink(other.root.join("events"), room.root.join("events/elsewhere")).unwrap();
     let found = check(&room, Depth::Full);
-    let damages = [
-        "events/_delta_log: expected checkpoints that say what the commits say, found a damaged one, or one that says other; keytrail leaves it aside",
-    ];
+    let named = |path: &str| format!("{path}: expected a commit that names it, found none");
+    let damages =
+        [named("events/elsewhere"), named(strange[0]), named(strange[1]), named(strange[2]), named(strange[3])];
     assert!(found.damages.iter().map(ToString::to_string).eq(damages), "{:?}", found.damages);
     assert_eq!(
         found.notes,
         [
             "events/_delta_log: checkpoints are not listed yet; the next run writes one anew",
-            "events/month=2026-01/part-0.parquet: left over, no commit names it",
-            "rejects/x.parquet: left over, no commit names it",
+            "events/month=2026-01/00000003-ab-0000.parquet: left over, no commit names it",
+            "archives/00000003-ab.parquet: left over, no commit names it",
         ]
     );
+    let writer = room.writer();
+    let mut swept = [left_over[1], left_over[0], "events/_delta_log/00000000000000000002.checkpoint.parquet"];
+    swept.sort_unstable();
+    assert_eq!(writer.swept(), swept, "what is strange is not ours to delete");
+    let warning = "no commit names it; programs that read the folder would";
+    assert_eq!(writer.warnings()[1], format!("{copy}: {warning}"));
+    assert_eq!(writer.warnings().len(), 5, "{:?}", writer.warnings());
+}
+
+#[test]
+fn odd_checkpoints_are_damage() {
+    let room = store_of_two_runs();
+    let other = store_of_two_runs();
+    commit(&mut other.writer(), "cc", &[&[MORNING]]);
+    crate::delta::checkpoint(&other.root.join("events"), 3).unwrap();
+    let of_another = other.log("00000000000000000003.checkpoint.parquet");
+    fs::copy(of_another, room.log("00000000000000000002.checkpoint.parquet")).unwrap();
+    let found = check(&room, Depth::Full);
+    let damages = [
+        "events/_delta_log: expected checkpoints that say what the commits say, found a damaged one, or one that says other; keytrail leaves it aside",
+    ];
+    assert!(found.damages.iter().map(ToString::to_string).eq(damages), "{:?}", found.damages);
+    assert_eq!(found.notes, ["events/_delta_log: checkpoints are not listed yet; the next run writes one anew"]);
 }
 
 #[test]
