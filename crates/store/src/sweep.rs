@@ -86,6 +86,41 @@ pub(crate) fn refuse_lost_commits(layout: &Layout, version: u64, orphans: &[Stri
     ))
 }
 
+/// Whether an orphan can be of a killed run, or of one in progress, on top of `version`.
+pub(crate) fn is_left_over(path: &str, version: u64) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    layout::version_of_run(name).is_some_and(|of| of > version)
+}
+
+/// What keytrail never puts where it stands, other than Parquet files ([`orphans`]) and what is beside signatures. Paths relative to
+/// the root, sorted by folder.
+pub(crate) fn strangers(layout: &Layout) -> Result<Vec<String>, StoreError> {
+    let is_month = |name: &str| name.starts_with("month=");
+    let is_data = |name: &str| name.ends_with(".parquet");
+    let in_log = |name: &str| layout::is_commit(name) || layout::is_checkpoint(name);
+    let mut found = Vec::new();
+    let mut look = |folder: &Path, is_ours: &dyn Fn(&str) -> bool| -> Result<(), StoreError> {
+        for entry in entries(folder)? {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !is_ours(&name) && !durable::is_temporary(&name) {
+                let path = entry.path();
+                found.push(path.strip_prefix(layout.root()).unwrap_or(&path).to_string_lossy().into_owned());
+            }
+        }
+        Ok(())
+    };
+    look(layout.root(), &layout::is_in_root)?;
+    look(&layout.events(), &|name| is_month(name) || layout.log().ends_with(name))?;
+    look(&layout.log(), &in_log)?;
+    for month in entries(&layout.events())?.into_iter().filter(|entry| is_folder(entry, "month=")) {
+        look(&month.path(), &is_data)?;
+    }
+    for folder in [layout.archives(), layout.rejects(), layout.forgotten()] {
+        look(&folder, &is_data)?;
+    }
+    Ok(found)
+}
+
 /// Whether there are data files or sidecars. Before the first commit there can be none: it comes before all of them.
 pub(crate) fn any_run_file(layout: &Layout) -> Result<Option<String>, StoreError> {
     for month in entries(&layout.events())?.into_iter().filter(|entry| is_folder(entry, "month=")) {
