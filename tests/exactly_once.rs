@@ -176,6 +176,39 @@ fn python_model(bench: &Bench, archives: &Path) -> Ran {
 }
 
 #[test]
+fn both_models_and_the_store_agree_on_what_is_equal() {
+    let bench = Bench::new();
+    let with =
+        |more: &str| record("2026-01-05 08:00:01 UTC", "LUNA_LOGIN").replace("{\"time\"", &format!("{{{more}\"time\""));
+    // Each of these is a record of its own, though another archive has one that is nearly the same.
+    let apart = [
+        "",
+        "\"new\":null,",
+        "\"meta\":{\"new\":null},",
+        "\"new\":0,",
+        "\"new\":-0,",
+        "\"new\":0.0,",
+        "\"new\":\"0\",",
+    ];
+    // These are the first one again.
+    let same = [
+        "\"traceID\":null,",
+        "\"TRACEID\":null,",
+        "\"meta\":{\"role\":null,\"ouid\":\"\"},",
+        "\"meta\":null,",
+        "\"meta\":\"\",",
+    ];
+    for (number, more) in apart.iter().chain(&same).enumerate() {
+        bench.write(&format!("in/{number:02}.json"), with(more));
+    }
+    let (code, summary, words) = bench.ingest(&[&bench.path("in")], &[]);
+    let (all, kept) = ((apart.len() + same.len()) as u64, apart.len() as u64);
+    assert_eq!((code, counts(&summary)), (0, [all, 0, 0, all, kept, all - kept, 0]), "{words}");
+    let ran = python_model(&bench, &bench.path("in"));
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
 fn a_model_in_python_finds_the_same_records_in_the_same_archives() {
     let sets: [&[&str]; 5] = [
         &["--overlap", "0.5", "--equal-pairs", "0.1", "--copies", "2", "--no-trace-ids", "--precision", "seconds"],

@@ -90,6 +90,36 @@ fn swapped_files_and_bytes_behind_the_end_are_found() {
 }
 
 #[test]
+fn a_file_that_was_added_is_found() {
+    let bench = signed_bench();
+    let data = bench.keytrail(&["files"]).stdout.lines().next().map(PathBuf::from).unwrap();
+    let added = data.with_file_name("copy.parquet");
+    std::fs::copy(&data, &added).unwrap();
+    for depth in [&["verify"][..], &["verify", "--quick"]] {
+        let ran = bench.keytrail(depth);
+        assert_eq!(ran.code, 5, "{}", ran.stderr);
+        assert!(ran.stderr.contains("copy.parquet: expected no such file"), "{}", ran.stderr);
+    }
+    std::fs::remove_file(added).unwrap();
+    assert_eq!(bench.keytrail(&["verify"]).code, 0);
+}
+
+#[test]
+fn a_signature_that_was_removed_leaves_its_statement_unchecked() {
+    let bench = signed_bench();
+    let is_signature = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "minisig");
+    let signature = contents(&bench.store()).into_iter().map(|(path, _)| path).find(is_signature).unwrap();
+    std::fs::remove_file(signature).unwrap();
+    for depth in [&["verify"][..], &["verify", "--quick"]] {
+        let ran = bench.keytrail(depth);
+        assert_eq!(ran.code, 6, "{}", ran.stderr);
+        assert!(ran.stderr.contains("a statement without a signature"), "{}", ran.stderr);
+    }
+    assert_eq!(bench.keytrail(&["sign", "--secret-key", "k.key"]).code, 0);
+    assert_eq!(bench.keytrail(&["verify"]).code, 0, "signed again");
+}
+
+#[test]
 fn a_head_that_was_noted_shows_what_was_cut_off() {
     let bench = bench();
     let head = bench.keytrail(&["head"]);

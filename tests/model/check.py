@@ -8,8 +8,8 @@ A model of its own, for anybody who does not want to take keytrail's word: it sh
     python3 check.py ARCHIVE-OR-FOLDER... --export export.ndjson [--ledger ledger.json]
 
 The rule: a record counts as often as it stands in the one archive that holds it most often. Records are equal when their fields are:
-key order, blanks, escapes, and whether `meta` is an object or a text that holds one, do not matter; null and absent are the same;
-times are equal when the moment is. A member whose container is damaged gives no record. With the ledger, counts of each archive
+key order, blanks, escapes, and whether `meta` is an object or a text that holds one, do not matter; null and absent are the same for
+the members that the log is known to have; times are equal when the moment is. A member whose container is damaged gives no record. With the ledger, counts of each archive
 (read, rejected) are compared, too, and that every archive is in it.
 
 Exit code 0: equal. 1: differences, the first of them on stdout. 2: an archive that this model cannot judge (a JSON list that is
@@ -59,8 +59,10 @@ def moment(text):
 
 
 def parse(text):
-    """A JSON value. Numbers with a point or an exponent keep their digits, as texts; NaN and Infinity are no JSON."""
-    return json.loads(text, parse_float=lambda digits: f"number {digits}", parse_constant=refuse)
+    """A JSON value. Numbers with a point or an exponent keep their digits, as texts, and so does -0; NaN and Infinity are no JSON."""
+    number = "number {}".format
+    whole = lambda digits: number(digits) if digits == "-0" else int(digits)
+    return json.loads(text, parse_float=number, parse_int=whole, parse_constant=refuse)
 
 
 def refuse(name):
@@ -68,8 +70,9 @@ def refuse(name):
 
 
 def members(value, names):
-    """A JSON object without the members that say nothing, and with the known names in their usual case."""
-    found = {name: member for name, member in value.items() if member is not None}
+    """A JSON object without the known members that say nothing, and with the known names in their usual case."""
+    known = {name.lower() for name in names}
+    found = {name: member for name, member in value.items() if member is not None or name.lower() not in known}
     for name in names:
         variant = next((other for other in found if other.lower() == name.lower()), name)
         if name not in found and variant in found:

@@ -138,6 +138,29 @@ pub(crate) fn is_data_file(path: &str) -> bool {
     is_month && !name.contains('/') && name.len() > PARQUET.len() && name.ends_with(PARQUET)
 }
 
+/// Whether other engines read a file in the log in place of commits, though keytrail writes none of its kind: commits in one file
+/// (`3.9.compacted.json`), and what the table is at a version (`7.crc`).
+pub(crate) fn stands_for_commits(name: &str) -> bool {
+    parse_log_name(name).is_some_and(|(_, rest)| rest == "crc" || rest.ends_with(".compacted.json"))
+}
+
+/// Whether a name is one that stands directly below the root of a store.
+pub(crate) fn is_in_root(name: &str) -> bool {
+    let layout = Layout::new(Path::new(""));
+    let places = [
+        layout.events(),
+        layout.archives(),
+        layout.rejects(),
+        layout.forgotten(),
+        layout.signatures(),
+        layout.checkpoints(),
+        layout.readers(),
+        layout.staging(),
+        layout.lock(),
+    ];
+    places.iter().any(|place| place.as_os_str() == name)
+}
+
 /// Folder of a month, below the table.
 pub(crate) fn month_folder(month: Month) -> String {
     format!("month={month}")
@@ -216,6 +239,18 @@ mod tests {
             assert_eq!(is_data_file(path), expected, "{path}");
         }
         assert!(is_in_log("_delta_log/x") && is_in_log("_delta_log") && !is_in_log("_delta_log_/x"));
+    }
+
+    #[test]
+    fn names_that_stand_for_commits_and_names_below_the_root() {
+        for name in ["00000000000000000007.crc", "00000000000000000003.00000000000000000009.compacted.json"] {
+            assert!(stands_for_commits(name), "{name}");
+        }
+        for name in ["00000000000000000007.json", "x.crc", "_last_checkpoint", "7.crc"] {
+            assert!(!stands_for_commits(name), "{name}");
+        }
+        assert!(["events", "_lock", "_checkpoints.json"].into_iter().all(is_in_root));
+        assert!(!["", "event", "events/x", "_lock.x"].into_iter().any(is_in_root));
     }
 
     #[test]

@@ -159,6 +159,37 @@ fn refuse_lost_files(layout: &Layout, snapshot: &Snapshot) -> Result<(), StoreEr
     Ok(())
 }
 
+/// What keytrail never puts where it stands, other than Parquet files and links ([`unnamed`]) and what is beside signatures. Paths
+/// relative to the root, sorted by folder.
+pub(crate) fn strangers(layout: &Layout) -> Result<Vec<String>, StoreError> {
+    let is_month = |name: &str| name.starts_with("month=");
+    let in_log = |name: &str| layout::is_commit(name) || layout::is_checkpoint(name);
+    let mut found = Vec::new();
+    let mut look = |folder: &Path, is_ours: &dyn Fn(&str) -> bool| -> Result<(), StoreError> {
+        for entry in entries(folder)? {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            if !is_link && !name.ends_with(layout::PARQUET) && !is_ours(&name) && !durable::is_temporary(&name) {
+                let path = entry.path();
+                found.push(path.strip_prefix(layout.root()).unwrap_or(&path).to_string_lossy().into_owned());
+            }
+        }
+        Ok(())
+    };
+    look(layout.root(), &layout::is_in_root)?;
+    look(&layout.events(), &|name| is_month(name) || layout.log().ends_with(name))?;
+    look(&layout.log(), &in_log)?;
+    for month in entries(&layout.events())? {
+        if is_month(&month.file_name().to_string_lossy()) && month.file_type().is_ok_and(|kind| kind.is_dir()) {
+            look(&month.path(), &|_| false)?;
+        }
+    }
+    for folder in layout::SIDECAR_FOLDERS {
+        look(&layout.root().join(folder), &|_| false)?;
+    }
+    Ok(found)
+}
+
 /// A data file or sidecar, if there is any. Before the first commit there can be none: it comes before all of them.
 pub(crate) fn any_run_file(layout: &Layout) -> Result<Option<String>, StoreError> {
     let found = unnamed(layout, 0, &HashSet::new(), &HashSet::new())?;

@@ -20,7 +20,7 @@ use std::path::Path;
 use keytrail_sign::PublicKey;
 use parquet::errors::ParquetError;
 
-use crate::layout::Layout;
+use crate::layout::{self, Layout};
 use crate::signatures::Files as SignatureFiles;
 use crate::{Snapshot, StoreError, sweep};
 
@@ -145,7 +145,8 @@ pub fn verify_with(root: &Path, options: &VerifyOptions) -> Result<Verification,
             findings.damage(&layout.events(), expected, found);
         }
     }
-    note_orphans(&layout, &log, &mut findings)?;
+    check_orphans(&layout, &log, &mut findings)?;
+    check_strangers(&layout, &mut findings)?;
     if findings.damages.is_empty() {
         checkpoints::check_listing(&layout, &mut findings)?;
     }
@@ -252,8 +253,8 @@ fn sum(figures: impl Iterator<Item = u64>) -> u64 {
     figures.fold(0, u64::saturating_add)
 }
 
-/// Parquet files that no commit names: of a killed run, of one in progress, or of commits that were cut off the log.
-fn note_orphans(layout: &Layout, log: &log::Log, findings: &mut Findings<'_>) -> Result<(), StoreError> {
+/// Parquet files that no commit names: of a killed run, of one in progress, of commits that were cut off the log, or of others.
+fn check_orphans(layout: &Layout, log: &log::Log, findings: &mut Findings<'_>) -> Result<(), StoreError> {
     let data = log.named.iter().map(String::as_str).collect();
     let sidecars = log.runs.iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]);
     let tombstones = log.forgets.iter().map(|forget| forget.forgotten.path.as_str());
@@ -269,6 +270,22 @@ fn note_orphans(layout: &Layout, log: &log::Log, findings: &mut Findings<'_>) ->
     findings.take(sweep::refuse_lost_commits(layout, log.version, &unnamed))?;
     for path in &unnamed.strange {
         findings.damage(&layout.root().join(path), "a commit that names it", "none");
+    }
+    Ok(())
+}
+
+/// Files and folders that are not of keytrail. They hold nothing that was committed, so most are only named.
+fn check_strangers(layout: &Layout, findings: &mut Findings<'_>) -> Result<(), StoreError> {
+    for path in sweep::strangers(layout)? {
+        let full = layout.root().join(&path);
+        let in_log = full.parent() == Some(layout.log().as_path());
+        let name = full.file_name().unwrap_or_default().to_string_lossy();
+        if in_log && layout::stands_for_commits(&name) {
+            let expected = "no such file: other engines may read it in place of commits, and keytrail writes none";
+            findings.damage(&full, expected, "a file");
+        } else {
+            findings.notes.push(format!("{path}: not of keytrail"));
+        }
     }
     Ok(())
 }

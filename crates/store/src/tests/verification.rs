@@ -314,6 +314,7 @@ fn left_overs_are_notes_and_odd_checkpoints_and_strange_files_are_damage() {
             "events/_delta_log: checkpoints are not listed yet; the next run writes one anew",
             "events/month=2026-01/00000003-ab-0000.parquet: left over, no commit names it",
             "archives/00000003-ab.parquet: left over, no commit names it",
+            "events/month=2026-01/sub: not of keytrail",
         ]
     );
     let writer = room.writer();
@@ -339,6 +340,37 @@ fn odd_checkpoints_are_damage() {
     ];
     assert!(found.damages.iter().map(ToString::to_string).eq(damages), "{:?}", found.damages);
     assert_eq!(found.notes, ["events/_delta_log: checkpoints are not listed yet; the next run writes one anew"]);
+}
+
+#[test]
+fn files_that_keytrail_does_not_write_are_told() {
+    let room = store_of_two_runs();
+    let told = |path: &str| {
+        let full = room.root.join(path);
+        fs::create_dir_all(full.parent().unwrap()).unwrap();
+        fs::write(&full, "{}").unwrap();
+        let found = check(&room, Depth::Full);
+        fs::remove_file(&full).unwrap();
+        let starts = |text: &str| text.starts_with(path);
+        assert_eq!(found.damages.len() + found.notes.len(), 1, "{path}: {found:?}");
+        (found.damages.iter().any(|damage| starts(&damage.path)), found.notes.iter().any(|note| starts(note)))
+    };
+    // What other software would take for a part of the table.
+    for path in [
+        "events/month=2026-01/part-0.parquet",
+        "events/x.parquet",
+        "events/month=2026-01/00000002-3fa9-0000.parquet",
+        "rejects/x.parquet",
+        "archives/00000001-3fa9.parquet",
+        "events/_delta_log/00000000000000000002.crc",
+        "events/_delta_log/00000000000000000001.00000000000000000002.compacted.json",
+    ] {
+        assert_eq!(told(path), (true, false), "{path}");
+    }
+    for path in ["note.txt", "events/x", "events/_delta_log/x.json", "events/month=2026-01/x", "archives/x"] {
+        assert_eq!(told(path), (false, true), "{path}");
+    }
+    assert_eq!(check(&room, Depth::Full).notes, [] as [&str; 0]);
 }
 
 #[test]
@@ -474,7 +506,7 @@ fn signatures_are_over_heads_of_this_store() {
         }
         fs::remove_file(&path).unwrap();
         let found = with(std::slice::from_ref(&public));
-        let is_named = !found.damages.is_empty() || !found.notes.is_empty();
+        let is_named = !found.damages.is_empty() || !found.unchecked.is_empty();
         assert!(is_named || name.ends_with(".pub"), "{name} removed");
         fs::write(&path, whole).unwrap();
     }

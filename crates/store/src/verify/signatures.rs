@@ -38,9 +38,10 @@ pub(super) fn check(
         let (statement, signature) = match (statement, signature) {
             (Some(statement), Some(signature)) => (statement, signature),
             (Some(statement), None) => {
-                // Signing that was stopped halfway leaves it so.
+                // Signing that was stopped halfway leaves it so; so does whoever takes a signature away.
                 let name = statement.file_name().unwrap_or_default().to_string_lossy();
-                findings.notes.push(format!("signatures/{name}: a statement without a signature"));
+                let why = "a statement without a signature: signing was stopped halfway, or the signature was removed";
+                findings.unchecked.push(format!("signatures/{name}: {why}; sign again, or remove the statement"));
                 continue;
             }
             (None, Some(signature)) => {
