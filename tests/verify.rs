@@ -98,7 +98,7 @@ fn a_file_that_was_added_is_found() {
     for depth in [&["verify"][..], &["verify", "--quick"]] {
         let ran = bench.keytrail(depth);
         assert_eq!(ran.code, 5, "{}", ran.stderr);
-        assert!(ran.stderr.contains("copy.parquet: expected no such file"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("copy.parquet: expected a commit that names it, found none"), "{}", ran.stderr);
     }
     std::fs::remove_file(added).unwrap();
     assert_eq!(bench.keytrail(&["verify"]).code, 0);
