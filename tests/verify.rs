@@ -212,6 +212,35 @@ fn the_archives_prove_what_the_store_holds() {
 }
 
 #[test]
+fn archives_that_cannot_be_compared_hide_no_damage() {
+    let verify = |bench: &Bench, archives: &Path| {
+        let ran = bench.keytrail(&[Path::new("verify"), Path::new("--archives"), archives, Path::new("--format=json")]);
+        let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let named =
+            |list: &str, words: &str| told[list].as_array().unwrap().iter().any(|one| one.to_string().contains(words));
+        (ran.code, named("damages", "SHA-256"), named("unchecked", "the archives"), ran.stderr)
+    };
+    // What the comparison needs itself is damaged: it ends with an error.
+    for part in ["events/month=", "archives/00000001-"] {
+        let bench = bench();
+        let files = contents(&bench.store());
+        let (path, bytes) = files.iter().find(|(path, _)| path.to_str().unwrap().contains(part)).unwrap();
+        std::fs::write(path, [&bytes[..4], &[0xff; 60], &bytes[64..]].concat()).unwrap();
+        let (code, damaged, unchecked, stderr) = verify(&bench, &sample("good"));
+        assert_eq!((code, damaged, unchecked), (5, true, true), "{part}: {stderr}");
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(
+            stderr.contains(&format!("damage: {}", &path.strip_prefix(bench.store()).unwrap().display())),
+            "{name}: {stderr}"
+        );
+        let (code, damaged, unchecked, stderr) = verify(&bench, Path::new("nowhere"));
+        assert_eq!((code, damaged, unchecked), (5, true, true), "{part}, no archives: {stderr}");
+    }
+    let (code, damaged, unchecked, stderr) = verify(&bench(), Path::new("nowhere"));
+    assert_eq!((code, damaged, unchecked), (6, false, true), "{stderr}");
+}
+
+#[test]
 fn generated_archives_prove_their_store() {
     let bench = Bench::new();
     let made = [
