@@ -24,6 +24,7 @@ use keytrail_query::{Session, SessionOptions};
 use keytrail_store::{Snapshot, Store};
 
 use crate::args::EngineArgs;
+use crate::exit::is_closed_pipe;
 
 /// Opens the store for SQL, on a runtime of its own.
 fn open(arguments: &EngineArgs) -> anyhow::Result<(tokio::runtime::Runtime, Session)> {
@@ -57,7 +58,20 @@ fn statuses(overrides: Option<&Path>) -> anyhow::Result<StatusCatalogue> {
 
 /// Writes data to a file, or to stdout where none is given. A file that was there is replaced only when all is written; pipes and devices
 /// are written to as they are.
+///
+/// A reader who has seen enough and closes the pipe (`keytrail sql ... | head`) ends the writing, and nothing else: what the command
+/// found, and so its exit code, does not depend on who listens.
 fn write_to(
+    output: Option<&Path>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    match write_all_to(output, write) {
+        Err(error) if is_closed_pipe(&error) => Ok(()),
+        written => written,
+    }
+}
+
+fn write_all_to(
     output: Option<&Path>,
     write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
