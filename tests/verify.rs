@@ -351,6 +351,26 @@ fn a_signature_is_checked_with_the_key_that_is_given() {
 }
 
 #[test]
+fn a_removed_signature_is_missed() {
+    let bench = signed_bench();
+    bench.ingest(&[&sample("bad/trailing-comma.json")], &[]);
+    let signature = bench.keytrail(&["sign", "--secret-key", "k.key"]).stdout.trim().to_owned();
+    assert_eq!(bench.keytrail(&["verify", "--quick", "--public-key", "k.pub"]).code, 0);
+    std::fs::remove_file(&signature).unwrap();
+    for arguments in [&["verify", "--quick"][..], &["verify", "--quick", "--public-key", "k.pub"]] {
+        let ran = bench.keytrail(arguments);
+        assert_eq!(ran.code, 6, "{arguments:?}: {}", ran.stderr);
+        let words = format!(
+            "not checked: signatures/{}: expected its signature",
+            Path::new(&signature).file_stem().unwrap().display()
+        );
+        assert!(ran.stderr.contains(&words), "{arguments:?}: {}", ran.stderr);
+    }
+    assert_eq!(bench.keytrail(&["sign", "--secret-key", "k.key"]).code, 0, "signed anew");
+    assert_eq!(bench.keytrail(&["verify", "--quick", "--public-key", "k.pub"]).code, 0);
+}
+
+#[test]
 fn an_encrypted_key_takes_its_password_from_a_file_or_the_environment() {
     let bench = bench();
     let password = bench.write("password", "secret words\nand more\n");

@@ -445,7 +445,7 @@ fn signatures_are_over_heads_of_this_store() {
         }
         fs::remove_file(&path).unwrap();
         let found = with(std::slice::from_ref(&public));
-        let is_named = !found.damages.is_empty() || !found.notes.is_empty();
+        let is_named = !found.damages.is_empty() || !found.unchecked.is_empty();
         assert!(is_named || name.ends_with(".pub"), "{name} removed");
         fs::write(&path, whole).unwrap();
     }
