@@ -112,7 +112,7 @@ pub fn verify(root: &Path, depth: Depth) -> Result<Verification, StoreError> {
 /// Verifies the store under `root`.
 ///
 /// Memory: a commit file and a run's ledger at a time, some rows of a column for each thread, some hundred bytes for each data file and
-/// archive, and a bit for each record that was ever read.
+/// archive, and a bit or two for each row (more where their places are strewn).
 ///
 /// # Errors
 /// Only where verification could not be done at all: there is no store, a newer keytrail wrote to it, or the operating system refuses

@@ -212,6 +212,25 @@ fn figures_that_disagree_are_named() {
 }
 
 #[test]
+fn figures_of_a_forged_ledger_take_no_memory() {
+    const FAR: u64 = 1 << 61;
+    let room = Room::new();
+    let mut writer = room.writer();
+    let mut forged = run(&writer, "aa", &[&[MORNING, MORNING + 1]]);
+    forged.files =
+        [0, FAR as i64 - 7].map(|first| stage_of(&writer, &format!("far{first}"), "aa", first, &[MORNING])).into();
+    forged.records = RecordCounts { read: FAR, duplicates: FAR - 3, ..forged.records };
+    forged.ledger[0].records = forged.records;
+    writer.commit(forged).unwrap();
+    assert_eq!(damages(&room, Depth::Full), [] as [&str; 0], "it could be so: only the archive itself tells");
+    let mut again = run(&writer, "bb", &[&[MORNING]]);
+    again.files = vec![stage_of(&writer, "again", "bb", FAR as i64, &[MORNING])];
+    writer.commit(again).unwrap();
+    let found = damages(&room, Depth::Full);
+    assert!(found.len() == 1 && found[0].contains(&format!("found ordinal {FAR} and 1 rows")), "{found:#?}");
+}
+
+#[test]
 fn contents_of_data_files_are_compared_with_the_log() {
     let room = store_of_two_runs();
     let january = "events/month=2026-01/R2-0000.parquet";
