@@ -473,6 +473,24 @@ fn signatures_are_over_heads_of_this_store() {
 }
 
 #[test]
+fn a_signature_holds_when_later_versions_have_another_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, public) = key(folder.path());
+    let room = store_of_two_runs();
+    forge_commit(&room, 2, |text| text.replace("\"schema_version\":1", "\"schema_version\":0"));
+    let mut statements = vec![room.snapshot().sign(&secret, None).unwrap().path];
+    commit(&mut room.writer(), "cc", &[&[MORNING]]);
+    statements.push(room.snapshot().sign(&secret, None).unwrap().path);
+    let texts = statements.iter().map(|path| fs::read_to_string(path).unwrap()).collect::<Vec<_>>();
+    assert!(
+        texts[0].contains("\nschema: 0\nversion: 2\n") && texts[1].contains("\nschema: 1\nversion: 3\n"),
+        "{texts:?}"
+    );
+    let found = verify_with(&room.root, &VerifyOptions { keys: vec![public], ..Default::default() }).unwrap();
+    assert_eq!((found.damages, found.signatures.len()), (vec![], 2));
+}
+
+#[test]
 fn a_signature_of_another_history_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let (secret, _) = key(folder.path());
