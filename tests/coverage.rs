@@ -171,6 +171,47 @@ fn the_command_shows_months_and_fails_on_gaps() {
 }
 
 #[test]
+fn times_of_any_year_are_told() {
+    let bench = Bench::new();
+    let times = [
+        "0001-01-01 00:00:00",
+        "0206-03-04 05:06:07",
+        "1582-10-15 00:00:00",
+        "1969-12-31 23:59:59",
+        "2026-01-02 03:04:05",
+        "2562-07-08 09:10:11",
+        "9999-12-30 12:00:00",
+    ];
+    for (number, time) in times.iter().enumerate() {
+        bench.write(&format!("in/{number}.json"), record(&format!("{time} UTC"), "LUNA_LOGIN"));
+    }
+    let (code, summary, stderr) = bench.ingest(&[&bench.path("in")], &[]);
+    assert_eq!((code, counts(&summary)[4]), (0, 7), "{stderr}");
+    let ran = bench.keytrail(&["coverage", "--summary", "--format", "csv"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for (month, days) in [("1582-10", 31), ("9999-12", 30), ("0001-01", 31)] {
+        assert!(ran.stdout.contains(&format!("\n{month},,hsm,{days},")), "{month}: {}", ran.stdout);
+    }
+    let views = bench.keytrail(&["views"]).stdout;
+    for view in views.lines().filter_map(|line| line.split(' ').next()) {
+        for format in ["csv", "json", "table"] {
+            let ran = bench.keytrail(&["sql", &format!("SELECT * FROM {view}"), "--format", format]);
+            assert_eq!(ran.code, 0, "{view}: {}", ran.stderr);
+        }
+    }
+    for month in times.map(|time| &time[..7]) {
+        for format in ["html", "md", "csv", "json"] {
+            let ran = bench.keytrail(&["report", "monthly", "--month", month, "--format", format]);
+            assert_eq!(ran.code, 0, "{month}: {}", ran.stderr);
+        }
+        let ran = bench.keytrail(&["coverage", "--month", month, "--summary"]);
+        assert_eq!((ran.code, ran.stdout.contains(month)), (0, true), "{month}: {}", ran.stderr);
+    }
+    assert_eq!(bench.keytrail(&["export"]).stdout.lines().count(), 7);
+    assert_eq!(bench.keytrail(&["verify", "--archives", "in"]).code, 0);
+}
+
+#[test]
 fn the_report_tells_gaps_of_windows_and_oddities() {
     let bench = Bench::new();
     let odd = sample("bad/bytes-after-end.zip");
