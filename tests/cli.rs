@@ -127,7 +127,7 @@ fn archives_are_asked_without_a_store() {
     assert!(ran.stderr.contains("cut-list.json: rejects"), "{}", ran.stderr);
     let ran = ask("nowhere.zip");
     assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("nowhere.zip: no such file"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("nowhere.zip: expected a file, a folder or a pattern"), "{}", ran.stderr);
     assert!(!bench.store().exists(), "nothing is made");
     bench.ingest(&[&sample("good/stored.zip")], &[]);
     let query = format!(
