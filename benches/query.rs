@@ -37,7 +37,7 @@ fn benches(criterion: &mut Criterion) {
     let bytes = snapshot.files().iter().map(|file| file.bytes).sum();
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     let statuses = keytrail_model::statuses::StatusCatalogue::builtin().expect("statuses");
-    let options = SessionOptions { threads: None, memory_bytes: None, statuses };
+    let options = SessionOptions { threads: None, memory_bytes: None, statuses, coverage_months: None };
     let session = runtime.block_on(Session::new(snapshot, options)).expect("a session");
 
     let mut group = criterion.benchmark_group("query");

@@ -1,6 +1,6 @@
 //! The command line itself: usage, exit codes, listings, output files.
 
-use crate::support::{Bench, sample};
+use crate::support::{Bench, Ran, contents, record, sample};
 
 #[test]
 fn exit_codes_of_wrong_usage_and_failure() {
@@ -127,7 +127,7 @@ fn archives_are_asked_without_a_store() {
     assert!(ran.stderr.contains("cut-list.json: rejects"), "{}", ran.stderr);
     let ran = ask("nowhere.zip");
     assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("nowhere.zip: no such file"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("nowhere.zip: expected a file, a folder or a pattern"), "{}", ran.stderr);
     assert!(!bench.store().exists(), "nothing is made");
     bench.ingest(&[&sample("good/stored.zip")], &[]);
     let query = format!(
@@ -135,4 +135,43 @@ fn archives_are_asked_without_a_store() {
         sample("good/zip64.zip").display()
     );
     assert_eq!(bench.rows(&query), ["2", "2"], "beside a store");
+}
+
+#[test]
+fn a_closed_stdout_hides_no_outcome() {
+    let bench = Bench::new();
+    let archive = bench.write("in/a.json", [record("2026-01-02 00:00:00 UTC", "LUNA_LOGIN"), "oops".into()].join("\n"));
+    let into_nowhere = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Ran::of(bench.command().args(arguments).stdout(writer).output().unwrap())
+    };
+    let archive = archive.to_str().unwrap();
+    let query = format!("SELECT * FROM read_archives('{archive}')");
+    let cases: &[(&[&str], i32)] = &[
+        (&["verify", "--format", "json"], 6),
+        (&["sql", &query], 3),
+        (&["ingest", archive, "--format", "json"], 3),
+        (&["sql", "SELECT * FROM events"], 0),
+        (&["archives"], 0),
+        (&["views"], 0),
+        (&["verify"], 0),
+        (&["coverage"], 0),
+        (&["coverage", "--fail-on", "gaps"], 4),
+        (&["coverage", "--fail-on", "gaps", "-o", "/dev/stdout"], 4),
+        (&["report", "monthly", "--month", "2026-01"], 0),
+        (&["report", "monthly", "--month", "2026-01", "--fail-on", "notice"], 4),
+        (&["sql", "SELECT nothing FROM events"], 1),
+    ];
+    for (arguments, code) in cases {
+        let ran = into_nowhere(arguments);
+        assert_eq!(ran.code, *code, "{arguments:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("pipe"), "{arguments:?}: {}", ran.stderr);
+    }
+    for (path, bytes) in contents(&bench.store()).iter().filter(|(path, _)| path.to_str().unwrap().contains("month=")) {
+        std::fs::write(path, [bytes.as_slice(), b"x"].concat()).unwrap();
+    }
+    for arguments in [&["verify"][..], &["verify", "--quick", "--format", "json"]] {
+        assert_eq!(into_nowhere(arguments).code, 5, "{arguments:?}");
+    }
 }

@@ -146,13 +146,15 @@ fn the_command_shows_months_and_fails_on_gaps() {
     );
     assert_eq!(whole, bench.keytrail(&["sql", "SELECT * FROM coverage", "--format", "csv"]).stdout, "as the view");
     assert_eq!(run(&["--month", "2026-05", "--format", "csv"]).1, whole, "all is in May");
-    assert_eq!(run(&["--from", "2026-05", "--to", "2026-06", "--format", "csv"]).1, whole);
-    assert_eq!(run(&["--from", "2026-06", "--format", "csv"]).1.lines().count(), 1);
+    assert_eq!(run(&["--from", "2026-05", "--to", "2026-05", "--format", "csv"]).1, whole);
+    let june = run(&["--from", "2026-05", "--to", "2026-06", "--format", "csv"]).1;
+    assert!(june.starts_with(&whole), "{june}");
+    assert_eq!(june.lines().count(), whole.lines().count() + 2, "June was asked for: a gap of each of two services");
+    assert_eq!(run(&["--from", "2026-06", "--format", "csv"]).1.lines().count(), 1 + 2);
     let summary = run(&["--summary", "--month", "2026-05", "--format", "json"]).1;
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
     assert_eq!((summary.as_array().unwrap().len(), &summary[0]["whole"]), (2, &false.into()));
     assert_eq!(run(&["--fail-on", "gaps"]).0, 4);
-    assert_eq!(run(&["--month", "2026-04", "--fail-on", "gaps"]).0, 0);
     for wrong in [
         vec!["--from", "2026-06", "--to", "2026-05"],
         vec!["--month", "2026-05", "--from", "2026-05"],
@@ -168,6 +170,98 @@ fn the_command_shows_months_and_fails_on_gaps() {
     covered.ingest(&[&covered.path("c.json")], &[]);
     let ran = covered.keytrail(&["coverage", "--month", "2026-05", "--fail-on", "gaps"]);
     assert_eq!((ran.code, ran.stdout.contains("seam")), (0, true), "a seam is no gap: {}", ran.stdout);
+}
+
+#[test]
+fn a_month_that_is_asked_for_has_a_gap_where_nothing_was_exported() {
+    let bench = Bench::new();
+    let run = |arguments: &[&str]| {
+        let ran = bench.keytrail(&[&["coverage", "--format", "csv"], arguments].concat());
+        (ran.code, ran.stdout.lines().skip(1).map(str::to_owned).collect::<Vec<_>>(), ran.stderr)
+    };
+    let failing = |arguments: &[&str]| run(&[arguments, &["--fail-on", "gaps"]].concat()).0;
+    let export = |name: &str, resource: &str, month: u32, to: &str| {
+        let record =
+            format!(r#"{{"time":"2026-{month:02}-02 00:00:00 UTC","resourceID":"{resource}","action":"LUNA_LOGIN"}}"#);
+        bench.write(&format!("in/{name}.json"), record);
+        bench.write(&format!("in/{name}.json.request.json"), window(&format!("2026-{month:02}-01T00:00:00Z"), to, ""));
+    };
+    // Nothing is known of any service.
+    bench.write("empty/a.json", "[]");
+    bench.ingest(&[&bench.path("empty")], &[]);
+    let (code, rows, stderr) = run(&["--month", "2026-01", "--fail-on", "gaps"]);
+    assert_eq!((code, rows.len()), (4, 0));
+    assert!(stderr.contains("no archive of the store tells of any service"), "{stderr}");
+    assert_eq!((failing(&[]), run(&["--month", "2026-01"]).0), (4, 0));
+
+    export("a", "r1", 1, "2026-02-01T00:00:00Z");
+    export("b", "r1", 2, "2026-03-01T00:00:00Z");
+    bench.ingest(&[&bench.path("in")], &[]);
+    assert_eq!(failing(&["--month", "2026-01"]), 0);
+    assert_eq!(failing(&["--from", "2026-01", "--to", "2026-02"]), 0);
+    assert_eq!(failing(&["--from", "2026-02"]), 0);
+    assert_eq!(failing(&[]), 0);
+    let march = "2026-03,r1,hsm,gap,records,2026-03-01T00:00:00Z,2026-04-01T00:00:00Z,2678400.0,,,";
+    assert_eq!(run(&["--month", "2026-03"]).1, [march]);
+    assert_eq!(run(&["--month", "2026-03", "--summary"]).1, ["2026-03,r1,hsm,31,0,31,0.0,0.0,1,0,0,0,0,0,false"]);
+    for asked in [
+        &["--month", "2026-03"][..],
+        &["--month", "2025-12"],
+        &["--from", "2026-01", "--to", "2026-06"],
+        &["--from", "2025-12", "--to", "2026-01"],
+        &["--from", "2026-03"],
+        &["--to", "2025-12"],
+        &["--to", "2026-03"],
+    ] {
+        assert_eq!(failing(asked), 4, "{asked:?}");
+    }
+    // A service that came later is no gap before it came, as long as another one was there.
+    export("c", "r2", 2, "2026-03-01T00:00:00Z");
+    bench.ingest(&[&bench.path("in")], &[]);
+    assert_eq!(failing(&["--month", "2026-01"]), 0);
+    assert_eq!(run(&["--month", "2025-12"]).1.len(), 2);
+    assert_eq!(failing(&["--from", "9999-11", "--to", "9999-12"]), 4);
+}
+
+#[test]
+fn times_of_any_year_are_told() {
+    let bench = Bench::new();
+    let times = [
+        "0001-01-01 00:00:00",
+        "0206-03-04 05:06:07",
+        "1582-10-15 00:00:00",
+        "1969-12-31 23:59:59",
+        "2026-01-02 03:04:05",
+        "2562-07-08 09:10:11",
+        "9999-12-30 12:00:00",
+    ];
+    for (number, time) in times.iter().enumerate() {
+        bench.write(&format!("in/{number}.json"), record(&format!("{time} UTC"), "LUNA_LOGIN"));
+    }
+    let (code, summary, stderr) = bench.ingest(&[&bench.path("in")], &[]);
+    assert_eq!((code, counts(&summary)[4]), (0, 7), "{stderr}");
+    let ran = bench.keytrail(&["coverage", "--summary", "--format", "csv"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for (month, days) in [("1582-10", 31), ("9999-12", 30), ("0001-01", 31)] {
+        assert!(ran.stdout.contains(&format!("\n{month},,hsm,{days},")), "{month}: {}", ran.stdout);
+    }
+    let views = bench.keytrail(&["views"]).stdout;
+    for view in views.lines().filter_map(|line| line.split(' ').next()) {
+        for format in ["csv", "json", "table"] {
+            let ran = bench.keytrail(&["sql", &format!("SELECT * FROM {view}"), "--format", format]);
+            assert_eq!(ran.code, 0, "{view}: {}", ran.stderr);
+        }
+    }
+    for month in times.map(|time| &time[..7]) {
+        for format in ["html", "md", "csv", "json"] {
+            let ran = bench.keytrail(&["report", "monthly", "--month", month, "--format", format]);
+            assert_eq!(ran.code, 0, "{month}: {}", ran.stderr);
+        }
+        let ran = bench.keytrail(&["coverage", "--month", month, "--summary"]);
+        assert_eq!((ran.code, ran.stdout.contains(month)), (0, true), "{month}: {}", ran.stderr);
+    }
+    assert_eq!(bench.keytrail(&["export"]).stdout.lines().count(), 7);
+    assert_eq!(bench.keytrail(&["verify", "--archives", "in"]).code, 0);
 }
 
 #[test]

@@ -245,7 +245,7 @@ fn a_path_that_is_not_there_is_named_and_nothing_is_made() {
     let bench = Bench::new();
     let ran = bench.keytrail(&["ingest", "nowhere.zip"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("nowhere.zip: no such file or folder"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("nowhere.zip: expected a file, a folder or a pattern"), "{}", ran.stderr);
     assert!(!bench.store().exists());
 }
 

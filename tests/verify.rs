@@ -242,6 +242,35 @@ fn the_archives_prove_what_the_store_holds() {
 }
 
 #[test]
+fn archives_that_cannot_be_compared_hide_no_damage() {
+    let verify = |bench: &Bench, archives: &Path| {
+        let ran = bench.keytrail(&[Path::new("verify"), Path::new("--archives"), archives, Path::new("--format=json")]);
+        let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let named =
+            |list: &str, words: &str| told[list].as_array().unwrap().iter().any(|one| one.to_string().contains(words));
+        (ran.code, named("damages", "SHA-256"), named("unchecked", "the archives"), ran.stderr)
+    };
+    // What the comparison needs itself is damaged: it ends with an error.
+    for part in ["events/month=", "archives/00000001-"] {
+        let bench = bench();
+        let files = contents(&bench.store());
+        let (path, bytes) = files.iter().find(|(path, _)| path.to_str().unwrap().contains(part)).unwrap();
+        std::fs::write(path, [&bytes[..4], &[0xff; 60], &bytes[64..]].concat()).unwrap();
+        let (code, damaged, unchecked, stderr) = verify(&bench, &sample("good"));
+        assert_eq!((code, damaged, unchecked), (5, true, true), "{part}: {stderr}");
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(
+            stderr.contains(&format!("damage: {}", &path.strip_prefix(bench.store()).unwrap().display())),
+            "{name}: {stderr}"
+        );
+        let (code, damaged, unchecked, stderr) = verify(&bench, Path::new("nowhere"));
+        assert_eq!((code, damaged, unchecked), (5, true, true), "{part}, no archives: {stderr}");
+    }
+    let (code, damaged, unchecked, stderr) = verify(&bench(), Path::new("nowhere"));
+    assert_eq!((code, damaged, unchecked), (6, false, true), "{stderr}");
+}
+
+#[test]
 fn generated_archives_prove_their_store() {
     let bench = Bench::new();
     let made = [
@@ -349,6 +378,26 @@ fn a_signature_is_checked_with_the_key_that_is_given() {
     assert_eq!(bench.keytrail(&["head"]).stdout, before, "signing changes nothing that is hashed");
     assert_eq!(bench.keytrail(&["sign", "--secret-key", "k.pub"]).code, 1);
     assert_eq!(bench.keytrail(&["sign", "--secret-key", "k.key", "--comment", "two\nlines"]).code, 1);
+}
+
+#[test]
+fn a_removed_signature_is_missed() {
+    let bench = signed_bench();
+    bench.ingest(&[&sample("bad/trailing-comma.json")], &[]);
+    let signature = bench.keytrail(&["sign", "--secret-key", "k.key"]).stdout.trim().to_owned();
+    assert_eq!(bench.keytrail(&["verify", "--quick", "--public-key", "k.pub"]).code, 0);
+    std::fs::remove_file(&signature).unwrap();
+    for arguments in [&["verify", "--quick"][..], &["verify", "--quick", "--public-key", "k.pub"]] {
+        let ran = bench.keytrail(arguments);
+        assert_eq!(ran.code, 6, "{arguments:?}: {}", ran.stderr);
+        let words = format!(
+            "not checked: signatures/{}: expected its signature",
+            Path::new(&signature).file_stem().unwrap().display()
+        );
+        assert!(ran.stderr.contains(&words), "{arguments:?}: {}", ran.stderr);
+    }
+    assert_eq!(bench.keytrail(&["sign", "--secret-key", "k.key"]).code, 0, "signed anew");
+    assert_eq!(bench.keytrail(&["verify", "--quick", "--public-key", "k.pub"]).code, 0);
 }
 
 #[test]

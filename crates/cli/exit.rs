@@ -65,7 +65,7 @@ fn harmless(words: &str) -> String {
     shown
 }
 
-/// Whether an error only says that the reader of our output went away (`keytrail sql ... | head`).
+/// Whether an error of writing only says that the reader of our output went away.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()

@@ -1,6 +1,6 @@
 //! The `keytrail` program: what the user typed, given to the crate that does it; messages and exit codes.
 //!
-//! Data goes to stdout, words go to stderr. A closed pipe is a normal end.
+//! Data goes to stdout, words go to stderr. A closed pipe ends the writing of data and changes no exit code.
 
 mod args;
 mod commands;
@@ -37,7 +37,6 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(outcome) => outcome.into(),
-        Err(error) if exit::is_closed_pipe(&error) => Outcome::Done.into(),
         Err(error) => {
             exit::say(&format!("keytrail: {}", exit::message(&error)));
             Outcome::of_error(&error).into()

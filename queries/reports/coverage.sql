@@ -2,5 +2,5 @@
 SELECT
     resource_id, source_kind, days, covered_days, gap_days, gaps, seams, overlaps, silent_days, unexplained_days, partial, whole
 FROM month.coverage_summary
-WHERE month = to_char($from, '%Y-%m')
+WHERE month = $month
 ORDER BY resource_id, source_kind

@@ -27,7 +27,8 @@
 -- First and last record are taken before duplicates are dropped (archive_services), so what an archive shows does not depend on which came
 -- first; archives of which that is not known (basis stored there) are told by their rows in events. Records more than 366 days apart in one
 -- archive are partial. service_months lists a service from the first month in which an archive shows it or was asked for it, to the last
--- month of all; not the years before a stray date.
+-- month of all; not the years before a stray date. keytrail coverage adds the months that it is asked for: there each service that was met by
+-- then is listed, and all of them before the first month of all.
 WITH pieces AS (
     SELECT
         archive, resource_id, source_kind, month, basis = 'request' AS is_request, shortfall,

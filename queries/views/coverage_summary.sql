@@ -25,7 +25,6 @@ marked AS (
 counted AS (
     SELECT
         month, resource_id, source_kind,
-        min(from_time) AS month_from,
         count(*) FILTER (WHERE kind = 'gap') AS gaps,
         coalesce(sum(last_day - greatest(first_day, coalesce(day_before + 1, first_day)) + 1) FILTER (WHERE kind = 'gap'), 0) AS gap_days,
         count(*) FILTER (WHERE kind = 'seam') AS seams,
@@ -39,12 +38,17 @@ counted AS (
     FROM marked
     GROUP BY month, resource_id, source_kind
 ),
+month_days AS (
+    -- From whole numbers: date_trunc counts in nanoseconds, and fails the view at one record of 1582 or 2562. Rounded up, since no time is later
+    -- than 22:00 of 9999-12-30.
+    SELECT month, (CAST(max(to_time) AS BIGINT) - CAST(min(from_time) AS BIGINT) + 86400000000 - 1) / 86400000000 AS days
+    FROM service_months
+    GROUP BY month
+),
 sized AS (
-    SELECT
-        *,
-        CAST(arrow_cast(CAST(date_trunc('month', month_from) + INTERVAL '1 month' AS DATE), 'Int32') AS BIGINT)
-            - CAST(arrow_cast(CAST(date_trunc('month', month_from) AS DATE), 'Int32') AS BIGINT) AS days
+    SELECT counted.*, days
     FROM counted
+    JOIN month_days ON counted.month = month_days.month
 )
 SELECT
     month, resource_id, source_kind, days,

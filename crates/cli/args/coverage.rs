@@ -9,7 +9,7 @@ use super::{EngineArgs, OutputArgs, parse_month};
 ///
 /// A span is the window that an export was asked for, where a side file `X.request.json` beside its archive X told it when that was
 /// ingested; else the time from the first to the last record of the service in the archive, and `basis` says so. `keytrail views coverage`
-/// explains the columns.
+/// explains the columns. A month that is named here is one gap of each known service where no archive touches it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  keytrail coverage --month 2026-01\n  keytrail coverage --from 2026-01 --to 2026-03 --summary --format csv\n  keytrail coverage --month 2026-01 --fail-on gaps"
@@ -38,6 +38,6 @@ pub(crate) struct CoverageArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CoverageFailOn {
-    /// A gap, in any month and service that is shown.
+    /// A gap, in any month and service that is shown; or no service at all, of which a gap could be told.
     Gaps,
 }

@@ -20,22 +20,30 @@ use std::path::Path;
 
 use anyhow::Context;
 use keytrail_model::statuses::StatusCatalogue;
+use keytrail_model::time::Month;
 use keytrail_query::{Session, SessionOptions};
 use keytrail_store::{Snapshot, Store};
 
 use crate::args::EngineArgs;
+use crate::exit::is_closed_pipe;
 
 /// Opens the store for SQL, on a runtime of its own.
 fn open(arguments: &EngineArgs) -> anyhow::Result<(tokio::runtime::Runtime, Session)> {
-    open_snapshot(Store::open(&arguments.store.store)?.snapshot()?, arguments)
+    open_snapshot(Store::open(&arguments.store.store)?.snapshot()?, arguments, None)
 }
 
-fn open_snapshot(snapshot: Snapshot, arguments: &EngineArgs) -> anyhow::Result<(tokio::runtime::Runtime, Session)> {
+/// The same for a snapshot that was opened, with the months that coverage is wanted of.
+fn open_snapshot(
+    snapshot: Snapshot,
+    arguments: &EngineArgs,
+    coverage_months: Option<(Month, Month)>,
+) -> anyhow::Result<(tokio::runtime::Runtime, Session)> {
     let threads = arguments.jobs.map(std::num::NonZero::get);
     let options = SessionOptions {
         threads,
         memory_bytes: arguments.memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         statuses: statuses(arguments.statuses.as_deref())?,
+        coverage_months,
     };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = threads {
@@ -64,7 +72,20 @@ fn say_foreign(snapshot: &Snapshot) {
 
 /// Writes data to a file, or to stdout where none is given. A file that was there is replaced only when all is written; pipes and devices
 /// are written to as they are.
+///
+/// A reader who has seen enough and closes the pipe (`keytrail sql ... | head`) ends the writing, and nothing else: what the command
+/// found, and so its exit code, does not depend on who listens.
 fn write_to(
+    output: Option<&Path>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    match write_all_to(output, write) {
+        Err(error) if is_closed_pipe(&error) => Ok(()),
+        written => written,
+    }
+}
+
+fn write_all_to(
     output: Option<&Path>,
     write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {

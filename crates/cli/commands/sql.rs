@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &SqlArgs) -> anyhow::Result<Outcome> {
     let (runtime, session) = match super::open(&arguments.engine) {
         // Archives can be asked without a store.
         Err(_) if asks_for_archives && !arguments.engine.store.store.exists() => {
-            super::open_snapshot(archives.empty_store()?, &arguments.engine)?
+            super::open_snapshot(archives.empty_store()?, &arguments.engine, None)?
         }
         opened => opened?,
     };

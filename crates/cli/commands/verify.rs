@@ -6,7 +6,7 @@ use keytrail_store::{Depth, Store, Verification, VerifyOptions};
 use serde_json::{Value, json};
 
 use crate::args::{SummaryFormat, VerifyArgs};
-use crate::exit::{Outcome, UsageError, say};
+use crate::exit::{Outcome, UsageError, message, say};
 use crate::progress::IngestBar;
 
 /// Checks the store and names what is damaged.
@@ -19,12 +19,16 @@ pub(crate) fn run(arguments: &VerifyArgs) -> anyhow::Result<Outcome> {
         keys,
         jobs: arguments.jobs,
     };
-    match verify(arguments, &options) {
-        Ok((found, proof)) => tell(arguments, &found, proof.as_ref()),
+    match keytrail_store::verify_with(&arguments.store.store, &options) {
+        Ok(mut found) => {
+            let proof = prove(arguments, &mut found);
+            tell(arguments, &found, proof.as_ref())
+        }
         Err(error) => {
-            say(&format!("keytrail: verification could not be done: {}", crate::exit::message(&error)));
+            let error = message(&error.into());
+            say(&format!("keytrail: verification could not be done: {error}"));
             if arguments.format == SummaryFormat::Json {
-                let told = json!({"verdict": NOT_DONE, "unchecked": [crate::exit::message(&error)]});
+                let told = json!({"verdict": NOT_DONE, "unchecked": [error]});
                 super::write_to(None, |out| Ok(writeln!(out, "{told}")?))?;
             }
             Ok(Outcome::NotVerified)
@@ -36,25 +40,33 @@ const WHOLE: &str = "no damage found";
 const DAMAGED: &str = "DAMAGED";
 const NOT_DONE: &str = "not all could be checked";
 
-fn verify(arguments: &VerifyArgs, options: &VerifyOptions) -> anyhow::Result<(Verification, Option<Proof>)> {
-    let store = &arguments.store.store;
-    let mut found = keytrail_store::verify_with(store, options)?;
+/// Compares the store with its archives, if any were given. Where that cannot be done, it is one more thing that was not checked: what was
+/// found in the store itself still holds.
+fn prove(arguments: &VerifyArgs, found: &mut Verification) -> Option<Proof> {
     if arguments.archives.is_empty() {
-        return Ok((found, None));
+        return None;
     }
     // A store whose log is damaged has no one state that archives could be compared with.
-    let snapshot = match Store::open(store).and_then(|store| store.snapshot()) {
+    let snapshot = match Store::open(&arguments.store.store).and_then(|store| store.snapshot()) {
         Ok(snapshot) => snapshot,
         Err(error) => {
+            let error = message(&error.into());
             found.unchecked.push(format!("the archives, since the store cannot be opened: {error}"));
-            return Ok((found, None));
+            return None;
         }
     };
-    let proof = ProofOptions { jobs: arguments.jobs, memory_bytes: arguments.memory };
+    let options = ProofOptions { jobs: arguments.jobs, memory_bytes: arguments.memory };
     let bar = IngestBar::on_terminal();
-    let proof = keytrail_ingest::prove(&arguments.archives, &snapshot, &proof, &|step| bar.show(step));
+    let proof = keytrail_ingest::prove(&arguments.archives, &snapshot, &options, &|step| bar.show(step));
     drop(bar);
-    Ok((found, Some(proof?)))
+    match proof {
+        Ok(proof) => Some(proof),
+        Err(error) => {
+            let error = message(&error.into());
+            found.unchecked.push(format!("the archives, compared with the store: {error}"));
+            None
+        }
+    }
 }
 
 fn tell(arguments: &VerifyArgs, found: &Verification, proof: Option<&Proof>) -> anyhow::Result<Outcome> {

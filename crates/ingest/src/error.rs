@@ -11,7 +11,7 @@ use keytrail_store::StoreError;
 #[non_exhaustive]
 pub enum IngestError {
     /// A path that the user gave is not there.
-    #[error("{path}: no such file or folder")]
+    #[error("{path}: expected a file, a folder or a pattern that matches some, found no such file or folder")]
     NotFound {
         /// As given.
         path: PathBuf,

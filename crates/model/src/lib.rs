@@ -1,13 +1,15 @@
 //! What an audit record is: the vocabulary every other crate shares.
 //!
 //! This crate answers for the columns of the store's three tables ([`schema`]), the texts and the identity of a record
-//! ([`record`]), digests of many ([`digest`]), its time ([`time`]), writing it out again ([`export`]), the ledger ([`ledger`]), and
+//! ([`record`]), digests of many ([`digest`]), its place among others ([`places`]), its time ([`time`]), writing it out again ([`export`]), the ledger
+//! ([`ledger`]), and
 //! what the codes of the service mean ([`actions`], [`statuses`]). It knows no files, containers, threads or query engine.
 
 pub mod actions;
 pub mod digest;
 pub mod export;
 pub mod ledger;
+pub mod places;
 pub mod record;
 pub mod schema;
 pub mod statuses;

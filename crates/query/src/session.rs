@@ -40,6 +40,9 @@ pub struct SessionOptions {
     pub memory_bytes: Option<usize>,
     /// What statuses mean.
     pub statuses: StatusCatalogue,
+    /// First and last month that coverage is wanted of: in these each service that is known is listed, with a gap where no archive touches
+    /// them. Otherwise coverage ends with the last month that an archive touches.
+    pub coverage_months: Option<(Month, Month)>,
 }
 
 /// A snapshot, open for SQL.
@@ -65,7 +68,7 @@ impl Session {
         let statuses = Arc::new(options.statuses);
         let runtime = runtime(&snapshot, options.memory_bytes)?;
         let context = SessionContext::new_with_config_rt(config(options.threads), runtime);
-        let tables = tables::all(&snapshot, &statuses)?;
+        let tables = tables::all(&snapshot, &statuses, options.coverage_months)?;
         register(&context, &tables, &statuses, views::all()).await?;
         Ok(Self { context, snapshot, tables, statuses })
     }

@@ -35,8 +35,12 @@ pub(crate) fn root_url() -> Result<ObjectStoreUrl, QueryError> {
     Ok(ObjectStoreUrl::parse("keytrail://store")?)
 }
 
-/// All tables of a snapshot. Reads the ledger.
-pub(crate) fn all(snapshot: &Snapshot, statuses: &StatusCatalogue) -> Result<Vec<Named>, QueryError> {
+/// All tables of a snapshot. Reads the ledger. `asked` are months that `service_months` has in any case.
+pub(crate) fn all(
+    snapshot: &Snapshot,
+    statuses: &StatusCatalogue,
+    asked: Option<(Month, Month)>,
+) -> Result<Vec<Named>, QueryError> {
     let ledger = snapshot.ledger()?;
     let archives = memory(archives(&ledger)?)?;
     let rejects = rejects(snapshot, Arc::clone(&archives))?;
@@ -52,7 +56,7 @@ pub(crate) fn all(snapshot: &Snapshot, statuses: &StatusCatalogue) -> Result<Vec
         ("actions", memory(actions_batch()?)?),
         ("statuses", memory(statuses_batch(statuses)?)?),
     ];
-    tables.extend(coverage::tables(snapshot, from_events));
+    tables.extend(coverage::tables(snapshot, from_events, asked));
     Ok(tables)
 }
 

@@ -33,6 +33,8 @@ const OPERATIONS: u64 = 1 << 23;
 const MEMORY: u64 = 1 << 28;
 /// Memory that a key may ask for; those of the tool ask for a gigabyte.
 const MEMORY_MAX: u64 = 1 << 30;
+/// Lanes that a key may ask for; those of the tool ask for one. More than some only take time.
+const LANES_MAX: u64 = 64;
 
 /// Number of a key.
 type KeyNumber = [u8; 8];
@@ -212,7 +214,7 @@ impl SecretKey {
         if stored.derivation == UNENCRYPTED {
             return Ok(stored.open().ok_or_else(|| wrong(false, "a damaged key"))?);
         }
-        let cost = stored.cost().ok_or_else(|| wrong(true, "one that wants more than a gigabyte of memory"))?;
+        let cost = stored.cost().map_err(|found| wrong(true, &found))?;
         let open = stored.decrypt(&password()?, cost).open();
         Ok(open.ok_or_else(|| wrong(true, "another password, or a damaged key"))?)
     }
@@ -284,17 +286,22 @@ impl StoredKey {
         encode(&[&ALGORITHM, derivation, &CHECKSUM, salt, &operations, &memory, secret])
     }
 
-    /// What the derivation costs, as libsodium reckons it from the two limits.
-    fn cost(&self) -> Option<Cost> {
-        let (r, operations) = (8, self.operations.max(1 << 15));
-        (self.memory <= MEMORY_MAX).then_some(())?;
-        let by_operations = operations < self.memory / 32;
-        let most = if by_operations { operations / (r * 4) } else { self.memory / (r * 128) };
-        let log_n = (1..63).find(|log_n| 1 << log_n > most / 2)?;
+    /// What the derivation costs, as libsodium reckons it from the two limits; else what is too much about it.
+    fn cost(&self) -> Result<Cost, String> {
+        let (r, operations, memory) = (8, self.operations.max(1 << 15), self.memory);
+        if memory > MEMORY_MAX {
+            return Err(format!("one that wants {memory} bytes of memory, more than {MEMORY_MAX}"));
+        }
+        let by_operations = operations < memory / 32;
+        let most = if by_operations { operations / (r * 4) } else { memory / (r * 128) };
+        let log_n = (1..63).find(|log_n| 1 << log_n > most / 2).unwrap_or(63);
         let lanes = if by_operations { 1 } else { ((operations / 4) >> log_n).min(0x3fff_ffff) / r };
-        // More than some lanes only take time.
-        (1..=64).contains(&lanes).then_some(())?;
-        Some(Cost { log_n, r: usize::try_from(r).ok()?, p: usize::try_from(lanes).ok()? })
+        match usize::try_from(lanes) {
+            Ok(p) if (1..=LANES_MAX).contains(&lanes) => Ok(Cost { log_n, r: 8, p }),
+            _ => Err(format!(
+                "one that wants {operations} operations in {memory} bytes of memory, {lanes} lanes, not 1 to {LANES_MAX}"
+            )),
+        }
     }
 
     /// Encrypts, and decrypts again.
@@ -403,7 +410,7 @@ pub fn generate_key(prefix: &Path, password: Option<String>) -> Result<PublicKey
     let mut stored = StoredKey::of(number, &pair);
     if let Some(password) = password {
         stored = StoredKey { derivation: SCRYPT, salt, operations: OPERATIONS, memory: MEMORY, ..stored };
-        let cost = stored.cost().ok_or_else(|| SignError::Random("no costs of a derivation".into()))?;
+        let cost = stored.cost().map_err(SignError::Random)?;
         stored = stored.decrypt(&password, cost);
     }
     let secret = format!("{COMMENT_PREFIX}{SECRET_KEY_COMMENT}\n{}\n", stored.to_text());

@@ -110,10 +110,17 @@ fn costs_are_those_of_libsodium() {
         StoredKey { operations, memory, ..stored }.cost()
     };
     // What `minisign -G` writes, what is written here, libsodium's interactive limits.
-    assert_eq!(cost(1 << 25, 1 << 30), Some(Cost { log_n: 20, r: 8, p: 1 }));
-    assert_eq!(cost(OPERATIONS, MEMORY), Some(Cost { log_n: 18, r: 8, p: 1 }));
-    assert_eq!(cost(1 << 19, 1 << 24), Some(Cost { log_n: 14, r: 8, p: 1 }));
-    for (operations, memory) in [(1 << 25, 1 << 31), (u64::MAX, 1 << 20), (0, u64::MAX)] {
-        assert_eq!(cost(operations, memory), None, "{operations} {memory}");
+    assert_eq!(cost(1 << 25, 1 << 30), Ok(Cost { log_n: 20, r: 8, p: 1 }));
+    assert_eq!(cost(OPERATIONS, MEMORY), Ok(Cost { log_n: 18, r: 8, p: 1 }));
+    assert_eq!(cost(1 << 19, 1 << 24), Ok(Cost { log_n: 14, r: 8, p: 1 }));
+    for (operations, memory, words) in [
+        (1 << 25, 1 << 31, "wants 2147483648 bytes of memory, more than 1073741824"),
+        (0, u64::MAX, "wants 18446744073709551615 bytes of memory"),
+        (1 << 30, 1 << 20, "wants 1073741824 operations in 1048576 bytes of memory, 32768 lanes, not 1 to 64"),
+        (u64::MAX, 1 << 20, "lanes, not 1 to 64"),
+        (1 << 15, 0, "lanes, not 1 to 64"),
+    ] {
+        let found = cost(operations, memory).unwrap_err();
+        assert!(found.contains(words), "{operations} {memory}: {found}");
     }
 }

@@ -409,6 +409,11 @@ pub(crate) fn missing_commit(layout: &Layout, version: u64, end: u64) -> StoreEr
 }
 
 impl Commit {
+    /// Version of the columns, where the commit is ours.
+    pub(crate) fn schema(&self) -> Option<u64> {
+        self.record.as_ref().map(|record| record.schema_version)
+    }
+
     pub(crate) fn parse(layout: &Layout, version: u64, bytes: &[u8]) -> Result<Self, StoreError> {
         let path = layout.commit(version);
         let damaged = |expected: &str, found: String| StoreError::damaged_commit(&path, expected, found);

@@ -28,19 +28,32 @@ impl Checkpoints {
     /// # Errors
     /// [`StoreError::DamagedFile`] where it is not what was written.
     pub(crate) fn read(layout: &Layout) -> Result<Option<Self>, StoreError> {
+        Self::bytes(layout)?.map(|bytes| Self::parse(layout, &bytes)).transpose()
+    }
+
+    /// The bytes of the list; `None` where there is none.
+    pub(crate) fn bytes(layout: &Layout) -> Result<Option<Vec<u8>>, StoreError> {
         let path = layout.checkpoints();
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            read => read.map_err(StoreError::io("read the list of checkpoints", &path))?,
-        };
+        match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            read => read.map(Some).map_err(StoreError::io("read the list of checkpoints", &path)),
+        }
+    }
+
+    /// The list that bytes hold.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::read`].
+    pub(crate) fn parse(layout: &Layout, bytes: &[u8]) -> Result<Self, StoreError> {
+        let path = layout.checkpoints();
         let damaged =
             |found: String| StoreError::damaged_file(&path, "the list of checkpoints that was written", found);
-        match seal::check(&bytes) {
+        match seal::check(bytes) {
             seal::Seal::Whole => {}
             seal::Seal::Absent => return Err(damaged("a file without a seal".into())),
             seal::Seal::Broken { found, .. } => return Err(damaged(format!("bytes of another seal, {found}"))),
         }
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
+        serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))
     }
 
     /// Lists nothing, durably; a store without a list needs none for that.

@@ -9,7 +9,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use keytrail_model::schema::SCHEMA_VERSION;
 use keytrail_sign::{SecretKey, Signature};
 
 use crate::layout::Layout;
@@ -27,6 +26,8 @@ pub(crate) const PUBLIC_KEY: &str = ".pub";
 /// What a store was at a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
+    /// Version of the table's columns, as the last commit of keytrail up to then tells it: a later keytrail must make the same text again.
+    pub schema: u64,
     /// Version of the table.
     pub version: u64,
     /// SHA-256 of the commit file that made it, lower-case hex.
@@ -45,7 +46,8 @@ impl Statement {
     pub fn to_text(&self) -> String {
         let moment = self.last_run_at.and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
         format!(
-            "keytrail store\nformat: 1\nschema: {SCHEMA_VERSION}\nversion: {}\nhead: {}\nruns: {}\nrows: {}\nlast run: {}\n",
+            "keytrail store\nformat: 1\nschema: {}\nversion: {}\nhead: {}\nruns: {}\nrows: {}\nlast run: {}\n",
+            self.schema,
             self.version,
             self.head,
             self.runs,
@@ -78,6 +80,7 @@ impl Snapshot {
     #[must_use]
     pub fn statement(&self) -> Statement {
         Statement {
+            schema: self.schema,
             version: self.version(),
             head: self.head().to_owned(),
             runs: self.runs().len() as u64,
@@ -202,9 +205,15 @@ mod tests {
 
     #[test]
     fn the_text_of_a_statement_is_fixed() {
-        let statement =
-            Statement { version: 7, head: "ab".into(), runs: 6, rows: 5, last_run_at: Some(1_767_600_001_000_417) };
-        let text = "keytrail store\nformat: 1\nschema: 1\nversion: 7\nhead: ab\nruns: 6\nrows: 5\nlast run: 2026-01-05T08:00:01.000417Z\n";
+        let statement = Statement {
+            schema: 3,
+            version: 7,
+            head: "ab".into(),
+            runs: 6,
+            rows: 5,
+            last_run_at: Some(1_767_600_001_000_417),
+        };
+        let text = "keytrail store\nformat: 1\nschema: 3\nversion: 7\nhead: ab\nruns: 6\nrows: 5\nlast run: 2026-01-05T08:00:01.000417Z\n";
         assert_eq!(statement.to_text(), text);
         let empty = Statement { last_run_at: None, ..statement };
         assert!(empty.to_text().ends_with("last run: none\n"));

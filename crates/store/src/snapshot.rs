@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub(crate) root: PathBuf,
     pub(crate) version: u64,
     pub(crate) head: String,
+    /// Version of the columns that the last commit of ours wrote.
+    pub(crate) schema: u64,
     pub(crate) files: Vec<DataFile>,
     pub(crate) runs: Vec<RunInfo>,
     pub(crate) compactions: Vec<CompactionInfo>,
@@ -324,6 +326,7 @@ impl Snapshot {
             root: layout.root().to_owned(),
             version: chain.version(),
             head: chain.head.clone(),
+            schema: chain.commits.iter().rev().find_map(Commit::schema).unwrap_or_default(),
             files: live_files(layout, &replay)?,
             runs: runs.collect::<Result<_, _>>()?,
             compactions: chain.commits.iter().filter_map(compaction_info).collect(),

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use keytrail_model::digest::RowsDigest;
 use keytrail_model::ledger::LedgerRow;
+use keytrail_model::places::PlaceSet;
 use keytrail_model::time::Month;
 use keytrail_store::{RunInfo, Snapshot};
 
@@ -39,8 +40,8 @@ pub(super) struct Try {
 /// Rows of an archive in the store.
 #[derive(Default)]
 pub(super) struct Rows {
-    /// By member: a bit for each ordinal that is stored.
-    places: HashMap<String, Vec<u64>>,
+    /// By member: the ordinals that are stored.
+    places: HashMap<String, PlaceSet>,
     /// By month.
     pub(super) stored: HashMap<Month, RowsDigest>,
     /// The same of the records that stand at these places in the archive.
@@ -52,34 +53,25 @@ pub(super) struct Rows {
 impl Rows {
     /// Notes a place. One that the ledger rules out (`limit` records were read) is left out: no record stands there.
     pub(super) fn put(&mut self, member: &str, ordinal: i64, limit: u64) {
-        let Ok(ordinal) = usize::try_from(ordinal) else {
+        let Some(ordinal) = u64::try_from(ordinal).ok().filter(|&ordinal| ordinal < limit) else {
             return;
         };
-        if ordinal as u64 >= limit {
-            return;
-        }
-        let bits = match self.places.get_mut(member) {
-            Some(bits) => bits,
+        let places = match self.places.get_mut(member) {
+            Some(places) => places,
             None => self.places.entry(member.to_owned()).or_default(),
         };
-        if bits.len() <= ordinal / 64 {
-            bits.resize(ordinal / 64 + 1, 0);
-        }
-        if let Some(word) = bits.get_mut(ordinal / 64) {
-            *word |= 1 << (ordinal % 64);
-        }
+        places.take(ordinal, 1);
     }
 
     /// The places of a member.
-    pub(super) fn of(&self, member: &str) -> Option<&[u64]> {
-        self.places.get(member).map(Vec::as_slice)
+    pub(super) fn of(&self, member: &str) -> Option<&PlaceSet> {
+        self.places.get(member)
     }
 }
 
 /// Whether a place is among those of a member.
-pub(super) fn has(places: Option<&[u64]>, ordinal: i64) -> bool {
-    let ordinal = usize::try_from(ordinal).unwrap_or(usize::MAX);
-    places.and_then(|bits| bits.get(ordinal / 64)).is_some_and(|word| word >> (ordinal % 64) & 1 == 1)
+pub(super) fn has(places: Option<&PlaceSet>, ordinal: i64) -> bool {
+    places.zip(u64::try_from(ordinal).ok()).is_some_and(|(places, ordinal)| places.has(ordinal))
 }
 
 /// All archives of the ledger, by number.

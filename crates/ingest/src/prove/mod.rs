@@ -8,7 +8,8 @@
 //!
 //! Of moments that an archive covers which was not given nothing is said about how often a record should be there.
 //!
-//! Memory: `memory_bytes` for archives and for dealt records, a bit for each record that is stored, some hundred bytes for each archive.
+//! Memory: `memory_bytes` for archives and for dealt records, a bit or two for each record that is stored (more where they are strewn), some
+//! hundred bytes for each archive.
 
 mod books;
 mod deal;
@@ -160,8 +161,7 @@ impl Work<'_> {
             format!("archive {} ({}) was not given, {span}", book.row.archive, book.row.path)
         }));
         let files = self.books.books.iter().filter(|book| book.path.is_some());
-        let bytes = files.clone().map(|book| book.row.bytes).sum();
-        (self.observer)(Progress::Found { archives: files.count() as u64, bytes });
+        (self.observer)(Progress::Found { archives: files.clone().count() as u64, bytes: bytes_of(files) });
         Ok(())
     }
 
@@ -199,12 +199,7 @@ impl Work<'_> {
         }
         self.proof.archives = (given.len() - unsettled.len()) as u64;
         let of = |number: &u32| self.books.get(*number);
-        self.proof.bytes = given
-            .iter()
-            .filter(|number| !unsettled.contains_key(*number))
-            .filter_map(of)
-            .map(|book| book.row.bytes)
-            .sum();
+        self.proof.bytes = bytes_of(given.iter().filter(|number| !unsettled.contains_key(*number)).filter_map(of));
         self.proof.records = sums.records;
         let failed: Vec<(i64, i64)> = unsettled.keys().filter_map(|number| self.books.get(*number)?.span).collect();
         self.proof.unchecked.extend(unsettled.values().cloned());
@@ -490,6 +485,11 @@ impl Work<'_> {
         self.proof.damages.extend(named.words());
         Ok(())
     }
+}
+
+/// Lengths of archives, as the ledger has them; it may be forged.
+fn bytes_of<'a>(books: impl Iterator<Item = &'a Book>) -> u64 {
+    books.fold(0, |sum, book| sum.saturating_add(book.row.bytes))
 }
 
 /// Damages of archives, and archives that could not be read.

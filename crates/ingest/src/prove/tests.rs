@@ -1,8 +1,9 @@
 use std::fs;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray as _, DictionaryArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray as _, DictionaryArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int32Type;
+use keytrail_model::ledger::{LedgerRow, RecordCounts};
 use keytrail_store::{EventsWriter, RejectsWriter, RunCommit, Store, Writer};
 use proptest::prelude::*;
 
@@ -86,10 +87,19 @@ fn prove_store(store: &Path, paths: &[PathBuf], memory_bytes: u64) -> Proof {
 
 /// The store again, by the store's own means, with other rows. Its log, hashes, statistics and counts are as they should be.
 fn rewritten(store: &Path, change: &dyn Fn(RecordBatch) -> RecordBatch) -> tempfile::TempDir {
+    forged(store, change, &|row| row)
+}
+
+/// The same, with another ledger.
+fn forged(
+    store: &Path,
+    change: &dyn Fn(RecordBatch) -> RecordBatch,
+    change_row: &dyn Fn(LedgerRow) -> LedgerRow,
+) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let from = Store::open(store).unwrap().snapshot().unwrap();
     let mut writer = Writer::open(folder.path(), &mut || ()).unwrap();
-    let ledger = from.ledger().unwrap();
+    let ledger: Vec<LedgerRow> = from.ledger().unwrap().into_iter().map(change_row).collect();
     let name = writer.next_run(&mut ledger.iter().map(|row| row.archive.as_str()));
     let mut files = Vec::new();
     for (number, file) in from.files().iter().enumerate() {
@@ -109,9 +119,9 @@ fn rewritten(store: &Path, change: &dyn Fn(RecordBatch) -> RecordBatch) -> tempf
     for run in from.runs() {
         from.read_rejects::<IngestError>(run, &mut |batch| Ok(rejects.write(batch)?)).unwrap();
     }
-    let mut records = keytrail_model::ledger::RecordCounts::default();
+    let mut records = RecordCounts::default();
     ledger.iter().for_each(|row| records += row.records);
-    let ledger = ledger.into_iter().map(|row| keytrail_model::ledger::LedgerRow { run: name.clone(), ..row }).collect();
+    let ledger = ledger.into_iter().map(|row| LedgerRow { run: name.clone(), ..row }).collect();
     let options = from.runs()[0].options.clone();
     let rejects = rejects.finish().unwrap();
     writer.commit(RunCommit { run: name, committed_at: 7, options, records, files, ledger, rejects }).unwrap();
@@ -175,6 +185,28 @@ fn a_row_of_another_place_or_archive_is_named() {
         let proof = prove_store(changed.path(), std::slice::from_ref(&room.archives), 1 << 20);
         assert!(!proof.damages.is_empty(), "{change}");
     }
+}
+
+#[test]
+fn figures_of_a_forged_ledger_take_no_memory() {
+    const FAR: u64 = 1 << 61;
+    let room = Room::of_letters(&[&["abc"]]);
+    let far_row = |batch: RecordBatch| {
+        let index = batch.schema().index_of("ordinal").unwrap();
+        let mut columns = batch.columns().to_vec();
+        columns[index] = Arc::new(Int64Array::from(vec![0, 1, FAR as i64 - 1]));
+        RecordBatch::try_new(batch.schema(), columns).unwrap()
+    };
+    let forged = forged(&room.store, &far_row, &|row| {
+        let records = RecordCounts { read: FAR, duplicates: FAR - 3, ..row.records };
+        LedgerRow { records, bytes: i64::MAX as u64, json_bytes: i64::MAX as u64, ..row }
+    });
+    let found = prove_store(forged.path(), std::slice::from_ref(&room.archives), 1 << 20).damages;
+    assert!(found.iter().any(|words| words.contains(&format!("expected records read {FAR}"))), "{found:#?}");
+    assert!(
+        found.iter().any(|words| words.contains("expected the record at this place, found a row of another")),
+        "{found:#?}"
+    );
 }
 
 #[test]

@@ -83,15 +83,25 @@ pub(super) struct Covered {
     pub(super) calendar: Vec<(usize, Month)>,
 }
 
-/// Archives and services give more spans than can be held.
+/// More than can be held.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooMany;
+pub(super) enum TooMany {
+    /// Spans that the archives give, times their services.
+    Spans,
+    /// Months that were asked for, times the services.
+    Months,
+}
 
 /// Where records of a service come from, and whose they are.
 type Facet = (Option<String>, Option<String>);
 
-/// Tells what archives cover, in `pieces_max` pieces at most.
-pub(super) fn covered(archives: &[Source], pieces_max: usize) -> Result<Covered, TooMany> {
+/// Tells what archives cover, in `pieces_max` pieces at most. `asked` are the first and last month that somebody wants to hear of: they are
+/// in the calendar whatever the archives touch.
+pub(super) fn covered(
+    archives: &[Source],
+    pieces_max: usize,
+    asked: Option<(Month, Month)>,
+) -> Result<Covered, TooMany> {
     let services = services(archives);
     let tenants = Tenants::of(archives);
     let places: BTreeMap<&Service, usize> = services.keys().zip(0..).collect();
@@ -101,7 +111,7 @@ pub(super) fn covered(archives: &[Source], pieces_max: usize) -> Result<Covered,
         let own = source.services.iter().find_map(|(key, _)| Some(tenants.group(&lower(key.tenant_id.as_deref())?)));
         let mut put = |service, span, is_request, shortfall| {
             all.add(index, service, span, is_request, shortfall);
-            if all.pieces.len() > pieces_max { Err(TooMany) } else { Ok(()) }
+            if all.pieces.len() > pieces_max { Err(TooMany::Spans) } else { Ok(()) }
         };
         let windows = source.requests.iter().filter_map(|request| Some((request, window(request, source.times)?)));
         let mut has_window = false;
@@ -132,7 +142,7 @@ pub(super) fn covered(archives: &[Source], pieces_max: usize) -> Result<Covered,
             }
         }
     }
-    all.calendar = calendar(&all.pieces);
+    all.calendar = calendar(&all.pieces, all.services.len(), asked)?;
     Ok(all)
 }
 
@@ -305,13 +315,35 @@ fn by_records(source: &Source, places: &BTreeMap<&Service, usize>) -> BTreeMap<u
     spans
 }
 
-/// The months of each service: from the first that a piece of it touches to the last of all, in order.
-fn calendar(pieces: &[Piece]) -> Vec<(usize, Month)> {
+/// The months of each service, in order: from the first that a piece of it touches to the last of all, and those that were asked for.
+fn calendar(pieces: &[Piece], services: usize, asked: Option<(Month, Month)>) -> Result<Vec<(usize, Month)>, TooMany> {
     let mut first_months: BTreeMap<usize, Month> = BTreeMap::new();
     for piece in pieces {
         let first = first_months.entry(piece.service).or_insert(piece.month);
         *first = piece.month.min(*first);
     }
+    let mut rows = touched_months(pieces, &first_months);
+    let Some((from, to)) = asked else {
+        return Ok(rows.into_iter().collect());
+    };
+    let first_of_all = first_months.values().min();
+    let (mut at_most, mut next) = (CALENDAR_ROWS_MAX, Some(from).filter(|from| *from <= to));
+    while let Some(month) = next {
+        at_most = at_most.checked_sub(services).ok_or(TooMany::Months)?;
+        // A service is missed from its first month on, one that nothing covers in any. Before the first month of all each is: that nothing at
+        // all is known of a month must not look as if nothing were missing.
+        let is_before_all = first_of_all.is_some_and(|first| month < *first);
+        let is_missed =
+            |service: &usize| first_months.get(service).is_none_or(|first| is_before_all || *first <= month);
+        rows.extend((0..services).filter(is_missed).map(|service| (service, month)));
+        // The end of the last month that there is lies in that month.
+        next = after(month).filter(|next| *next > month && *next <= to);
+    }
+    Ok(rows.into_iter().collect())
+}
+
+/// The months of each service from its first one to the last that a piece of any touches; not the years before a stray date.
+fn touched_months(pieces: &[Piece], first_months: &BTreeMap<usize, Month>) -> BTreeSet<(usize, Month)> {
     let touched: BTreeSet<Month> = pieces.iter().map(|piece| piece.month).collect();
     let mut months: Vec<Month> = Vec::new();
     for month in touched {
@@ -328,11 +360,9 @@ fn calendar(pieces: &[Piece]) -> Vec<(usize, Month)> {
     let from = |first: Month| months.get(months.partition_point(|month| *month < first)..).unwrap_or_default();
     let rows = first_months.values().map(|first| from(*first).len()).fold(0_usize, usize::saturating_add);
     if rows > CALENDAR_ROWS_MAX {
-        let own: BTreeSet<(usize, Month)> = pieces.iter().map(|piece| (piece.service, piece.month)).collect();
-        return own.into_iter().collect();
+        return pieces.iter().map(|piece| (piece.service, piece.month)).collect();
     }
-    let rows = first_months.iter().flat_map(|(service, first)| from(*first).iter().map(|month| (*service, *month)));
-    rows.collect()
+    first_months.iter().flat_map(|(service, first)| from(*first).iter().map(|month| (*service, *month))).collect()
 }
 
 fn after(month: Month) -> Option<Month> {
@@ -374,14 +404,42 @@ mod tests {
             // A stray date, centuries before.
             source("d", "r3", (january - 300 * 366 * DAY, january)),
         ];
-        let all = covered(&archives, 1000).unwrap();
+        let all = covered(&archives, 1000, None).unwrap();
         assert_eq!(months(&all.calendar, 0), ["2026-01", "2026-02", "2026-03"]);
         assert_eq!(months(&all.calendar, 1), ["2026-02", "2026-03"]);
         assert_eq!(months(&all.calendar, 2), ["1725-05", "2026-01", "2026-02", "2026-03"]);
         let stray: Vec<_> = all.pieces.iter().filter(|piece| piece.service == 2).collect();
         assert_eq!(stray.len(), 2);
         assert!(stray.iter().all(|piece| piece.shortfall.is_some()), "{stray:?}");
-        assert_eq!(covered(&archives, 4).unwrap_err(), TooMany);
+        assert_eq!(covered(&archives, 4, None).unwrap_err(), TooMany::Spans);
+    }
+
+    #[test]
+    fn months_that_were_asked_for_are_listed() {
+        let january = 1_767_225_600_000_000;
+        let archives = [
+            source("a", "r1", (january, january + DAY)),
+            source("b", "r2", (january + 35 * DAY, january + 40 * DAY)),
+            Source { status: ArchiveStatus::Failed, ..source("c", "r3", (january, january + DAY)) },
+        ];
+        let asked = |from: &str, to: &str| covered(&archives, 1000, Month::parse(from).zip(Month::parse(to)));
+        let of = |from: &str, to: &str| {
+            let calendar = asked(from, to).unwrap().calendar;
+            [0, 1, 2].map(|service| months(&calendar, service).join(" "))
+        };
+        assert_eq!(of("2026-02", "2026-02"), ["2026-01 2026-02", "2026-02", "2026-02"]);
+        assert_eq!(of("2026-01", "2026-01"), ["2026-01 2026-02", "2026-02", "2026-01"], "the second came later");
+        assert_eq!(
+            of("2026-04", "2026-05"),
+            ["2026-01 2026-02 2026-04 2026-05", "2026-02 2026-04 2026-05", "2026-04 2026-05"]
+        );
+        assert_eq!(of("2025-12", "2026-01"), ["2025-12 2026-01 2026-02", "2025-12 2026-02", "2025-12 2026-01"]);
+        assert_eq!(of("2026-05", "2026-04"), ["2026-01 2026-02", "2026-02", ""]);
+        assert!(asked("0001-01", "9999-12").is_ok());
+        let many: Vec<Source> = (0..100).map(|n| source("a", &format!("r{n}"), (january, january + DAY))).collect();
+        let ages = Month::parse("0001-01").zip(Month::parse("9999-12"));
+        assert_eq!(covered(&many, 1000, ages).unwrap_err(), TooMany::Months);
+        assert_eq!(covered(&[], 1000, ages).unwrap().calendar, []);
     }
 
     #[test]
@@ -414,7 +472,7 @@ mod tests {
             (i64::MIN, i64::MIN),
             (253_402_207_199_999_999, 253_402_207_199_999_999),
         ] {
-            covered(&[source("a", "r1", times)], 1000).unwrap();
+            covered(&[source("a", "r1", times)], 1000, None).unwrap();
         }
     }
 }

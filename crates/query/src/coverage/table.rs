@@ -13,9 +13,10 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use keytrail_model::ledger::ServiceKey;
 use keytrail_model::schema::{ARCHIVE, MONTH, timestamp};
+use keytrail_model::time::Month;
 use keytrail_store::Snapshot;
 
-use super::rules::{self, Covered, Source};
+use super::rules::{self, Covered, Source, TooMany};
 use crate::QueryError;
 use crate::tables::{Named, memory};
 
@@ -23,9 +24,13 @@ use crate::tables::{Named, memory};
 const PIECES_MAX: usize = 8 << 20;
 
 /// Both tables of a snapshot. `from_events` has the services of archives whose ledger rows do not tell them, in the columns of
-/// `archive_services`.
-pub(crate) fn tables(snapshot: &Snapshot, from_events: Option<Arc<dyn TableProvider>>) -> Vec<Named> {
-    let made = Arc::new(Made { snapshot: snapshot.clone(), from_events, tables: Mutex::default() });
+/// `archive_services`; `asked` are the first and last month that `service_months` has beside those that archives touch.
+pub(crate) fn tables(
+    snapshot: &Snapshot,
+    from_events: Option<Arc<dyn TableProvider>>,
+    asked: Option<(Month, Month)>,
+) -> Vec<Named> {
+    let made = Arc::new(Made { snapshot: snapshot.clone(), from_events, asked, tables: Mutex::default() });
     let table =
         |columns, which| Arc::new(CoverageTable { made: Arc::clone(&made), columns, which }) as Arc<dyn TableProvider>;
     vec![
@@ -69,6 +74,7 @@ enum Which {
 struct Made {
     snapshot: Snapshot,
     from_events: Option<Arc<dyn TableProvider>>,
+    asked: Option<(Month, Month)>,
     tables: Mutex<Option<[Arc<dyn TableProvider>; 2]>>,
 }
 
@@ -105,11 +111,11 @@ impl Made {
                 add_services(&batch, &mut archives)?;
             }
         }
-        let covered = rules::covered(&archives, PIECES_MAX).map_err(|rules::TooMany| {
-            let archives = archives.len();
-            DataFusionError::ResourcesExhausted(format!(
-                "coverage: {archives} archives times their services are too many"
-            ))
+        let covered = rules::covered(&archives, PIECES_MAX, self.asked).map_err(|too_many| {
+            DataFusionError::ResourcesExhausted(match too_many {
+                TooMany::Spans => format!("coverage: {} archives times their services are too many", archives.len()),
+                TooMany::Months => "coverage: the months asked for times the services are too many".into(),
+            })
         })?;
         let external = |error: QueryError| DataFusionError::External(Box::new(error));
         let pieces = pieces(&archives, &covered)?;

@@ -16,7 +16,7 @@ use crate::{QueryError, Session};
 /// A query fails: a file of the store is missing or damaged, or memory does not suffice.
 pub async fn monthly(session: &Session, month: Month) -> Result<MonthlyReport, QueryError> {
     let (from, until) = month.bounds();
-    let runner = Runner { context: session.with_month(month).await?, from, until };
+    let runner = Runner { context: session.with_month(month).await?, month };
     let dates = calendar::days_of(month);
     let days = days(&dates, &runner.all(queries::DAYS).await?);
     let snapshot = session.snapshot();

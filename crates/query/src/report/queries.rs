@@ -1,6 +1,6 @@
 //! The queries of the reports: one file each in `queries/reports/`, embedded in the program, and running them.
 //!
-//! Values come in as parameters (`$from`, `$until`), never as text of the query.
+//! Values come in as parameters (`$month`, `$from`, `$until`), never as text of the query.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt64Type};
@@ -8,6 +8,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
+use keytrail_model::time::Month;
 
 use super::model::{TABLE_ROWS_MAX, Table, Value};
 use crate::QueryError;
@@ -56,10 +57,7 @@ queries! {
 pub(super) struct Runner {
     /// Has the schema `month`.
     pub(super) context: SessionContext,
-    /// First moment of the month, microseconds since the epoch.
-    pub(super) from: i64,
-    /// First moment after it.
-    pub(super) until: i64,
+    pub(super) month: Month,
 }
 
 impl Runner {
@@ -97,7 +95,10 @@ impl Runner {
 
     async fn stream(&self, query: Query) -> Result<datafusion::execution::SendableRecordBatchStream, DataFusionError> {
         let moment = |micros| ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()));
-        let parameters = vec![("from", moment(self.from)), ("until", moment(self.until))];
+        let (from, until) = self.month.bounds();
+        // The month as text, too: to_char counts in nanoseconds, which reach from 1677 to 2262 only.
+        let month = ScalarValue::from(self.month.to_string());
+        let parameters = vec![("month", month), ("from", moment(from)), ("until", moment(until))];
         self.context.sql(query.sql).await?.with_param_values(parameters)?.execute_stream().await
     }
 }

@@ -306,6 +306,7 @@ async fn a_month_that_was_forgotten_is_no_quiet_month() {
             threads: None,
             memory_bytes: None,
             statuses: keytrail_model::statuses::StatusCatalogue::builtin().unwrap(),
+            coverage_months: None,
         },
     )
     .await

@@ -138,7 +138,7 @@ async fn reference_tables_and_functions() {
     let store = TestStore::of(vec![]);
     let overrides = "status,class,also\nLUNA_RET_OK,fine,\nLUNA_RET_MINE*,capacity,device\n";
     let statuses = StatusCatalogue::builtin().unwrap().with_overrides(overrides.as_bytes()).unwrap();
-    let options = SessionOptions { threads: None, memory_bytes: Some(64 << 20), statuses };
+    let options = SessionOptions { threads: None, memory_bytes: Some(64 << 20), statuses, coverage_months: None };
     let session = Session::new(store.snapshot.clone(), options).await.unwrap();
     for (query, expected) in [
         ("SELECT category, phase FROM actions WHERE action = 'LUNA_SIGN_END'", "key_use,end"),

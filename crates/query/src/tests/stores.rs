@@ -102,7 +102,7 @@ impl TestStore {
 
     pub(super) async fn session(&self) -> Session {
         let statuses = StatusCatalogue::builtin().unwrap();
-        let options = SessionOptions { threads: Some(2), memory_bytes: None, statuses };
+        let options = SessionOptions { threads: Some(2), memory_bytes: None, statuses, coverage_months: None };
         Session::new(self.snapshot.clone(), options).await.unwrap()
     }
 

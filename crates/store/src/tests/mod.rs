@@ -25,25 +25,25 @@ use serde_json::json;
 use crate::{EventsWriter, RejectsWriter, RunCommit, Snapshot, StagedFile, Store, StoreError, Writer};
 
 /// 2026-01-05 08:00:00 UTC.
-const MORNING: i64 = 1_767_600_000_000_000;
+pub(crate) const MORNING: i64 = 1_767_600_000_000_000;
 /// 2026-02-01 00:00:00 UTC.
 const FEBRUARY: i64 = 1_769_904_000_000_000;
 
 /// A fresh folder with a store in it, or none yet.
-struct Room {
+pub(crate) struct Room {
     _folder: tempfile::TempDir,
-    root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 impl Room {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // A name that a URL or a glob would stumble over.
         let root = folder.path().join("a store, 100 % [ours] #1");
         Self { _folder: folder, root }
     }
 
-    fn writer(&self) -> Writer {
+    pub(crate) fn writer(&self) -> Writer {
         Writer::open(&self.root, &mut || panic!("nobody else writes")).unwrap()
     }
 
@@ -51,11 +51,11 @@ impl Room {
         Store::open(&self.root).unwrap().snapshot().unwrap()
     }
 
-    fn log(&self, name: &str) -> PathBuf {
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.root.join("events/_delta_log").join(name)
     }
 
-    fn commit_file(&self, version: u64) -> PathBuf {
+    pub(crate) fn commit_file(&self, version: u64) -> PathBuf {
         self.log(&format!("{version:020}.json"))
     }
 
@@ -178,7 +178,7 @@ fn reject_at(archive: &str, ordinal: i64) -> RecordBatch {
     RecordBatch::try_new(schema::rejects_schema(), columns).unwrap()
 }
 
-fn commit(writer: &mut Writer, archive: &str, files: &[&[i64]]) -> Snapshot {
+pub(crate) fn commit(writer: &mut Writer, archive: &str, files: &[&[i64]]) -> Snapshot {
     let run = run(writer, archive, files);
     writer.commit(run).unwrap()
 }

@@ -212,6 +212,25 @@ fn figures_that_disagree_are_named() {
 }
 
 #[test]
+fn figures_of_a_forged_ledger_take_no_memory() {
+    const FAR: u64 = 1 << 61;
+    let room = Room::new();
+    let mut writer = room.writer();
+    let mut forged = run(&writer, "aa", &[&[MORNING, MORNING + 1]]);
+    forged.files =
+        [0, FAR as i64 - 7].map(|first| stage_of(&writer, &format!("far{first}"), "aa", first, &[MORNING])).into();
+    forged.records = RecordCounts { read: FAR, duplicates: FAR - 3, ..forged.records };
+    forged.ledger[0].records = forged.records;
+    writer.commit(forged).unwrap();
+    assert_eq!(damages(&room, Depth::Full), [] as [&str; 0], "it could be so: only the archive itself tells");
+    let mut again = run(&writer, "bb", &[&[MORNING]]);
+    again.files = vec![stage_of(&writer, "again", "bb", FAR as i64, &[MORNING])];
+    writer.commit(again).unwrap();
+    let found = damages(&room, Depth::Full);
+    assert!(found.len() == 1 && found[0].contains(&format!("found ordinal {FAR} and 1 rows")), "{found:#?}");
+}
+
+#[test]
 fn contents_of_data_files_are_compared_with_the_log() {
     let room = store_of_two_runs();
     let january = "events/month=2026-01/R2-0000.parquet";
@@ -512,6 +531,24 @@ fn signatures_are_over_heads_of_this_store() {
     }
     fs::remove_file(room.commit_file(3)).unwrap();
     assert!(with(&[]).damages.iter().any(|damage| damage.expected.starts_with("version 3, which was signed")));
+}
+
+#[test]
+fn a_signature_holds_when_later_versions_have_another_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, public) = key(folder.path());
+    let room = store_of_two_runs();
+    forge_commit(&room, 2, |text| text.replace("\"schema_version\":1", "\"schema_version\":0"));
+    let mut statements = vec![room.snapshot().sign(&secret, None).unwrap().path];
+    commit(&mut room.writer(), "cc", &[&[MORNING]]);
+    statements.push(room.snapshot().sign(&secret, None).unwrap().path);
+    let texts = statements.iter().map(|path| fs::read_to_string(path).unwrap()).collect::<Vec<_>>();
+    assert!(
+        texts[0].contains("\nschema: 0\nversion: 2\n") && texts[1].contains("\nschema: 1\nversion: 3\n"),
+        "{texts:?}"
+    );
+    let found = verify_with(&room.root, &VerifyOptions { keys: vec![public], ..Default::default() }).unwrap();
+    assert_eq!((found.damages, found.signatures.len()), (vec![], 2));
 }
 
 #[test]

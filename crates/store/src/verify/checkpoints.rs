@@ -9,61 +9,125 @@ use crate::layout::{self, Layout};
 use crate::sealed_file::sha256;
 use crate::{Snapshot, StoreError, seal};
 
+/// How often what is there is looked at again, when it has changed meanwhile. A writer makes a checkpoint every hundred commits.
+const LOOKS_MAX: usize = 10;
+
 /// Compares the checkpoints with the list of them.
-pub(super) fn check(layout: &Layout, log: &Log, findings: &mut Findings<'_>) -> Result<(), StoreError> {
-    let mut names = names(layout)?;
-    let newest = names.iter().filter_map(|name| layout::parse_log_name(name)).map(|(version, _)| version).max();
-    let list = match Checkpoints::read(layout) {
-        Ok(Some(list)) => list,
-        Ok(None) => return unlisted(layout, log, newest, findings),
-        Err(error) => return findings.take::<()>(Err(error)).map(drop),
-    };
-    // A run that was killed after its commit may have come to the checkpoint and not to the list.
-    let is_new = |version: Option<u64>| version == Some(log.version) && newest == version;
-    let newest_name = names.iter().find(|name| is_new(layout::parse_log_name(name).map(|(version, _)| version)));
-    let is_unfinished = newest_name.is_some_and(|name| !list.files.contains_key(name));
-    for (name, expected) in &list.files {
-        let path = layout.log().join(name);
-        if !names.contains(name) {
-            findings.damage(&path, format!("SHA-256 {expected}"), "no such file");
-            continue;
-        }
-        let bytes = fs::read(&path).map_err(StoreError::io("read the checkpoint", &path))?;
-        let found = sha256(&bytes);
-        let is_hint = layout::parse_log_name(name).is_none();
-        if !(is_hint && is_unfinished) {
-            findings.require(found == *expected, &path, format!("SHA-256 {expected}"), found);
-        }
-    }
-    names.retain(|name| !list.files.contains_key(name));
-    for name in &names {
-        let version = layout::parse_log_name(name).map(|(version, _)| version);
-        let why = match is_new(version) || version.is_none() && is_unfinished {
-            true => "not listed yet; the next run writes it anew",
-            false => "no checkpoint of keytrail's",
+///
+/// Takes no lock, so a writer may make a checkpoint meanwhile, file by file: checkpoint, hint, list. What is found then is no proof of
+/// anything: it counts only where all is as it was before.
+pub(super) fn check(layout: &Layout, log: &Log, findings: &mut Findings<'_>) {
+    for _ in 0..LOOKS_MAX {
+        let Some(seen) = findings.get(Seen::look(layout, log)) else {
+            return;
         };
-        findings.notes.push(format!("events/_delta_log/{name}: {why}"));
+        let mut found = Findings::of(layout);
+        seen.compare(layout, &mut found);
+        if found.is_empty() || Seen::look(layout, log).is_ok_and(|now| now == seen) {
+            findings.add(found);
+            return;
+        }
     }
-    Ok(())
+    let why = "expected checkpoints that stay as they are while they are read, found others each time";
+    findings.unchecked.push(format!("events/_delta_log: {why}"));
 }
 
-/// Checkpoints without a list.
-fn unlisted(layout: &Layout, log: &Log, newest: Option<u64>, findings: &mut Findings<'_>) -> Result<(), StoreError> {
-    let Some(newest) = newest else {
-        return Ok(());
-    };
-    let commit = layout.commit(newest);
-    let by_earlier = match fs::read(&commit) {
-        Ok(bytes) => seal::check(&bytes) == seal::Seal::Absent,
-        Err(_) => true,
-    };
-    if by_earlier || newest == log.version {
-        let note = "events/_delta_log: checkpoints are not listed yet; the next run writes one anew";
-        findings.notes.push(note.into());
-    } else {
-        findings.damage(&layout.checkpoints(), "the list of checkpoints", "no such file");
+/// Checkpoints and their list at one moment, or nearly so.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    /// Names of checkpoints and of the hint at the last one.
+    names: Vec<String>,
+    /// The bytes of the list.
+    list: Option<Vec<u8>>,
+    /// Version of the last commit that was verified, and whether there is one after it by now.
+    version: u64,
+    has_grown: bool,
+}
+
+impl Seen {
+    fn look(layout: &Layout, log: &Log) -> Result<Self, StoreError> {
+        let has_grown = layout.commit(log.version.saturating_add(1)).exists();
+        Ok(Self { names: names(layout)?, list: Checkpoints::bytes(layout)?, version: log.version, has_grown })
     }
-    Ok(())
+
+    /// Whether a checkpoint is one that a writer may be about to list: of the last version, or of a later one whose commit came after the log was
+    /// read.
+    fn may_be_unlisted(&self, layout: &Layout, version: u64) -> bool {
+        version == self.version || self.is_later(layout, version)
+    }
+
+    /// Whether a checkpoint is of a commit that came after the log was read: the next verification is about it.
+    fn is_later(&self, layout: &Layout, version: u64) -> bool {
+        version > self.version && self.has_grown && layout.commit(version).exists()
+    }
+
+    /// Version of a checkpoint; none of the hint.
+    fn version_of(name: &str) -> Option<u64> {
+        layout::parse_log_name(name).map(|(version, _)| version)
+    }
+
+    /// Compares the files with the list.
+    fn compare(&self, layout: &Layout, findings: &mut Findings<'_>) {
+        let newest = self.names.iter().filter_map(|name| Some((Self::version_of(name)?, name))).max();
+        let Some(list) = &self.list else {
+            return self.compare_unlisted(layout, newest.map(|(version, _)| version), findings);
+        };
+        let Some(list) = findings.get(Checkpoints::parse(layout, list)) else {
+            return;
+        };
+        // A run that was killed after its commit may have come to the checkpoint and not to the list.
+        let is_unfinished = newest
+            .is_some_and(|(version, name)| self.may_be_unlisted(layout, version) && !list.files.contains_key(name));
+        for (name, expected) in &list.files {
+            let path = layout.log().join(name);
+            if Self::version_of(name).is_some_and(|version| self.is_later(layout, version)) {
+                continue;
+            }
+            if !self.names.contains(name) {
+                findings.damage(&path, format!("SHA-256 {expected}"), "no such file");
+                continue;
+            }
+            let read = fs::read(&path).map_err(StoreError::io("read the checkpoint", &path));
+            let Some(bytes) = findings.get(read) else {
+                continue;
+            };
+            // The hint is about the newest checkpoint, and so may not be listed yet, either.
+            let is_hint = Self::version_of(name).is_none();
+            let found = sha256(&bytes);
+            findings.require(
+                found == *expected || is_hint && is_unfinished,
+                &path,
+                format!("SHA-256 {expected}"),
+                found,
+            );
+        }
+        for name in self.names.iter().filter(|name| !list.files.contains_key(*name)) {
+            let may_be_unlisted =
+                Self::version_of(name).map_or(is_unfinished, |version| self.may_be_unlisted(layout, version));
+            let why = match may_be_unlisted {
+                true => "not listed yet; the next run writes it anew",
+                false => "no checkpoint of keytrail's",
+            };
+            findings.notes.push(format!("events/_delta_log/{name}: {why}"));
+        }
+    }
+
+    /// Checkpoints without a list.
+    fn compare_unlisted(&self, layout: &Layout, newest: Option<u64>, findings: &mut Findings<'_>) {
+        let Some(newest) = newest else {
+            return;
+        };
+        let by_earlier = match fs::read(layout.commit(newest)) {
+            Ok(bytes) => seal::check(&bytes) == seal::Seal::Absent,
+            Err(_) => true,
+        };
+        if by_earlier || self.may_be_unlisted(layout, newest) {
+            let note = "events/_delta_log: checkpoints are not listed yet; the next run writes one anew";
+            findings.notes.push(note.into());
+        } else {
+            findings.damage(&layout.checkpoints(), "the list of checkpoints", "no such file");
+        }
+    }
 }
 
 /// Whether the Delta library sees in the log what its commits say. Asked last: it is no judge of damage.
@@ -80,4 +144,122 @@ pub(super) fn check_listing(layout: &Layout, findings: &mut Findings<'_>) -> Res
         findings.damage(&layout.log(), expected, "a damaged one, or one that says other; keytrail leaves it aside");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::tests::{MORNING, Room, commit};
+    use crate::verify::log;
+
+    /// A store of two runs with a checkpoint, read; then a third run with another.
+    struct Meanwhile {
+        room: Room,
+        layout: Layout,
+        log: Log,
+        hint: [Vec<u8>; 2],
+        list: [Vec<u8>; 2],
+    }
+
+    impl Meanwhile {
+        fn new() -> Self {
+            let room = Room::new();
+            let layout = Layout::new(&room.root);
+            let mut writer = room.writer();
+            commit(&mut writer, "aa", &[&[MORNING]]);
+            commit(&mut writer, "bb", &[&[MORNING]]);
+            let checkpoint = |version| {
+                crate::delta::checkpoint(&layout.events(), version).unwrap();
+                [room.log("_last_checkpoint"), layout.checkpoints()].map(|path| fs::read(path).unwrap())
+            };
+            let [hint, list] = checkpoint(2);
+            let log = log::read(&layout, BTreeSet::new(), &mut Findings::of(&layout)).unwrap();
+            commit(&mut writer, "cc", &[&[MORNING]]);
+            let [later_hint, later_list] = checkpoint(3);
+            drop(writer);
+            Self { room, layout, log, hint: [hint, later_hint], list: [list, later_list] }
+        }
+
+        /// How many damages and notes there are.
+        fn check(&self) -> (usize, usize) {
+            let mut findings = Findings::of(&self.layout);
+            check(&self.layout, &self.log, &mut findings);
+            assert_eq!(findings.unchecked, [] as [&str; 0]);
+            (findings.damages.len(), findings.notes.len())
+        }
+
+        fn put(&self, hint: usize, list: usize) {
+            fs::write(self.room.log("_last_checkpoint"), &self.hint[hint]).unwrap();
+            fs::write(self.layout.checkpoints(), &self.list[list]).unwrap();
+        }
+
+        fn checkpoint(&self, version: u64) -> std::path::PathBuf {
+            self.room.log(&format!("{version:020}.checkpoint.parquet"))
+        }
+    }
+
+    fn change(path: &Path) {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[40] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+
+    #[test]
+    fn a_checkpoint_that_a_writer_is_making_is_no_damage() {
+        let meanwhile = Meanwhile::new();
+        // The checkpoint, then the hint, then the list.
+        for (hint, list, notes) in [(0, 0, 1), (1, 0, 1), (1, 1, 0)] {
+            meanwhile.put(hint, list);
+            assert_eq!(meanwhile.check(), (0, notes), "hint {hint}, list {list}");
+        }
+        fs::remove_file(meanwhile.layout.checkpoints()).unwrap();
+        assert_eq!(meanwhile.check(), (0, 1), "the first checkpoint of all");
+    }
+
+    #[test]
+    fn what_changes_while_it_is_read_is_looked_at_again() {
+        let meanwhile = Meanwhile::new();
+        let later = fs::read(meanwhile.checkpoint(3)).unwrap();
+        meanwhile.put(0, 0);
+        fs::remove_file(meanwhile.checkpoint(3)).unwrap();
+        let seen = Seen::look(&meanwhile.layout, &meanwhile.log).unwrap();
+        fs::write(meanwhile.checkpoint(3), later).unwrap();
+        meanwhile.put(1, 1);
+        let mut findings = Findings::of(&meanwhile.layout);
+        seen.compare(&meanwhile.layout, &mut findings);
+        assert_eq!(findings.damages.len(), 1, "another hint than in the list that was read");
+        assert!(Seen::look(&meanwhile.layout, &meanwhile.log).unwrap() != seen);
+    }
+
+    #[test]
+    fn damage_beside_a_writer_is_damage() {
+        let damages = |damage: &dyn Fn(&Meanwhile)| {
+            let meanwhile = Meanwhile::new();
+            damage(&meanwhile);
+            meanwhile.check().0
+        };
+        assert_eq!(damages(&|meanwhile| change(&meanwhile.checkpoint(2))), 1);
+        assert_eq!(damages(&|meanwhile| fs::remove_file(meanwhile.checkpoint(2)).unwrap()), 1);
+        assert_eq!(damages(&|meanwhile| change(&meanwhile.room.log("_last_checkpoint"))), 1);
+        assert_eq!(damages(&|meanwhile| change(&meanwhile.layout.checkpoints())), 1);
+        // The last commit was cut off, not yet written.
+        let cut = |meanwhile: &Meanwhile| fs::remove_file(meanwhile.room.commit_file(3)).unwrap();
+        assert_eq!(
+            damages(&|meanwhile| {
+                cut(meanwhile);
+                change(&meanwhile.checkpoint(3));
+            }),
+            1
+        );
+        assert_eq!(
+            damages(&|meanwhile| {
+                cut(meanwhile);
+                fs::remove_file(meanwhile.checkpoint(3)).unwrap();
+            }),
+            1
+        );
+    }
 }

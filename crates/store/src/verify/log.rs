@@ -22,6 +22,8 @@ pub(super) struct Log {
     pub(super) version: u64,
     /// SHA-256 of the last commit file.
     pub(super) head: String,
+    /// Version of the columns that the last commit of ours wrote.
+    schema: u64,
     /// Version and SHA-256 of every commit file.
     pub(super) heads: Vec<(u64, String)>,
     /// Versions that are signed.
@@ -87,6 +89,7 @@ impl Log {
     fn note_statement(&mut self) {
         if self.signed.contains(&self.version) {
             let statement = Statement {
+                schema: self.schema,
                 version: self.version,
                 head: self.head.clone(),
                 runs: self.runs.len() as u64,
@@ -123,6 +126,7 @@ impl Log {
         let Some(commit) = findings.take(parsed)? else {
             return Ok(None);
         };
+        self.schema = commit.schema().unwrap_or(self.schema);
         match &commit.record {
             Some(record) => check_prev(layout, version, record, previous, findings),
             None if version == 0 => findings.take(Err(chain::not_ours(&path))).map(Option::unwrap_or_default)?,

@@ -1,7 +1,7 @@
 //! Places of rows: every row of `events` is a record of an archive in the ledger, no place is taken twice, and each archive has the
 //! rows that its ledger says.
 //!
-//! Memory: a bit for each record that was read, some hundred bytes for each archive, and the names of members that have rows.
+//! Memory: a bit or two for each row (more where they are strewn), some hundred bytes for each archive, and the names of members that have rows.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use arrow::array::{Array as _, AsArray as _, DictionaryArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use keytrail_model::ledger::LedgerRow;
+use keytrail_model::places::PlaceSet;
 use keytrail_model::schema::{ARCHIVE, MEMBER, ORDINAL, TIME};
 use keytrail_model::time::format_service;
 
@@ -38,7 +39,7 @@ struct Book {
     run: String,
     rows: u64,
     /// Places that are taken, by the name of the member.
-    taken: HashMap<String, Bits>,
+    taken: HashMap<String, PlaceSet>,
     repeats: u64,
     /// The first place that was taken twice, by member and ordinal: the same one whatever file was read first.
     repeated: Option<(String, u64)>,
@@ -53,35 +54,6 @@ struct Stretch<'a> {
     first: i64,
     rows: u64,
     times: Option<(i64, i64)>,
-}
-
-/// Numbers from 0, a bit each.
-#[derive(Default)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    /// Takes `rows` numbers from `first` on; how many of them were taken already, and the least of those.
-    fn take(&mut self, first: u64, rows: u64) -> (u64, Option<u64>) {
-        let (mut at, end, mut again, mut least) = (first, first.saturating_add(rows), 0, None);
-        while at < end {
-            let (word, bit) = (usize::try_from(at / 64).unwrap_or(usize::MAX), at % 64);
-            let length = (64 - bit).min(end - at);
-            let mask = (u64::MAX >> (64 - length)) << bit;
-            if self.0.len() <= word {
-                self.0.resize(word + 1, 0);
-            }
-            if let Some(word) = self.0.get_mut(word) {
-                let repeated = *word & mask;
-                again += u64::from(repeated.count_ones());
-                if repeated != 0 && least.is_none() {
-                    least = Some(at - bit + u64::from(repeated.trailing_zeros()));
-                }
-                *word |= mask;
-            }
-            at += length;
-        }
-        (again, least)
-    }
 }
 
 impl Places {
@@ -270,26 +242,6 @@ impl<'a> Texts<'a> {
         match self {
             Self::Dictionary(dictionary, texts) => dictionary.key(row).map(|key| texts.value(key)),
             Self::Plain(texts) => texts.is_valid(row).then(|| texts.value(row)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn bits_are_a_set_of_numbers(takes in prop::collection::vec((0..300_u64, 0..200_u64), 0..10)) {
-            let (mut bits, mut plain) = (Bits::default(), BTreeSet::new());
-            for (first, rows) in takes {
-                let again: Vec<u64> = (first..first + rows).filter(|number| !plain.insert(*number)).collect();
-                prop_assert_eq!(bits.take(first, rows), (again.len() as u64, again.first().copied()));
-            }
         }
     }
 }

@@ -9,7 +9,7 @@ use keytrail_sign::PublicKey;
 use super::Findings;
 use super::log::Log;
 use crate::StoreError;
-use crate::signatures::{Files, PUBLIC_KEY, Statement, parse_signature, signature_of};
+use crate::signatures::{Files, PUBLIC_KEY, SIGNATURE, Statement, parse_signature, signature_of};
 
 /// A signature over a head in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +38,13 @@ pub(super) fn check(
         let (statement, signature) = match (statement, signature) {
             (Some(statement), Some(signature)) => (statement, signature),
             (Some(statement), None) => {
-                // Signing that was stopped halfway leaves it so; so does whoever takes a signature away.
+                // Signing that was stopped halfway leaves it so. But so does whoever takes a signature away, and one over an earlier version does
+                // not stand in for it: what was signed last cannot be checked.
                 let name = statement.file_name().unwrap_or_default().to_string_lossy();
-                let why = "a statement without a signature: signing was stopped halfway, or the signature was removed";
-                findings.unchecked.push(format!("signatures/{name}: {why}; sign again, or remove the statement"));
+                let expected = format!("expected its signature {name}{SIGNATURE} beside it, found none");
+                findings
+                    .unchecked
+                    .push(format!("signatures/{name}: {expected}; keytrail sign makes one of the store as it is now"));
                 continue;
             }
             (None, Some(signature)) => {
