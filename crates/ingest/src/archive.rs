@@ -71,6 +71,11 @@ impl DecodedArchive {
         self.rejects.iter().map(|(_, rows)| rows).sum()
     }
 
+    /// Name of a member, by its index.
+    pub(crate) fn member(&self, index: u32) -> &str {
+        self.members.get(index as usize).map(String::as_str).unwrap_or_default()
+    }
+
     /// Moves what stays for the rest of the run to memory of its own, now that the buffers of reading are free again. Where it was made,
     /// among those buffers, each archive would keep some 10 KiB of heap from being used for anything else.
     fn compact(&mut self) {

@@ -211,7 +211,8 @@ impl Run<'_> {
         }
         let reader = StagingReader::open(staging)?;
         let memory_bytes = self.options.memory_bytes;
-        let duplicates = dedupe::resolve(&decoded, writer.snapshot(), &reader, staging, seed, memory_bytes)?;
+        let retried = self.retried(&archives);
+        let duplicates = dedupe::resolve(&decoded, &retried, writer.snapshot(), &reader, staging, seed, memory_bytes)?;
         let files = plan::plan(&decoded, &duplicates);
         let source =
             Source { archives: &archives, decoded: &decoded, duplicates: &duplicates, reader: &reader, staging };
@@ -245,6 +246,13 @@ impl Run<'_> {
         let options = serde_json::to_value(self.options).unwrap_or_default();
         writer.commit(RunCommit { run, committed_at: self.now, options, records, files, ledger, rejects })?;
         Ok(())
+    }
+
+    /// Archives that an earlier run read too, and stored rows of: their indices by SHA-256.
+    fn retried<'b>(&self, archives: &'b [Archive]) -> HashMap<&'b str, usize> {
+        let has_rows = |sha256: &str| self.known.get(sha256).is_some_and(|row| row.records.stored > 0);
+        let numbered = archives.iter().enumerate().map(|(index, archive)| (archive.digest.sha256.as_str(), index));
+        numbered.filter(|(sha256, _)| has_rows(sha256)).collect()
     }
 
     /// The books of one archive, checked: every record read went somewhere.

@@ -11,6 +11,7 @@ use keytrail_store::{RunInfo, Snapshot};
 
 use crate::error::IngestError;
 use crate::options::Limits;
+use crate::ordinals::Ordinals;
 
 /// An archive of the ledger.
 pub(super) struct Book {
@@ -39,8 +40,8 @@ pub(super) struct Try {
 /// Rows of an archive in the store.
 #[derive(Default)]
 pub(super) struct Rows {
-    /// By member: a bit for each ordinal that is stored.
-    places: HashMap<String, Vec<u64>>,
+    /// By member: the ordinals that are stored.
+    places: HashMap<String, Ordinals>,
     /// By month.
     pub(super) stored: HashMap<Month, RowsDigest>,
     /// The same of the records that stand at these places in the archive.
@@ -52,34 +53,16 @@ pub(super) struct Rows {
 impl Rows {
     /// Notes a place. One that the ledger rules out (`limit` records were read) is left out: no record stands there.
     pub(super) fn put(&mut self, member: &str, ordinal: i64, limit: u64) {
-        let Ok(ordinal) = usize::try_from(ordinal) else {
-            return;
-        };
-        if ordinal as u64 >= limit {
-            return;
-        }
-        let bits = match self.places.get_mut(member) {
-            Some(bits) => bits,
-            None => self.places.entry(member.to_owned()).or_default(),
-        };
-        if bits.len() <= ordinal / 64 {
-            bits.resize(ordinal / 64 + 1, 0);
-        }
-        if let Some(word) = bits.get_mut(ordinal / 64) {
-            *word |= 1 << (ordinal % 64);
+        match self.places.get_mut(member) {
+            Some(ordinals) => ordinals.put(ordinal, limit),
+            None => self.places.entry(member.to_owned()).or_default().put(ordinal, limit),
         }
     }
 
     /// The places of a member.
-    pub(super) fn of(&self, member: &str) -> Option<&[u64]> {
-        self.places.get(member).map(Vec::as_slice)
+    pub(super) fn of(&self, member: &str) -> Option<&Ordinals> {
+        self.places.get(member)
     }
-}
-
-/// Whether a place is among those of a member.
-pub(super) fn has(places: Option<&[u64]>, ordinal: i64) -> bool {
-    let ordinal = usize::try_from(ordinal).unwrap_or(usize::MAX);
-    places.and_then(|bits| bits.get(ordinal / 64)).is_some_and(|word| word >> (ordinal % 64) & 1 == 1)
 }
 
 /// All archives of the ledger, by number.

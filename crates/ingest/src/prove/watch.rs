@@ -10,7 +10,7 @@ use keytrail_model::schema::{MEMBER, ORDINAL};
 use keytrail_model::time::Month;
 use sha2::{Digest as _, Sha256};
 
-use super::books::{Books, has};
+use super::books::Books;
 use super::deal::{Dealer, Entry};
 use super::spans::Spans;
 use crate::error::IngestError;
@@ -240,7 +240,7 @@ impl Records for Watch<'_> {
                 archive: self.archive,
             };
             let place = Provenance { archive: &self.sha256, member: name, ordinal };
-            if has(places, ordinal) {
+            if places.is_some_and(|places| places.has(ordinal)) {
                 let mut digest = RowsDigest::default();
                 digest.add_row(&record, &place);
                 if subject.deal_rows {
