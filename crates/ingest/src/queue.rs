@@ -4,6 +4,7 @@
 //! and its staging file from archive to archive. What comes out is in an order that does not depend on threads.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
@@ -64,8 +65,10 @@ struct Job {
 /// What became of a file.
 enum Outcome {
     Decoded(Archive, Box<DecodedArchive>),
-    /// With its hash, and what to tell about it.
+    /// The store has it: its hash, and what to tell about it.
     Known(String, Option<String>),
+    /// Equal to a file that was found earlier: its hash.
+    Repeated(String),
     Unreadable(String),
 }
 
@@ -95,7 +98,17 @@ impl Queue<'_> {
             Ok(outcomes)
         });
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, IngestError>>()?;
-        Ok(collect(outcomes.into_iter().flatten().collect(), jobs, &claims))
+        let mut outcomes: BTreeMap<usize, Outcome> = outcomes.into_iter().flatten().collect();
+        // An equal file was left to another one, which then could not be read: its turn comes now.
+        let mut hands = None;
+        while let Some((sha256, position)) = left_behind(&outcomes) {
+            claims.give_back(&sha256);
+            let Some(job) = jobs.iter().find(|job| job.position == position) else {
+                break;
+            };
+            outcomes.insert(position, self.outcome(job, &claims, &staging_files, &mut hands)?);
+        }
+        Ok(collect(outcomes, &jobs))
     }
 
     fn outcome(
@@ -131,31 +144,49 @@ fn jobs(files: Vec<PathBuf>) -> Vec<Job> {
     jobs
 }
 
-fn collect(mut outcomes: Vec<(usize, Outcome)>, mut jobs: Vec<Job>, claims: &Claims<'_>) -> Decoded {
-    outcomes.sort_by_key(|(position, _)| *position);
-    jobs.sort_by_key(|job| job.position);
+/// A content that could not be read where it was tried, and the first file that was taken for a copy and not looked at.
+fn left_behind(outcomes: &BTreeMap<usize, Outcome>) -> Option<(String, usize)> {
+    let mut is_read = HashMap::<&str, bool>::new();
+    for outcome in outcomes.values() {
+        if let Outcome::Decoded(archive, found) = outcome {
+            *is_read.entry(&archive.digest.sha256).or_default() |= !found.is_unsettled;
+        }
+    }
+    outcomes.iter().find_map(|(position, outcome)| match outcome {
+        Outcome::Repeated(sha256) if is_read.get(sha256.as_str()) == Some(&false) => Some((sha256.clone(), *position)),
+        _ => None,
+    })
+}
+
+fn collect(outcomes: BTreeMap<usize, Outcome>, jobs: &[Job]) -> Decoded {
+    let jobs: HashMap<usize, &Job> = jobs.iter().map(|job| (job.position, job)).collect();
     let mut all = Decoded::default();
-    let mut decoded = Vec::new();
-    for ((position, outcome), job) in outcomes.into_iter().zip(jobs) {
+    let (mut decoded, mut seen) = (Vec::new(), HashSet::new());
+    for (job, outcome) in outcomes.into_iter().filter_map(|(position, outcome)| Some((*jobs.get(&position)?, outcome)))
+    {
         let sha256 = match &outcome {
             Outcome::Decoded(archive, _) => Some(&archive.digest.sha256),
-            Outcome::Known(sha256, _) => Some(sha256),
+            Outcome::Known(sha256, _) | Outcome::Repeated(sha256) => Some(sha256),
             Outcome::Unreadable(_) => None,
         };
         if let Some(sha256) = sha256.filter(|_| job.has_request) {
             all.with_request.push((job.path.clone(), sha256.clone()));
         }
         match outcome {
-            Outcome::Decoded(archive, found) if claims.is_of(&archive.digest.sha256, position) => {
+            Outcome::Decoded(_, found) if found.is_unsettled => {
+                let reason = found.faults.into_iter().next().map(|fault| fault.text);
+                all.unreadable.push((job.path.clone(), reason.unwrap_or_default()));
+            }
+            Outcome::Decoded(archive, found) if seen.insert(archive.digest.sha256.clone()) => {
                 decoded.push((archive, *found));
             }
-            // Decoded, but then an equal file came that was found earlier: what was staged is not referred to.
-            Outcome::Decoded(..) => all.known += 1,
+            // Decoded, and so was an equal file that was found earlier: what was staged is not referred to.
+            Outcome::Decoded(..) | Outcome::Repeated(_) => all.known += 1,
             Outcome::Known(_, notice) => {
                 all.known += 1;
-                all.notices.extend(notice.map(|notice| (job.path, notice)));
+                all.notices.extend(notice.map(|notice| (job.path.clone(), notice)));
             }
-            Outcome::Unreadable(reason) => all.unreadable.push((job.path, reason)),
+            Outcome::Unreadable(reason) => all.unreadable.push((job.path.clone(), reason)),
         }
     }
     decoded.sort_by_cached_key(|(archive, decoded)| {
@@ -294,7 +325,7 @@ fn changed(job: &Job, digest: FileDigest, container: Option<Container>) -> Outco
 fn known(digest: FileDigest, refused: Claim) -> Outcome {
     match refused {
         Claim::Settled(notice) => Outcome::Known(digest.sha256, notice),
-        Claim::Granted | Claim::Repeated => Outcome::Known(digest.sha256, None),
+        Claim::Granted | Claim::Repeated => Outcome::Repeated(digest.sha256),
     }
 }
 

@@ -281,7 +281,7 @@ impl Run<'_> {
         let mut row = self.ledger_row(archive, decoded, counts, before, run);
         let known = before.map(|before| before.requests.as_slice()).unwrap_or_default();
         row.requests = request::merged(known, side_files.of(&row.archive), decoded.times);
-        let is_news = !decoded.is_unsettled && before.is_none_or(|before| !same_outcome(before, &row));
+        let is_news = before.is_none_or(|before| !same_outcome(before, &row));
         Ok(Outcome { row, counts, is_news, path: archive.path.clone() })
     }
 
