@@ -2,12 +2,13 @@
 //!
 //! `KEYTRAIL_BYTES` sets how many single bytes are changed in turn (several hundred by default).
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Bench, Ran, contents, sample};
+use crate::support::{Bench, Ran, contents, record, sample};
 
 fn bench() -> Bench {
     let bench = Bench::new();
@@ -209,6 +210,27 @@ fn the_archives_prove_what_the_store_holds() {
     assert!(some.stderr.contains("broken-lines.ndjson) was not given, with records of "), "{}", some.stderr);
     assert_eq!(bench.keytrail(&["verify", "--quick", "--archives", "x"]).code, 2);
     assert_eq!(bench.keytrail(&["verify", "--archives", "nowhere"]).code, 6);
+}
+
+#[test]
+fn archives_prove_a_store_under_any_name() {
+    let bench = Bench::new();
+    let line = record("2026-01-05 08:00:01 UTC", "LUNA_LOGIN") + "\noops\n";
+    for name in ["a.json", "b.gz"] {
+        let content =
+            if name == "a.json" { line.clone().into_bytes() } else { gzip(line.replace("08", "09").as_bytes()) };
+        bench.ingest(&[&bench.write(name, &content)], &[]);
+        std::fs::remove_file(bench.path(name)).unwrap();
+        bench.write(&format!("kept/2026/{name}.bak"), content);
+    }
+    let ran = bench.keytrail(&["verify", "--archives", "kept"]);
+    assert_eq!(ran.code, 0, "{} {}", ran.stdout, ran.stderr);
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
 }
 
 #[test]

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use keytrail_model::digest::{PlacedRows, RowsDigest};
+use keytrail_model::ledger::LedgerRow;
 use keytrail_model::schema::ARCHIVE;
 use keytrail_model::time::{Month, format_service};
 use keytrail_store::{DataFile, Snapshot, read_data_file};
@@ -564,7 +565,7 @@ impl Hands<'_> {
         let mut last = None;
         for try_ in &book.tries {
             self.worker.staging_mut().begin_try();
-            let decoded = self.decode(path, sha256, try_, progress)?;
+            let decoded = self.decode(path, &book.row, try_, progress)?;
             let is_settled = !decoded.is_unsettled;
             if !is_settled {
                 let why = decoded.faults.first().map(|fault| fault.text.clone()).unwrap_or_default();
@@ -594,22 +595,24 @@ impl Hands<'_> {
         Ok(())
     }
 
+    /// Decodes the file that was given for an archive, under the name that it had when it was read: that of its member where it is its own.
     fn decode(
         &mut self,
         path: &Path,
-        sha256: &str,
+        row: &LedgerRow,
         try_: &Try,
         progress: &ArchiveProgress<'_>,
     ) -> Result<DecodedArchive, IngestError> {
         self.worker.set_limits(try_.limits.clone(), try_.salvage);
         let changed = || DecodedArchive::unsettled(None, "the file changed while it was read".into());
+        let (sha256, name) = (row.archive.as_str(), Path::new(&row.path));
         let id = ArchiveId::of(sha256);
         match FileDigest::read(path, &mut self.file, self.buffers.budget().bytes) {
             Ok(Whole::Read(digest)) if digest.sha256 == sha256 => {
                 self.buffers.begin(self.file.held());
                 let bytes = usize::try_from(digest.bytes).unwrap_or_default();
                 let source = Source::Memory(self.file.filled(bytes));
-                self.worker.decode_guarded(path, digest.bytes, source, &id, &mut self.buffers)
+                self.worker.decode_guarded(name, digest.bytes, source, &id, &mut self.buffers)
             }
             Ok(Whole::Read(_) | Whole::Changed) => Ok(changed()),
             Ok(Whole::TooLarge) => {
@@ -621,7 +624,7 @@ impl Hands<'_> {
                     Err(error) => return Ok(DecodedArchive::unsettled(None, format!("cannot be read: {error}"))),
                 };
                 let source = Source::File(path, progress);
-                let decoded = self.worker.decode_guarded(path, digest.bytes, source, &id, &mut self.buffers)?;
+                let decoded = self.worker.decode_guarded(name, digest.bytes, source, &id, &mut self.buffers)?;
                 Ok(if digest.is_current(path) { decoded } else { changed() })
             }
             Err(error) => Ok(DecodedArchive::unsettled(None, format!("cannot be read: {error}"))),
