@@ -18,6 +18,13 @@ impl Ordinals {
         }
     }
 
+    pub(crate) fn add(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word |= other);
+    }
+
     pub(crate) fn has(&self, ordinal: i64) -> bool {
         place(ordinal).is_some_and(|(word, bit)| self.0.get(word).is_some_and(|word| word & bit != 0))
     }
@@ -40,5 +47,12 @@ mod tests {
         let found: Vec<i64> = (-2..800).filter(|&ordinal| ordinals.has(ordinal)).collect();
         assert_eq!(found, [3, 64, 700]);
         assert!(!ordinals.has(i64::MAX) && !ordinals.has(i64::MIN));
+        let mut others = Ordinals::default();
+        others.put(5, 9);
+        others.add(&ordinals);
+        ordinals.add(&others);
+        for sum in [ordinals, others] {
+            assert_eq!((0..800).filter(|&ordinal| sum.has(ordinal)).collect::<Vec<i64>>(), [3, 5, 64, 700]);
+        }
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! Of moments that an archive covers which was not given nothing is said about how often a record should be there.
 //!
-//! Memory: `memory_bytes` for archives and for dealt records, a bit for each record that is stored, some hundred bytes for each archive.
+//! Memory: `memory_bytes` for archives and for dealt records, a bit for each record that is stored and for each of archives that are read
+//! in several ways, some hundred bytes for each archive.
 
 mod books;
 mod deal;
@@ -302,6 +303,7 @@ impl Work<'_> {
                             ordinal,
                             time,
                             archive: number,
+                            count: 1,
                         })?;
                     }
                     continue;
@@ -449,8 +451,7 @@ impl Work<'_> {
         let (sums, _) = self.read_archives(&subject, &deal, given)?;
         let mut named = Named::default();
         deal.each_group(self.part_bytes(), &|entry| !sums.dropped.contains(&entry.member), &mut |group| {
-            let stored = group.iter().filter(|entry| entry.owner == STORED).count() as u64;
-            let expected = most_of_one(group);
+            let (stored, expected) = (count_where(group, |owner| owner == STORED), most_of_one(group));
             if stored != expected {
                 let of_archive = group.iter().find(|entry| entry.owner != STORED);
                 named.add(
@@ -481,9 +482,9 @@ impl Work<'_> {
         let mut named = Named::default();
         let wanted = |entry: &Entry| wanted.contains(&entry.archive) && !sums.dropped.contains(&entry.member);
         deal.each_group(self.part_bytes(), &wanted, &mut |group| {
-            let stored = group.iter().filter(|entry| entry.owner == STORED).count();
+            let stored = count_where(group, |owner| owner == STORED);
             // Members of one name share places, and another of them may be the one that is stored: fewer rows are no fault.
-            if stored > group.len() - stored {
+            if stored > count_where(group, |owner| owner != STORED) {
                 named.add(&self.books, group.last(), "expected the record at this place, found a row of another");
             }
             Ok(())
@@ -529,8 +530,12 @@ impl Named {
 /// How often a record is in the archive that has it most often.
 fn most_of_one(group: &[Entry]) -> u64 {
     let of_archives = group.chunk_by(|one, next| one.owner == next.owner);
-    let counts = of_archives.filter(|of| of.first().is_some_and(|entry| entry.owner != STORED)).map(<[Entry]>::len);
-    counts.max().unwrap_or_default() as u64
+    of_archives.map(|of| count_where(of, |owner| owner != STORED)).max().unwrap_or_default()
+}
+
+/// How many records stand there of owners that are asked for.
+fn count_where(group: &[Entry], is_wanted: impl Fn(u32) -> bool) -> u64 {
+    group.iter().filter(|entry| is_wanted(entry.owner)).map(|entry| u64::from(entry.count)).sum()
 }
 
 /// Months whose rows were removed by a commit that says so.

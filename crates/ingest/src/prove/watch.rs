@@ -14,6 +14,7 @@ use super::books::Books;
 use super::deal::{Dealer, Entry};
 use super::spans::Spans;
 use crate::error::IngestError;
+use crate::ordinals::Ordinals;
 use crate::staging::{Place, Records, StagedBlock};
 
 /// What all threads compare with.
@@ -58,7 +59,7 @@ pub(super) struct Watch<'a> {
     archive: u32,
     sha256: String,
     /// Positions read by an earlier try, by number of the member in the archive.
-    seen: Option<HashMap<u32, HashSet<i64>>>,
+    seen: Option<HashMap<u32, Ordinals>>,
     /// What the archive gave so far.
     kept: Part,
     rejects: RowsDigest,
@@ -68,7 +69,7 @@ pub(super) struct Watch<'a> {
     pending_rejects: RowsDigest,
     member: Option<u32>,
     /// Its positions, and its number in the archive.
-    pending_seen: Vec<i64>,
+    pending_seen: Ordinals,
     member_index: u32,
 }
 
@@ -112,7 +113,7 @@ impl<'a> Watch<'a> {
             pending: Part::default(),
             pending_rejects: RowsDigest::default(),
             member: None,
-            pending_seen: Vec::new(),
+            pending_seen: Ordinals::default(),
             member_index: 0,
         }
     }
@@ -159,14 +160,14 @@ impl<'a> Watch<'a> {
         self.kept.add(&mut self.pending);
         self.rejects += self.pending_rejects;
         if let Some(seen) = &mut self.seen {
-            seen.entry(self.member_index).or_default().extend(self.pending_seen.drain(..));
+            seen.entry(self.member_index).or_default().add(&self.pending_seen);
         }
         self.drop_pending();
     }
 
     fn drop_pending(&mut self) {
         (self.pending, self.pending_rejects, self.member) = (Part::default(), RowsDigest::default(), None);
-        self.pending_seen.clear();
+        self.pending_seen = Ordinals::default();
     }
 
     /// The number of the member at hand.
@@ -214,10 +215,10 @@ impl Records for Watch<'_> {
                 break;
             };
             if let Some(seen) = &self.seen {
-                if seen.get(&index).is_some_and(|seen| seen.contains(&ordinal)) {
+                if seen.get(&index).is_some_and(|seen| seen.has(ordinal)) {
                     continue;
                 }
-                self.pending_seen.push(ordinal);
+                self.pending_seen.put(ordinal, u64::MAX);
                 self.member_index = index;
             }
             let (of, bounds) = match month.filter(|(_, (from, until))| (*from..*until).contains(&record.time)) {
@@ -238,6 +239,7 @@ impl Records for Watch<'_> {
                 ordinal,
                 time: record.time,
                 archive: self.archive,
+                count: 1,
             };
             let place = Provenance { archive: &self.sha256, member: name, ordinal };
             if places.is_some_and(|places| places.has(ordinal)) {
