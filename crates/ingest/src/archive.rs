@@ -14,7 +14,7 @@ use crate::digest::FileDigest;
 use crate::error::IngestError;
 use crate::options::Limits;
 use crate::rejects::PendingRejects;
-use crate::services::{ServiceNames, Services};
+use crate::services::Services;
 use crate::staging::{Place, Records, StagedBlock, StagingWriter};
 
 /// Bytes of rejects held before they are staged.
@@ -101,16 +101,19 @@ impl DecodedArchive {
     }
 }
 
-/// Tells something more, unless that is too much: a directory of a hundred thousand broken members is not worth as many lines.
+/// Tells something more, unless that is too much: a directory of a hundred thousand broken members is not worth as many lines. The first
+/// one is told in any case.
 fn tell(told: &mut Vec<Note>, untold: &mut u64, note: Note) {
-    if told.len() < Limits::TOLD { told.push(note) } else { *untold += 1 }
+    let bytes: usize = told.iter().chain([&note]).map(|note| note.text.len()).sum();
+    let has_room = told.len() < Limits::TOLD && bytes <= Limits::TOLD_BYTES;
+    // Behind the first one that is left out nothing is told: what is told is the beginning.
+    if told.is_empty() || has_room && *untold == 0 { told.push(note) } else { *untold += 1 }
 }
 
 /// Decodes archives, one after the other, with buffers that are used again.
 pub(crate) struct Worker<S = StagingWriter> {
     decoder: Decoder,
     staging: S,
-    names: ServiceNames,
     limits: Limits,
     salvage: bool,
 }
@@ -118,7 +121,7 @@ pub(crate) struct Worker<S = StagingWriter> {
 impl<S: Records> Worker<S> {
     pub(crate) fn new(staging: S, limits: Limits, salvage: bool) -> Self {
         let decoder = Decoder::new(decode_options(&limits));
-        Self { decoder, staging, names: ServiceNames::default(), limits, salvage }
+        Self { decoder, staging, limits, salvage }
     }
 
     /// Reads what comes under other limits.
@@ -340,7 +343,6 @@ struct MemberSink<'a, S> {
 /// The part of a [`MemberSink`] that the decoder calls back.
 struct StagingSink<'a, S> {
     staging: &'a mut S,
-    names: &'a mut ServiceNames,
     id: &'a ArchiveId,
     name: &'a str,
     member: u32,
@@ -359,10 +361,9 @@ struct StagingSink<'a, S> {
 
 impl<'a, S: Records> MemberSink<'a, S> {
     fn new(worker: &'a mut Worker<S>, id: &'a ArchiveId, name: &'a str, member: u32, archive: &DecodedArchive) -> Self {
-        let Worker { decoder, staging, names, limits, .. } = worker;
+        let Worker { decoder, staging, limits, .. } = worker;
         let out = StagingSink {
             staging,
-            names,
             id,
             name,
             member,
@@ -486,7 +487,7 @@ impl<S: Records> Sink for StagingSink<'_, S> {
         let staged = self.staging.records(&batch, (self.member, self.name), self.next_row, &mut self.blocks);
         self.noted(staged)?;
         self.months.extend(self.blocks.iter().skip(before).map(|block| block.month));
-        let counted = self.services.add(&batch, self.names);
+        let counted = self.services.add(&batch);
         self.noted(counted)?;
         self.next_row += batch.num_rows() as u64;
         Ok(())

@@ -18,6 +18,7 @@ use crate::error::IngestError;
 use crate::options::IngestOptions;
 use crate::progress::{ArchiveProgress, Observer, Progress};
 use crate::request::side_file_of;
+use crate::services::RunServices;
 use crate::staging::StagingWriter;
 
 const CHANGED: &str = "the file changed while it was read";
@@ -82,6 +83,7 @@ impl Queue<'_> {
         let bytes = jobs.iter().map(|job| job.bytes).sum();
         (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
         let claims = Claims::new(self.settled);
+        let services = RunServices::new(self.options.memory_bytes);
         let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
         // Staging files are numbered without gaps, whichever threads get work.
         let staging_files = AtomicU32::new(0);
@@ -91,7 +93,7 @@ impl Queue<'_> {
             while let Some(job) =
                 jobs.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !is_over.load(Ordering::Relaxed))
             {
-                let outcome = self.outcome(job, &claims, &staging_files, &mut hands);
+                let outcome = self.outcome(job, (&claims, &services), &staging_files, &mut hands);
                 is_over.fetch_or(outcome.is_err(), Ordering::Relaxed);
                 outcomes.push((job.position, outcome?));
             }
@@ -106,15 +108,15 @@ impl Queue<'_> {
             let Some(job) = jobs.iter().find(|job| job.position == position) else {
                 break;
             };
-            outcomes.insert(position, self.outcome(job, &claims, &staging_files, &mut hands)?);
+            outcomes.insert(position, self.outcome(job, (&claims, &services), &staging_files, &mut hands)?);
         }
-        Ok(collect(outcomes, &jobs))
+        Ok(collect(outcomes, &jobs, &services))
     }
 
     fn outcome(
         &self,
         job: &Job,
-        claims: &Claims<'_>,
+        (claims, services): (&Claims<'_>, &RunServices),
         staging_files: &AtomicU32,
         hands: &mut Option<Hands>,
     ) -> Result<Outcome, IngestError> {
@@ -123,8 +125,13 @@ impl Queue<'_> {
             none => none.insert(Hands::new(self, staging_files.fetch_add(1, Ordering::Relaxed))?),
         };
         let progress = ArchiveProgress::new(self.observer, job.bytes);
-        let outcome = hands.outcome(job, claims, self.settled, &progress);
+        let mut outcome = hands.outcome(job, claims, self.settled, &progress);
         progress.done();
+        if let Ok(Outcome::Decoded(archive, found)) = &mut outcome
+            && let Some(spans) = found.services.take()
+        {
+            services.keep(&archive.digest.sha256, spans);
+        }
         outcome
     }
 }
@@ -158,7 +165,7 @@ fn left_behind(outcomes: &BTreeMap<usize, Outcome>) -> Option<(String, usize)> {
     })
 }
 
-fn collect(outcomes: BTreeMap<usize, Outcome>, jobs: &[Job]) -> Decoded {
+fn collect(outcomes: BTreeMap<usize, Outcome>, jobs: &[Job], services: &RunServices) -> Decoded {
     let jobs: HashMap<usize, &Job> = jobs.iter().map(|job| (job.position, job)).collect();
     let mut all = Decoded::default();
     let (mut decoded, mut seen) = (Vec::new(), HashSet::new());
@@ -177,7 +184,8 @@ fn collect(outcomes: BTreeMap<usize, Outcome>, jobs: &[Job]) -> Decoded {
                 let reason = found.faults.into_iter().next().map(|fault| fault.text);
                 all.unreadable.push((job.path.clone(), reason.unwrap_or_default()));
             }
-            Outcome::Decoded(archive, found) if seen.insert(archive.digest.sha256.clone()) => {
+            Outcome::Decoded(archive, mut found) if seen.insert(archive.digest.sha256.clone()) => {
+                found.services = services.take(&archive.digest.sha256);
                 decoded.push((archive, *found));
             }
             // Decoded, and so was an equal file that was found earlier: what was staged is not referred to.

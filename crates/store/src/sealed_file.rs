@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use parquet::arrow::ArrowWriter;
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::file::properties::WriterProperties;
 use sha2::{Digest, Sha256};
 
@@ -61,6 +63,28 @@ impl SealedWriter {
         let file = writer.into_inner().map_err(StoreError::parquet(&path))?.seal(&path)?;
         Ok((path, Seal { sha256: file.sha256, bytes: file.bytes, rows }))
     }
+}
+
+/// Hands the rows of a Parquet file to `each`, batch by batch, as far as its columns are `wanted`. A row group at a time: texts of many
+/// groups can be more than a batch can hold.
+pub(crate) fn read_groups<E: From<StoreError>>(
+    path: &Path,
+    bytes: Bytes,
+    wanted: &dyn Fn(&str) -> bool,
+    each: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
+) -> Result<(), E> {
+    let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new()).map_err(StoreError::parquet(path))?;
+    for group in 0..metadata.metadata().num_row_groups() {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone());
+        let fields = builder.schema().fields().iter().enumerate();
+        let columns: Vec<usize> = fields.filter(|(_, field)| wanted(field.name())).map(|(index, _)| index).collect();
+        let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
+        let batches = builder.with_projection(mask).with_row_groups(vec![group]).build();
+        for batch in batches.map_err(StoreError::parquet(path))? {
+            each(&batch.map_err(|error| StoreError::parquet(path)(error.into()))?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Names and types; whether a column may be null is judged by the Parquet writer, value by value.
