@@ -16,6 +16,7 @@ use crate::options::Limits;
 use crate::rejects::PendingRejects;
 use crate::services::Services;
 use crate::staging::{Place, Records, StagedBlock, StagingWriter};
+use crate::told::Told;
 
 /// Bytes of rejects held before they are staged.
 const REJECTS_BYTES_MAX: usize = 1 << 20;
@@ -53,11 +54,9 @@ pub(crate) struct DecodedArchive {
     /// Services of the records staged; `None` where they were too many to count.
     pub(crate) services: Option<Vec<ServiceSpan>>,
     /// Why the archive is damaged.
-    pub(crate) faults: Vec<Note>,
+    pub(crate) faults: Told,
     /// What is odd about it and loses nothing.
-    pub(crate) notes: Vec<Note>,
-    /// Faults and notes beyond those.
-    pub(crate) untold: [u64; 2],
+    pub(crate) notes: Told,
     /// Where and why its first record was rejected.
     pub(crate) first_reject: Option<String>,
     /// Whether the faults are those of the moment (a disk error, a file that changed) and not of the archive's bytes: then nothing of
@@ -79,35 +78,17 @@ impl DecodedArchive {
     /// Moves what stays for the rest of the run to memory of its own, now that the buffers of reading are free again. Where it was made,
     /// among those buffers, each archive would keep some 10 KiB of heap from being used for anything else.
     fn compact(&mut self) {
-        for (told, untold, what) in
-            [(&mut self.faults, self.untold[0], "faults"), (&mut self.notes, self.untold[1], "notes")]
-        {
-            if untold > 0 {
-                told.push(Note::new("untold", format!("and {untold} more {what}")));
-            }
-        }
         self.members = self.members.iter().map(|name| name.as_str().to_owned()).collect();
         self.blocks = self.blocks.as_slice().to_vec();
         self.rejects = self.rejects.as_slice().to_vec();
     }
 
-    fn fault(&mut self, fault: Note) {
-        tell(&mut self.faults, &mut self.untold[0], fault);
-    }
-
     /// An archive that could not be read now.
     pub(crate) fn unsettled(container: Option<Container>, fault: String) -> Self {
-        Self { container, faults: vec![Note::new("unreadable", fault)], is_unsettled: true, ..Self::default() }
+        let mut unsettled = Self { container, is_unsettled: true, ..Self::default() };
+        unsettled.faults.tell(Note::new("unreadable", fault));
+        unsettled
     }
-}
-
-/// Tells something more, unless that is too much: a directory of a hundred thousand broken members is not worth as many lines. The first
-/// one is told in any case.
-fn tell(told: &mut Vec<Note>, untold: &mut u64, note: Note) {
-    let bytes: usize = told.iter().chain([&note]).map(|note| note.text.len()).sum();
-    let has_room = told.len() < Limits::TOLD && bytes <= Limits::TOLD_BYTES;
-    // Behind the first one that is left out nothing is told: what is told is the beginning.
-    if told.is_empty() || has_room && *untold == 0 { told.push(note) } else { *untold += 1 }
 }
 
 /// Decodes archives, one after the other, with buffers that are used again.
@@ -268,11 +249,11 @@ impl<S: Records> Members for ArchiveVisit<'_, S> {
     }
 
     fn fault(&mut self, fault: Note) {
-        self.decoded.fault(fault);
+        self.decoded.faults.tell(fault);
     }
 
     fn note(&mut self, note: Note) {
-        tell(&mut self.decoded.notes, &mut self.decoded.untold[1], note);
+        self.decoded.notes.tell(note);
     }
 }
 
@@ -284,7 +265,7 @@ impl<S: Records> ArchiveVisit<'_, S> {
         if names_bytes > Limits::NAMES_BYTES {
             let at_most = Limits::NAMES_BYTES;
             let text = format!("member {}: names of members: expected at most {at_most} bytes in all", shown(name));
-            decoded.fault(Note::new("damaged_member", text));
+            decoded.faults.tell(Note::new("damaged_member", text));
             return None;
         }
         decoded.names_bytes = names_bytes;
@@ -312,7 +293,7 @@ impl<S: Records> ArchiveVisit<'_, S> {
             let member = shown(decoded.members.last().map_or("", String::as_str));
             let first = first_reject.clone().unwrap_or_default();
             let text = format!("member {member}: holds no usable record; first reject: {first}");
-            decoded.fault(Note::new("no_usable_record", text));
+            decoded.faults.tell(Note::new("no_usable_record", text));
         }
         decoded.first_reject = decoded.first_reject.take().or(first_reject);
     }

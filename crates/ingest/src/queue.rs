@@ -20,6 +20,7 @@ use crate::progress::{ArchiveProgress, Observer, Progress};
 use crate::request::side_file_of;
 use crate::services::RunServices;
 use crate::staging::StagingWriter;
+use crate::told::RunTold;
 
 const CHANGED: &str = "the file changed while it was read";
 
@@ -48,6 +49,31 @@ pub(crate) struct Queue<'a> {
     pub(crate) observer: Observer<'a>,
     /// How much each thread may hold.
     pub(crate) budget: Budget,
+}
+
+/// What all archives of the run share a budget for.
+#[derive(Default)]
+struct OfRun {
+    services: RunServices,
+    told: RunTold,
+}
+
+impl OfRun {
+    /// Takes what has to keep to a budget out of an archive.
+    fn keep(&self, sha256: &str, found: &mut DecodedArchive) {
+        if let Some(spans) = found.services.take() {
+            self.services.keep(sha256, spans);
+        }
+        self.told.keep(sha256, [&mut found.faults, &mut found.notes].map(std::mem::take));
+    }
+
+    /// Puts back what was kept of it.
+    fn give_back(&self, sha256: &str, found: &mut DecodedArchive) {
+        found.services = self.services.take(sha256);
+        [found.faults, found.notes] = self.told.take(sha256);
+        found.faults.finish("faults");
+        found.notes.finish("notes");
+    }
 }
 
 /// A file to look at.
@@ -83,7 +109,7 @@ impl Queue<'_> {
         let bytes = jobs.iter().map(|job| job.bytes).sum();
         (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
         let claims = Claims::new(self.settled);
-        let services = RunServices::new(self.options.memory_bytes);
+        let of_run = OfRun::default();
         let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
         // Staging files are numbered without gaps, whichever threads get work.
         let staging_files = AtomicU32::new(0);
@@ -93,7 +119,7 @@ impl Queue<'_> {
             while let Some(job) =
                 jobs.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !is_over.load(Ordering::Relaxed))
             {
-                let outcome = self.outcome(job, (&claims, &services), &staging_files, &mut hands);
+                let outcome = self.outcome(job, (&claims, &of_run), &staging_files, &mut hands);
                 is_over.fetch_or(outcome.is_err(), Ordering::Relaxed);
                 outcomes.push((job.position, outcome?));
             }
@@ -103,20 +129,24 @@ impl Queue<'_> {
         let mut outcomes: BTreeMap<usize, Outcome> = outcomes.into_iter().flatten().collect();
         // An equal file was left to another one, which then could not be read: its turn comes now.
         let mut hands = None;
-        while let Some((sha256, position)) = left_behind(&outcomes) {
-            claims.give_back(&sha256);
-            let Some(job) = jobs.iter().find(|job| job.position == position) else {
-                break;
-            };
-            outcomes.insert(position, self.outcome(job, (&claims, &services), &staging_files, &mut hands)?);
+        let jobs: HashMap<usize, &Job> = jobs.iter().map(|job| (job.position, job)).collect();
+        loop {
+            let again = left_behind(&outcomes);
+            if again.is_empty() {
+                return Ok(collect(outcomes, &jobs, &of_run));
+            }
+            for (sha256, job) in again.iter().filter_map(|(sha256, position)| Some((sha256, *jobs.get(position)?))) {
+                claims.give_back(sha256);
+                let outcome = self.outcome(job, (&claims, &of_run), &staging_files, &mut hands)?;
+                outcomes.insert(job.position, outcome);
+            }
         }
-        Ok(collect(outcomes, &jobs, &services))
     }
 
     fn outcome(
         &self,
         job: &Job,
-        (claims, services): (&Claims<'_>, &RunServices),
+        (claims, of_run): (&Claims<'_>, &OfRun),
         staging_files: &AtomicU32,
         hands: &mut Option<Hands>,
     ) -> Result<Outcome, IngestError> {
@@ -127,10 +157,9 @@ impl Queue<'_> {
         let progress = ArchiveProgress::new(self.observer, job.bytes);
         let mut outcome = hands.outcome(job, claims, self.settled, &progress);
         progress.done();
-        if let Ok(Outcome::Decoded(archive, found)) = &mut outcome
-            && let Some(spans) = found.services.take()
-        {
-            services.keep(&archive.digest.sha256, spans);
+        match &mut outcome {
+            Ok(Outcome::Decoded(archive, found)) if !found.is_unsettled => of_run.keep(&archive.digest.sha256, found),
+            _ => {}
         }
         outcome
     }
@@ -151,22 +180,26 @@ fn jobs(files: Vec<PathBuf>) -> Vec<Job> {
     jobs
 }
 
-/// A content that could not be read where it was tried, and the first file that was taken for a copy and not looked at.
-fn left_behind(outcomes: &BTreeMap<usize, Outcome>) -> Option<(String, usize)> {
+/// Contents that could not be read where they were tried, each with the first file that was taken for a copy and not decoded.
+fn left_behind(outcomes: &BTreeMap<usize, Outcome>) -> Vec<(String, usize)> {
     let mut is_read = HashMap::<&str, bool>::new();
     for outcome in outcomes.values() {
         if let Outcome::Decoded(archive, found) = outcome {
             *is_read.entry(&archive.digest.sha256).or_default() |= !found.is_unsettled;
         }
     }
-    outcomes.iter().find_map(|(position, outcome)| match outcome {
-        Outcome::Repeated(sha256) if is_read.get(sha256.as_str()) == Some(&false) => Some((sha256.clone(), *position)),
-        _ => None,
-    })
+    let mut found = Vec::new();
+    for (position, outcome) in outcomes {
+        if let Outcome::Repeated(sha256) = outcome
+            && is_read.remove(sha256.as_str()) == Some(false)
+        {
+            found.push((sha256.clone(), *position));
+        }
+    }
+    found
 }
 
-fn collect(outcomes: BTreeMap<usize, Outcome>, jobs: &[Job], services: &RunServices) -> Decoded {
-    let jobs: HashMap<usize, &Job> = jobs.iter().map(|job| (job.position, job)).collect();
+fn collect(outcomes: BTreeMap<usize, Outcome>, jobs: &HashMap<usize, &Job>, of_run: &OfRun) -> Decoded {
     let mut all = Decoded::default();
     let (mut decoded, mut seen) = (Vec::new(), HashSet::new());
     for (job, outcome) in outcomes.into_iter().filter_map(|(position, outcome)| Some((*jobs.get(&position)?, outcome)))
@@ -181,11 +214,11 @@ fn collect(outcomes: BTreeMap<usize, Outcome>, jobs: &[Job], services: &RunServi
         }
         match outcome {
             Outcome::Decoded(_, found) if found.is_unsettled => {
-                let reason = found.faults.into_iter().next().map(|fault| fault.text);
+                let reason = found.faults.first().map(|fault| fault.text.clone());
                 all.unreadable.push((job.path.clone(), reason.unwrap_or_default()));
             }
             Outcome::Decoded(archive, mut found) if seen.insert(archive.digest.sha256.clone()) => {
-                found.services = services.take(&archive.digest.sha256);
+                of_run.give_back(&archive.digest.sha256, &mut found);
                 decoded.push((archive, *found));
             }
             // Decoded, and so was an equal file that was found earlier: what was staged is not referred to.

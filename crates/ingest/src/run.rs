@@ -348,8 +348,8 @@ impl Run<'_> {
             summary.notices.push(notice);
         };
         let kind = if outcome.row.status == ArchiveStatus::Salvaged { "salvaged" } else { "failed" };
-        decoded.faults.iter().for_each(|fault| notice(kind, &fault.text));
-        decoded.notes.iter().for_each(|note| notice("note", &note.text));
+        decoded.faults.told.iter().for_each(|fault| notice(kind, &fault.text));
+        decoded.notes.told.iter().for_each(|note| notice("note", &note.text));
         let of_requests = outcome.row.requests.iter().flat_map(|request| &request.notes);
         of_requests.for_each(|note| notice("note", &note.text));
         if let (Some(reject), true) = (&decoded.first_reject, decoded.faults.is_empty()) {
@@ -396,7 +396,7 @@ fn same_outcome(before: &LedgerRow, now: &LedgerRow) -> bool {
 
 /// What is odd about an archive, faults first, as much of it as the ledger takes.
 fn notes_of(decoded: &DecodedArchive) -> Vec<Note> {
-    let all = decoded.faults.iter().chain(&decoded.notes);
+    let all = decoded.faults.told.iter().chain(&decoded.notes.told);
     let mut notes: Vec<Note> = all.clone().take(NOTES_MAX).cloned().collect();
     let more = all.count() - notes.len();
     if more > 0 {

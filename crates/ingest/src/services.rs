@@ -18,8 +18,8 @@ const SERVICES_MAX: usize = 4096;
 const KEY_BYTES_MAX: usize = 1024;
 /// Bytes of the names of all services of an archive.
 const NAMES_BYTES_MAX: usize = 1 << 20;
-/// Part of a run's memory that the services of all its archives take.
-const RUN_SHARE: u64 = 16;
+/// Bytes that the services of all archives of a run take: a million spans. What the ledger says must not depend on the memory of a run.
+const RUN_BYTES_MAX: u64 = 32 << 20;
 /// Bytes of a span, and of a name that is kept next to its texts.
 const SPAN_BYTES: u64 = size_of::<ServiceSpan>() as u64;
 const NAME_BYTES: u64 = 160;
@@ -46,10 +46,16 @@ struct Kept {
     archives: HashMap<String, Vec<ServiceSpan>>,
 }
 
+impl Default for RunServices {
+    fn default() -> Self {
+        Self::within(RUN_BYTES_MAX)
+    }
+}
+
 impl RunServices {
-    pub(crate) fn new(memory_bytes: u64) -> Self {
+    fn within(bytes_max: u64) -> Self {
         let kept = Kept { bytes: 0, at_most: SERVICES_MAX, names: HashMap::new(), archives: HashMap::new() };
-        Self { bytes_max: memory_bytes / RUN_SHARE, kept: Mutex::new(kept) }
+        Self { bytes_max, kept: Mutex::new(kept) }
     }
 
     /// Keeps the services of an archive, unless they are too many.
@@ -344,7 +350,7 @@ mod tests {
         // Archives by their services: first number and count.
         let archives = [(0, 3), (0, 300), (100, 300), (0, 3), (900, 40), (5000, 4000), (0, 0), (7, 90)];
         let kept = |order: &mut dyn Iterator<Item = usize>, bytes: u64| -> Vec<bool> {
-            let run = RunServices::new(bytes * RUN_SHARE);
+            let run = RunServices::within(bytes);
             for index in order {
                 let (from, count) = archives[index];
                 run.keep(&index.to_string(), spans(from, count));

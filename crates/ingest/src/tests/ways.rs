@@ -247,13 +247,13 @@ fn limits_stop_at_the_same_byte_in_all_ways() {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let found = assert_same(&path, &options);
-        assert!(found.decoded[0].faults[0].text.contains("the limit for a member"), "{:?}", books(&found));
+        assert!(found.decoded[0].faults.told[0].text.contains("the limit for a member"), "{:?}", books(&found));
     }
     let bomb = folder.path().join("bomb");
     let blanks = usize::try_from(Limits::RATIO_FREE_BYTES).unwrap() + (1 << 20);
     std::fs::write(&bomb, zip(&[("a", DEFLATED, vec![b' '; blanks])])).unwrap();
     let found = assert_same(&bomb, &IngestOptions::default());
-    assert!(found.decoded[0].faults[0].text.contains("looks like a bomb"), "{:?}", books(&found));
+    assert!(found.decoded[0].faults.told[0].text.contains("looks like a bomb"), "{:?}", books(&found));
 }
 
 proptest! {
