@@ -31,7 +31,13 @@ pub(crate) struct SealedWriter {
     schema: SchemaRef,
     writer: ArrowWriter<HashingFile>,
     rows: u64,
+    /// Bytes of the rows of the row group at hand, before any encoding.
+    group_bytes: usize,
 }
+
+/// Bytes of rows from which on a row group ends. The limit of the library counts encoded bytes: of equal long texts next to nothing, and
+/// who reads them needs memory for all.
+const GROUP_BYTES: usize = 32 << 20;
 
 impl SealedWriter {
     /// Starts a file. One that stands there is replaced.
@@ -40,7 +46,7 @@ impl SealedWriter {
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(file, SchemaRef::clone(&schema), options)
             .map_err(StoreError::parquet(path))?;
-        Ok(Self { path: path.to_owned(), schema, writer, rows: 0 })
+        Ok(Self { path: path.to_owned(), schema, writer, rows: 0, group_bytes: 0 })
     }
 
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
@@ -54,6 +60,11 @@ impl SealedWriter {
         }
         self.writer.write(batch).map_err(StoreError::parquet(&self.path))?;
         self.rows += batch.num_rows() as u64;
+        self.group_bytes += batch.get_array_memory_size();
+        if self.group_bytes >= GROUP_BYTES {
+            self.writer.flush().map_err(StoreError::parquet(&self.path))?;
+            self.group_bytes = 0;
+        }
         Ok(())
     }
 
