@@ -123,6 +123,35 @@ fn bombs_and_archives_of_very_many_things_fail_and_stop_nothing() {
     }
 }
 
+/// Services of archives are told apart, and stay in memory and in the ledger: archives with thousands of them must not add up.
+#[test]
+fn very_many_services_are_not_counted() {
+    let bench = Bench::new();
+    let archive = |number: usize, name: &dyn Fn(usize) -> String| {
+        let line =
+            |n: usize| format!(r#"{{"time":"2026-01-05 08:00:01 UTC","action":"A{number}","source":"{}"}}"#, name(n));
+        let lines: Vec<String> = (0..4096).map(line).collect();
+        gzip(lines.join("\n").as_bytes())
+    };
+    for number in 0..40 {
+        // Six characters each in the ledger, as here.
+        let name = |n: usize| format!("{n:04}{}", "\\u0001".repeat(200));
+        bench.write(&format!("in/control-{number}.gz"), archive(number, &name));
+    }
+    for number in 0..400 {
+        bench.write(&format!("in/numbers-{number}.gz"), archive(number, &|n| format!("{n:04}")));
+    }
+    bench.write("in/usual.json", good(1));
+    let mut command = bench.command();
+    command.args(["ingest", "in", "--memory", "128M", "--jobs", "2"]);
+    let measured = measure(&mut command, 2.0 * SECONDS);
+    assert_eq!(measured.ran.code, 0, "{}", measured.ran.stderr);
+    println!("{:.2} s, {} MiB", measured.seconds, measured.peak_bytes >> 20);
+    assert!(measured.peak_bytes < PEAK_BYTES, "{} bytes, {PEAK_BYTES} at most", measured.peak_bytes);
+    let counted = bench.rows("SELECT services, count(*) FROM archives GROUP BY services ORDER BY services");
+    assert_eq!(counted, ["1,1", ",440"]);
+}
+
 #[test]
 fn names_of_files_and_members_cannot_act_on_a_terminal() {
     let hidden = |letter: char| letter.is_control() && letter != '\n' || ('\u{202a}'..='\u{202e}').contains(&letter);

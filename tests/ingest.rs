@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::support::{Bench, Ran, contents, counts, record, sample};
+use crate::support::{Bench, Ran, contents, counts, record, sample, stored_zip};
 
 #[test]
 fn an_archive_seen_before_changes_nothing_whatever_its_name() {
@@ -118,6 +118,36 @@ fn a_failed_archive_is_known_until_the_outcome_could_be_another_and_its_good_mem
     assert_eq!(ledger, ["salvaged,6,6,0"], "the row counts what both runs stored");
     let (_, known, _) = bench.ingest(&[&path], &[]);
     assert_eq!(counts(&known), [0, 1, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn an_archive_that_is_read_again_has_each_of_its_places_once() {
+    // Records of an archive before; of a damaged member and of a good one; places of these two in the end, and rows in all.
+    let cases: [(&str, &str, &str, &[&str], usize); 5] = [
+        ("", "ab", "a", &["bad 0", "bad 1", "good 0"], 3),
+        ("", "a", "baa", &["bad 0", "good 0", "good 1", "good 2"], 4),
+        ("a", "aab", "a", &["bad 1", "bad 2", "good 0"], 4),
+        ("aab", "aab", "ba", &["good 0", "good 1"], 5),
+        ("aa", "caab", "aaa", &["bad 0", "bad 3", "good 0", "good 1", "good 2"], 7),
+    ];
+    for (before, bad, good, places, rows) in cases {
+        let bench = Bench::new();
+        let [bad, good] = [bad, good].map(|letters| archive_of(letters, 0));
+        bench.write("a/before.json", archive_of(before, 1));
+        let zip = bench.write("a/z.zip", stored_zip(&[("bad", &bad, false), ("good", &good, true)]));
+        bench.ingest(&[&bench.path("a/before.json")], &[]);
+        let (code, _, stderr) = bench.ingest(&[&zip], &[]);
+        assert_eq!(code, 3, "{stderr}");
+        let (code, summary, stderr) = bench.ingest(&[&zip], &["--salvage"]);
+        assert_eq!((code, counts(&summary)[0]), (3, 1), "{stderr}");
+        let query = "SELECT concat(member, ' ', ordinal) FROM events WHERE member <> 'before.json' ORDER BY 1";
+        assert_eq!(bench.rows(query), places, "{before}");
+        assert_eq!(bench.rows("SELECT count(*) FROM events"), [rows.to_string()], "{before}");
+        for depth in [&["verify"][..], &["verify", "--archives", "a"]] {
+            let ran = bench.keytrail(depth);
+            assert_eq!(ran.code, 0, "{before}, {depth:?}: {} {}", ran.stdout, ran.stderr);
+        }
+    }
 }
 
 #[test]

@@ -2,12 +2,13 @@
 //!
 //! `KEYTRAIL_BYTES` sets how many single bytes are changed in turn (several hundred by default).
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Bench, Ran, contents, sample};
+use crate::support::{Bench, Ran, contents, record, sample};
 
 fn bench() -> Bench {
     let bench = Bench::new();
@@ -268,6 +269,54 @@ fn archives_that_cannot_be_compared_hide_no_damage() {
     }
     let (code, damaged, unchecked, stderr) = verify(&bench(), Path::new("nowhere"));
     assert_eq!((code, damaged, unchecked), (6, false, true), "{stderr}");
+}
+
+#[test]
+fn archives_prove_a_store_under_any_name() {
+    let bench = Bench::new();
+    let line = record("2026-01-05 08:00:01 UTC", "LUNA_LOGIN") + "\noops\n";
+    for name in ["a.json", "b.gz"] {
+        let content =
+            if name == "a.json" { line.clone().into_bytes() } else { gzip(line.replace("08", "09").as_bytes()) };
+        bench.ingest(&[&bench.write(name, &content)], &[]);
+        std::fs::remove_file(bench.path(name)).unwrap();
+        bench.write(&format!("kept/2026/{name}.bak"), content);
+    }
+    let ran = bench.keytrail(&["verify", "--archives", "kept"]);
+    assert_eq!(ran.code, 0, "{} {}", ran.stdout, ran.stderr);
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn what_came_after_its_month_was_forgotten_is_proved_too() {
+    let bench = Bench::new();
+    let archive = |name: &str, times: &[&str]| {
+        let lines = times.iter().map(|time| record(&format!("{time} 08:00:01 UTC"), "LUNA_LOGIN") + "\n");
+        bench.write(&format!("in/{name}"), lines.collect::<String>())
+    };
+    bench.ingest(&[&archive("a.json", &["2025-12-05", "2026-01-05", "2026-01-05", "2026-02-05"])], &[]);
+    assert_eq!(bench.keytrail(&["forget", "--before", "2026-02", "--yes"]).code, 0);
+    // One of them is equal to what was forgotten, and counts as if that had never been there.
+    let (_, _, words) = bench.ingest(&[&archive("b.json", &["2026-01-05", "2026-01-06", "2026-02-05"])], &[]);
+    assert!(words.contains("records of 2026-01 are in the store again"), "{words}");
+    let (_, _, words) = bench.ingest(&[&archive("c.json", &["2025-11-05", "2026-01-06", "2026-01-06"])], &[]);
+    assert!(!words.contains("2025-11"), "never forgotten, since nothing was there: {words}");
+    let ran = bench.keytrail(&["verify", "--archives", "in", "--format", "json"]);
+    assert_eq!(ran.code, 0, "{} {}", ran.stdout, ran.stderr);
+    let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let months = told["archives"]["months"].as_array().unwrap().iter();
+    let months: Vec<_> =
+        months.map(|month| (month["month"].as_str().unwrap(), month["rows"].as_u64().unwrap())).collect();
+    assert_eq!(months, [("2025-11", 1), ("2026-01", 3), ("2026-02", 1)]);
+    for month in ["2025-12", "2026-01"] {
+        let note = format!("month {month} was forgotten by version 2: compared with what was ingested since");
+        assert!(told["notes"].as_array().unwrap().iter().any(|told| told == &note), "{told}");
+    }
 }
 
 #[test]

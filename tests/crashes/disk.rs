@@ -122,6 +122,30 @@ fn an_archive_that_cannot_be_read_is_named_and_stops_nothing() {
 }
 
 #[test]
+fn an_equal_archive_is_read_where_the_first_one_cannot_be() {
+    // Too large to be held, so read twice: to be hashed, and to be decoded.
+    let line = |n: u32| record(&format!("2026-01-01 00:{:02}:{:02} UTC", n / 60, n % 60), "A") + "\n";
+    let lines: String = (0..3600).map(line).collect();
+    let pieces = lines.len().div_ceil(256 << 10);
+    for (copies, expected) in [(2, [1, 0, 1, 3600, 3600, 0, 0]), (3, [1, 1, 1, 3600, 3600, 0, 0])] {
+        let bench = Bench::new();
+        for number in 0..copies {
+            bench.write(&format!("in/{number}.ndjson"), &lines);
+        }
+        let mut command = bench.command();
+        command.args(["ingest", "in", "--format", "json", "--memory", "128K", "--jobs", "1"]);
+        // The first bytes that are read to be decoded, behind those that were hashed and the end that was met.
+        command.env("KEYTRAIL_FAIL_AT", format!("archive-reading#{}:error", pieces + 2));
+        let ran = Ran::of(command.output().unwrap());
+        let summary = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!((ran.code, counts(&summary)), (3, expected), "{copies}: {}", ran.stderr);
+        assert!(ran.stderr.contains("in/0.ndjson: failed: cannot be read: Input/output error"), "{}", ran.stderr);
+        assert_eq!(bench.rows("SELECT path FROM archives"), ["in/1.ndjson"], "{copies}");
+        assert_eq!(bench.keytrail(&["verify", "--archives", "in"]).code, 0);
+    }
+}
+
+#[test]
 fn an_archive_that_vanishes_or_changes_during_the_run_is_named_and_stops_nothing() {
     for (vanish, reason) in [(true, "No such file"), (false, "")] {
         let bench = Bench::new();

@@ -14,8 +14,9 @@ use crate::digest::FileDigest;
 use crate::error::IngestError;
 use crate::options::Limits;
 use crate::rejects::PendingRejects;
-use crate::services::{ServiceNames, Services};
+use crate::services::Services;
 use crate::staging::{Place, Records, StagedBlock, StagingWriter};
+use crate::told::Told;
 
 /// Bytes of rejects held before they are staged.
 const REJECTS_BYTES_MAX: usize = 1 << 20;
@@ -53,11 +54,9 @@ pub(crate) struct DecodedArchive {
     /// Services of the records staged; `None` where they were too many to count.
     pub(crate) services: Option<Vec<ServiceSpan>>,
     /// Why the archive is damaged.
-    pub(crate) faults: Vec<Note>,
+    pub(crate) faults: Told,
     /// What is odd about it and loses nothing.
-    pub(crate) notes: Vec<Note>,
-    /// Faults and notes beyond those.
-    pub(crate) untold: [u64; 2],
+    pub(crate) notes: Told,
     /// Where and why its first record was rejected.
     pub(crate) first_reject: Option<String>,
     /// Whether the faults are those of the moment (a disk error, a file that changed) and not of the archive's bytes: then nothing of
@@ -71,41 +70,31 @@ impl DecodedArchive {
         self.rejects.iter().map(|(_, rows)| rows).sum()
     }
 
+    /// Name of a member, by its index.
+    pub(crate) fn member(&self, index: u32) -> &str {
+        self.members.get(index as usize).map(String::as_str).unwrap_or_default()
+    }
+
     /// Moves what stays for the rest of the run to memory of its own, now that the buffers of reading are free again. Where it was made,
     /// among those buffers, each archive would keep some 10 KiB of heap from being used for anything else.
     fn compact(&mut self) {
-        for (told, untold, what) in
-            [(&mut self.faults, self.untold[0], "faults"), (&mut self.notes, self.untold[1], "notes")]
-        {
-            if untold > 0 {
-                told.push(Note::new("untold", format!("and {untold} more {what}")));
-            }
-        }
         self.members = self.members.iter().map(|name| name.as_str().to_owned()).collect();
         self.blocks = self.blocks.as_slice().to_vec();
         self.rejects = self.rejects.as_slice().to_vec();
     }
 
-    fn fault(&mut self, fault: Note) {
-        tell(&mut self.faults, &mut self.untold[0], fault);
-    }
-
     /// An archive that could not be read now.
     pub(crate) fn unsettled(container: Option<Container>, fault: String) -> Self {
-        Self { container, faults: vec![Note::new("unreadable", fault)], is_unsettled: true, ..Self::default() }
+        let mut unsettled = Self { container, is_unsettled: true, ..Self::default() };
+        unsettled.faults.tell(Note::new("unreadable", fault));
+        unsettled
     }
-}
-
-/// Tells something more, unless that is too much: a directory of a hundred thousand broken members is not worth as many lines.
-fn tell(told: &mut Vec<Note>, untold: &mut u64, note: Note) {
-    if told.len() < Limits::TOLD { told.push(note) } else { *untold += 1 }
 }
 
 /// Decodes archives, one after the other, with buffers that are used again.
 pub(crate) struct Worker<S = StagingWriter> {
     decoder: Decoder,
     staging: S,
-    names: ServiceNames,
     limits: Limits,
     salvage: bool,
 }
@@ -113,7 +102,7 @@ pub(crate) struct Worker<S = StagingWriter> {
 impl<S: Records> Worker<S> {
     pub(crate) fn new(staging: S, limits: Limits, salvage: bool) -> Self {
         let decoder = Decoder::new(decode_options(&limits));
-        Self { decoder, staging, names: ServiceNames::default(), limits, salvage }
+        Self { decoder, staging, limits, salvage }
     }
 
     /// Reads what comes under other limits.
@@ -260,11 +249,11 @@ impl<S: Records> Members for ArchiveVisit<'_, S> {
     }
 
     fn fault(&mut self, fault: Note) {
-        self.decoded.fault(fault);
+        self.decoded.faults.tell(fault);
     }
 
     fn note(&mut self, note: Note) {
-        tell(&mut self.decoded.notes, &mut self.decoded.untold[1], note);
+        self.decoded.notes.tell(note);
     }
 }
 
@@ -276,7 +265,7 @@ impl<S: Records> ArchiveVisit<'_, S> {
         if names_bytes > Limits::NAMES_BYTES {
             let at_most = Limits::NAMES_BYTES;
             let text = format!("member {}: names of members: expected at most {at_most} bytes in all", shown(name));
-            decoded.fault(Note::new("damaged_member", text));
+            decoded.faults.tell(Note::new("damaged_member", text));
             return None;
         }
         decoded.names_bytes = names_bytes;
@@ -304,7 +293,7 @@ impl<S: Records> ArchiveVisit<'_, S> {
             let member = shown(decoded.members.last().map_or("", String::as_str));
             let first = first_reject.clone().unwrap_or_default();
             let text = format!("member {member}: holds no usable record; first reject: {first}");
-            decoded.fault(Note::new("no_usable_record", text));
+            decoded.faults.tell(Note::new("no_usable_record", text));
         }
         decoded.first_reject = decoded.first_reject.take().or(first_reject);
     }
@@ -335,7 +324,6 @@ struct MemberSink<'a, S> {
 /// The part of a [`MemberSink`] that the decoder calls back.
 struct StagingSink<'a, S> {
     staging: &'a mut S,
-    names: &'a mut ServiceNames,
     id: &'a ArchiveId,
     name: &'a str,
     member: u32,
@@ -354,10 +342,9 @@ struct StagingSink<'a, S> {
 
 impl<'a, S: Records> MemberSink<'a, S> {
     fn new(worker: &'a mut Worker<S>, id: &'a ArchiveId, name: &'a str, member: u32, archive: &DecodedArchive) -> Self {
-        let Worker { decoder, staging, names, limits, .. } = worker;
+        let Worker { decoder, staging, limits, .. } = worker;
         let out = StagingSink {
             staging,
-            names,
             id,
             name,
             member,
@@ -481,7 +468,7 @@ impl<S: Records> Sink for StagingSink<'_, S> {
         let staged = self.staging.records(&batch, (self.member, self.name), self.next_row, &mut self.blocks);
         self.noted(staged)?;
         self.months.extend(self.blocks.iter().skip(before).map(|block| block.month));
-        let counted = self.services.add(&batch, self.names);
+        let counted = self.services.add(&batch);
         self.noted(counted)?;
         self.next_row += batch.num_rows() as u64;
         Ok(())

@@ -6,7 +6,7 @@
 //!
 //! The stages, each a module: [`discover`](mod@discover) finds files, `queue` takes them through the threads, `digest` reads and hashes
 //! them, `claims` says which are decoded, `container` opens ZIP, gzip and plain files, `archive` decodes one archive, `rejects` gathers
-//! what it refuses, `services` counts whose records it holds, `request` reads the side file with its request, `staging` holds what was decoded, `dedupe` applies the rule of duplicates, `plan` decides which rows go to which
+//! what it refuses, `services` counts whose records it holds, `told` bounds what is told, `request` reads the side file with its request, `staging` holds what was decoded, `dedupe` applies the rule of duplicates (`ordinals` says which places of an archive the store has), `plan` decides which rows go to which
 //! file, `write` makes the files, `run` calls them in order and keeps the books.
 //!
 //! [`fn@prove`] goes the way back: it decodes the archives again and compares their records with what a store holds.
@@ -30,6 +30,7 @@ mod services;
 mod staging;
 mod summary;
 mod tidy;
+mod told;
 mod write;
 
 pub use error::IngestError;

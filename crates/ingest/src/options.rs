@@ -58,6 +58,9 @@ impl Limits {
     pub const NAMES_BYTES: u64 = 16 << 20;
     /// Faults and notes that are told of an archive, of each so many; of the rest only the count.
     pub const TOLD: usize = 100;
+
+    /// Bytes of their texts, of each.
+    pub const TOLD_BYTES: usize = 32 << 10;
 }
 
 impl Default for Limits {

@@ -4,6 +4,7 @@
 //! and its staging file from archive to archive. What comes out is in an order that does not depend on threads.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
@@ -17,7 +18,9 @@ use crate::error::IngestError;
 use crate::options::IngestOptions;
 use crate::progress::{ArchiveProgress, Observer, Progress};
 use crate::request::side_file_of;
+use crate::services::RunServices;
 use crate::staging::StagingWriter;
+use crate::told::RunTold;
 
 const CHANGED: &str = "the file changed while it was read";
 
@@ -48,6 +51,31 @@ pub(crate) struct Queue<'a> {
     pub(crate) budget: Budget,
 }
 
+/// What all archives of the run share a budget for.
+#[derive(Default)]
+struct OfRun {
+    services: RunServices,
+    told: RunTold,
+}
+
+impl OfRun {
+    /// Takes what has to keep to a budget out of an archive.
+    fn keep(&self, sha256: &str, found: &mut DecodedArchive) {
+        if let Some(spans) = found.services.take() {
+            self.services.keep(sha256, spans);
+        }
+        self.told.keep(sha256, [&mut found.faults, &mut found.notes].map(std::mem::take));
+    }
+
+    /// Puts back what was kept of it.
+    fn give_back(&self, sha256: &str, found: &mut DecodedArchive) {
+        found.services = self.services.take(sha256);
+        [found.faults, found.notes] = self.told.take(sha256);
+        found.faults.finish("faults");
+        found.notes.finish("notes");
+    }
+}
+
 /// A file to look at.
 struct Job {
     /// Place in the order of discovery.
@@ -64,8 +92,10 @@ struct Job {
 /// What became of a file.
 enum Outcome {
     Decoded(Archive, Box<DecodedArchive>),
-    /// With its hash, and what to tell about it.
+    /// The store has it: its hash, and what to tell about it.
     Known(String, Option<String>),
+    /// Equal to a file that was found earlier: its hash.
+    Repeated(String),
     Unreadable(String),
 }
 
@@ -79,6 +109,7 @@ impl Queue<'_> {
         let bytes = jobs.iter().map(|job| job.bytes).sum();
         (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
         let claims = Claims::new(self.settled);
+        let of_run = OfRun::default();
         let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
         // Staging files are numbered without gaps, whichever threads get work.
         let staging_files = AtomicU32::new(0);
@@ -88,20 +119,34 @@ impl Queue<'_> {
             while let Some(job) =
                 jobs.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !is_over.load(Ordering::Relaxed))
             {
-                let outcome = self.outcome(job, &claims, &staging_files, &mut hands);
+                let outcome = self.outcome(job, (&claims, &of_run), &staging_files, &mut hands);
                 is_over.fetch_or(outcome.is_err(), Ordering::Relaxed);
                 outcomes.push((job.position, outcome?));
             }
             Ok(outcomes)
         });
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, IngestError>>()?;
-        Ok(collect(outcomes.into_iter().flatten().collect(), jobs, &claims))
+        let mut outcomes: BTreeMap<usize, Outcome> = outcomes.into_iter().flatten().collect();
+        // An equal file was left to another one, which then could not be read: its turn comes now.
+        let mut hands = None;
+        let jobs: HashMap<usize, &Job> = jobs.iter().map(|job| (job.position, job)).collect();
+        loop {
+            let again = left_behind(&outcomes);
+            if again.is_empty() {
+                return Ok(collect(outcomes, &jobs, &of_run));
+            }
+            for (sha256, job) in again.iter().filter_map(|(sha256, position)| Some((sha256, *jobs.get(position)?))) {
+                claims.give_back(sha256);
+                let outcome = self.outcome(job, (&claims, &of_run), &staging_files, &mut hands)?;
+                outcomes.insert(job.position, outcome);
+            }
+        }
     }
 
     fn outcome(
         &self,
         job: &Job,
-        claims: &Claims<'_>,
+        (claims, of_run): (&Claims<'_>, &OfRun),
         staging_files: &AtomicU32,
         hands: &mut Option<Hands>,
     ) -> Result<Outcome, IngestError> {
@@ -110,8 +155,12 @@ impl Queue<'_> {
             none => none.insert(Hands::new(self, staging_files.fetch_add(1, Ordering::Relaxed))?),
         };
         let progress = ArchiveProgress::new(self.observer, job.bytes);
-        let outcome = hands.outcome(job, claims, self.settled, &progress);
+        let mut outcome = hands.outcome(job, claims, self.settled, &progress);
         progress.done();
+        match &mut outcome {
+            Ok(Outcome::Decoded(archive, found)) if !found.is_unsettled => of_run.keep(&archive.digest.sha256, found),
+            _ => {}
+        }
         outcome
     }
 }
@@ -131,31 +180,54 @@ fn jobs(files: Vec<PathBuf>) -> Vec<Job> {
     jobs
 }
 
-fn collect(mut outcomes: Vec<(usize, Outcome)>, mut jobs: Vec<Job>, claims: &Claims<'_>) -> Decoded {
-    outcomes.sort_by_key(|(position, _)| *position);
-    jobs.sort_by_key(|job| job.position);
+/// Contents that could not be read where they were tried, each with the first file that was taken for a copy and not decoded.
+fn left_behind(outcomes: &BTreeMap<usize, Outcome>) -> Vec<(String, usize)> {
+    let mut is_read = HashMap::<&str, bool>::new();
+    for outcome in outcomes.values() {
+        if let Outcome::Decoded(archive, found) = outcome {
+            *is_read.entry(&archive.digest.sha256).or_default() |= !found.is_unsettled;
+        }
+    }
+    let mut found = Vec::new();
+    for (position, outcome) in outcomes {
+        if let Outcome::Repeated(sha256) = outcome
+            && is_read.remove(sha256.as_str()) == Some(false)
+        {
+            found.push((sha256.clone(), *position));
+        }
+    }
+    found
+}
+
+fn collect(outcomes: BTreeMap<usize, Outcome>, jobs: &HashMap<usize, &Job>, of_run: &OfRun) -> Decoded {
     let mut all = Decoded::default();
-    let mut decoded = Vec::new();
-    for ((position, outcome), job) in outcomes.into_iter().zip(jobs) {
+    let (mut decoded, mut seen) = (Vec::new(), HashSet::new());
+    for (job, outcome) in outcomes.into_iter().filter_map(|(position, outcome)| Some((*jobs.get(&position)?, outcome)))
+    {
         let sha256 = match &outcome {
             Outcome::Decoded(archive, _) => Some(&archive.digest.sha256),
-            Outcome::Known(sha256, _) => Some(sha256),
+            Outcome::Known(sha256, _) | Outcome::Repeated(sha256) => Some(sha256),
             Outcome::Unreadable(_) => None,
         };
         if let Some(sha256) = sha256.filter(|_| job.has_request) {
             all.with_request.push((job.path.clone(), sha256.clone()));
         }
         match outcome {
-            Outcome::Decoded(archive, found) if claims.is_of(&archive.digest.sha256, position) => {
+            Outcome::Decoded(_, found) if found.is_unsettled => {
+                let reason = found.faults.first().map(|fault| fault.text.clone());
+                all.unreadable.push((job.path.clone(), reason.unwrap_or_default()));
+            }
+            Outcome::Decoded(archive, mut found) if seen.insert(archive.digest.sha256.clone()) => {
+                of_run.give_back(&archive.digest.sha256, &mut found);
                 decoded.push((archive, *found));
             }
-            // Decoded, but then an equal file came that was found earlier: what was staged is not referred to.
-            Outcome::Decoded(..) => all.known += 1,
+            // Decoded, and so was an equal file that was found earlier: what was staged is not referred to.
+            Outcome::Decoded(..) | Outcome::Repeated(_) => all.known += 1,
             Outcome::Known(_, notice) => {
                 all.known += 1;
-                all.notices.extend(notice.map(|notice| (job.path, notice)));
+                all.notices.extend(notice.map(|notice| (job.path.clone(), notice)));
             }
-            Outcome::Unreadable(reason) => all.unreadable.push((job.path, reason)),
+            Outcome::Unreadable(reason) => all.unreadable.push((job.path.clone(), reason)),
         }
     }
     decoded.sort_by_cached_key(|(archive, decoded)| {
@@ -294,7 +366,7 @@ fn changed(job: &Job, digest: FileDigest, container: Option<Container>) -> Outco
 fn known(digest: FileDigest, refused: Claim) -> Outcome {
     match refused {
         Claim::Settled(notice) => Outcome::Known(digest.sha256, notice),
-        Claim::Granted | Claim::Repeated => Outcome::Known(digest.sha256, None),
+        Claim::Granted | Claim::Repeated => Outcome::Repeated(digest.sha256),
     }
 }
 

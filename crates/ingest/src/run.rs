@@ -211,7 +211,8 @@ impl Run<'_> {
         }
         let reader = StagingReader::open(staging)?;
         let memory_bytes = self.options.memory_bytes;
-        let duplicates = dedupe::resolve(&decoded, writer.snapshot(), &reader, staging, seed, memory_bytes)?;
+        let retried = self.retried(&archives);
+        let duplicates = dedupe::resolve(&decoded, &retried, writer.snapshot(), &reader, staging, seed, memory_bytes)?;
         let files = plan::plan(&decoded, &duplicates);
         let source =
             Source { archives: &archives, decoded: &decoded, duplicates: &duplicates, reader: &reader, staging };
@@ -247,6 +248,13 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Archives that an earlier run read too, and stored rows of: their indices by SHA-256.
+    fn retried<'b>(&self, archives: &'b [Archive]) -> HashMap<&'b str, usize> {
+        let has_rows = |sha256: &str| self.known.get(sha256).is_some_and(|row| row.records.stored > 0);
+        let numbered = archives.iter().enumerate().map(|(index, archive)| (archive.digest.sha256.as_str(), index));
+        numbered.filter(|(sha256, _)| has_rows(sha256)).collect()
+    }
+
     /// The books of one archive, checked: every record read went somewhere.
     fn balance(
         &self,
@@ -273,7 +281,7 @@ impl Run<'_> {
         let mut row = self.ledger_row(archive, decoded, counts, before, run);
         let known = before.map(|before| before.requests.as_slice()).unwrap_or_default();
         row.requests = request::merged(known, side_files.of(&row.archive), decoded.times);
-        let is_news = !decoded.is_unsettled && before.is_none_or(|before| !same_outcome(before, &row));
+        let is_news = before.is_none_or(|before| !same_outcome(before, &row));
         Ok(Outcome { row, counts, is_news, path: archive.path.clone() })
     }
 
@@ -340,8 +348,8 @@ impl Run<'_> {
             summary.notices.push(notice);
         };
         let kind = if outcome.row.status == ArchiveStatus::Salvaged { "salvaged" } else { "failed" };
-        decoded.faults.iter().for_each(|fault| notice(kind, &fault.text));
-        decoded.notes.iter().for_each(|note| notice("note", &note.text));
+        decoded.faults.told.iter().for_each(|fault| notice(kind, &fault.text));
+        decoded.notes.told.iter().for_each(|note| notice("note", &note.text));
         let of_requests = outcome.row.requests.iter().flat_map(|request| &request.notes);
         of_requests.for_each(|note| notice("note", &note.text));
         if let (Some(reject), true) = (&decoded.first_reject, decoded.faults.is_empty()) {
@@ -388,7 +396,7 @@ fn same_outcome(before: &LedgerRow, now: &LedgerRow) -> bool {
 
 /// What is odd about an archive, faults first, as much of it as the ledger takes.
 fn notes_of(decoded: &DecodedArchive) -> Vec<Note> {
-    let all = decoded.faults.iter().chain(&decoded.notes);
+    let all = decoded.faults.told.iter().chain(&decoded.notes.told);
     let mut notes: Vec<Note> = all.clone().take(NOTES_MAX).cloned().collect();
     let more = all.count() - notes.len();
     if more > 0 {

@@ -1,8 +1,9 @@
 //! Which services an archive holds records of, how many, and from when to when: counted when they are decoded, before duplicates are
 //! told. What an archive shows of a service does not depend on which archive came first.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array as _, AsArray as _, DictionaryArray, RecordBatch, StringArray};
 use arrow::datatypes::Int32Type;
@@ -15,25 +16,105 @@ use crate::error::IngestError;
 const SERVICES_MAX: usize = 4096;
 /// Bytes of the names of a service. Real ones have 150.
 const KEY_BYTES_MAX: usize = 1024;
-/// Names remembered from archive to archive.
-const NAMES_MAX: usize = 1 << 16;
+/// Bytes of the names of all services of an archive.
+const NAMES_BYTES_MAX: usize = 1 << 20;
+/// Bytes that the services of all archives of a run take: a million spans. What the ledger says must not depend on the memory of a run.
+const RUN_BYTES_MAX: u64 = 32 << 20;
+/// Bytes of a span, and of a name that is kept next to its texts.
+const SPAN_BYTES: u64 = size_of::<ServiceSpan>() as u64;
+const NAME_BYTES: u64 = 160;
 
-/// Names of services, shared among the archives of a worker.
-#[derive(Debug, Default)]
-pub(crate) struct ServiceNames(HashSet<Arc<ServiceKey>>);
+/// Services of the archives of a run, which stay in memory until its ledger is written. Names are shared.
+///
+/// Where all of them are more than the budget, archives with very many are told as not counted: the bound for an archive is halved until the
+/// rest fits. Whatever the order in which archives come, the bound falls as far as all of them together demand, so the outcome does not depend
+/// on threads.
+#[derive(Debug)]
+pub(crate) struct RunServices {
+    bytes_max: u64,
+    kept: Mutex<Kept>,
+}
 
-impl ServiceNames {
-    fn shared(&mut self, key: ServiceKey) -> Arc<ServiceKey> {
-        if let Some(known) = self.0.get(&key) {
-            return Arc::clone(known);
-        }
-        if self.0.len() >= NAMES_MAX {
-            self.0.clear();
-        }
-        let key = Arc::new(key);
-        self.0.insert(Arc::clone(&key));
-        key
+#[derive(Debug)]
+struct Kept {
+    bytes: u64,
+    /// Services of an archive at most.
+    at_most: usize,
+    /// Names, with how many spans have them.
+    names: HashMap<Arc<ServiceKey>, u64>,
+    /// By SHA-256 of the archive.
+    archives: HashMap<String, Vec<ServiceSpan>>,
+}
+
+impl Default for RunServices {
+    fn default() -> Self {
+        Self::within(RUN_BYTES_MAX)
     }
+}
+
+impl RunServices {
+    fn within(bytes_max: u64) -> Self {
+        let kept = Kept { bytes: 0, at_most: SERVICES_MAX, names: HashMap::new(), archives: HashMap::new() };
+        Self { bytes_max, kept: Mutex::new(kept) }
+    }
+
+    /// Keeps the services of an archive, unless they are too many.
+    pub(crate) fn keep(&self, sha256: &str, spans: Vec<ServiceSpan>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        // Equal files have equal services.
+        if spans.len() <= kept.at_most && !kept.archives.contains_key(sha256) {
+            kept.add(sha256, spans);
+            while kept.bytes > self.bytes_max && kept.at_most > 0 {
+                kept.halve();
+            }
+        }
+    }
+
+    /// The services of an archive; `None` where they are not counted.
+    pub(crate) fn take(&self, sha256: &str) -> Option<Vec<ServiceSpan>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).archives.remove(sha256)
+    }
+}
+
+impl Kept {
+    fn add(&mut self, sha256: &str, mut spans: Vec<ServiceSpan>) {
+        for span in &mut spans {
+            self.bytes += SPAN_BYTES;
+            match self.names.entry(Arc::clone(&span.key)) {
+                Entry::Occupied(mut known) => {
+                    span.key = Arc::clone(known.key());
+                    *known.get_mut() += 1;
+                }
+                Entry::Vacant(new) => {
+                    self.bytes += NAME_BYTES + names_bytes(&span.key) as u64;
+                    new.insert(1);
+                }
+            }
+        }
+        self.archives.insert(sha256.to_owned(), spans);
+    }
+
+    /// Halves the bound for an archive, and drops what is beyond it.
+    fn halve(&mut self) {
+        self.at_most /= 2;
+        let at_most = self.at_most;
+        let dropped: Vec<_> = self.archives.extract_if(|_, spans| spans.len() > at_most).collect();
+        for span in dropped.into_iter().flat_map(|(_, spans)| spans) {
+            self.bytes = self.bytes.saturating_sub(SPAN_BYTES);
+            if let Entry::Occupied(mut known) = self.names.entry(span.key) {
+                *known.get_mut() -= 1;
+                if *known.get() == 0 {
+                    self.bytes = self.bytes.saturating_sub(NAME_BYTES + names_bytes(known.key()) as u64);
+                    known.remove();
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of the texts that name a service.
+fn names_bytes(key: &ServiceKey) -> usize {
+    [&key.resource_id, &key.source, &key.tenant_id].into_iter().flatten().map(String::len).sum()
 }
 
 /// The services met so far.
@@ -41,13 +122,15 @@ impl ServiceNames {
 pub(crate) struct Services {
     spans: Vec<ServiceSpan>,
     places: HashMap<Arc<ServiceKey>, usize>,
+    /// Bytes of their names.
+    names_bytes: usize,
     /// More than can be told apart.
     is_too_much: bool,
 }
 
 impl Services {
     /// Counts the records of a batch.
-    pub(crate) fn add(&mut self, batch: &RecordBatch, names: &mut ServiceNames) -> Result<(), IngestError> {
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), IngestError> {
         if self.is_too_much {
             return Ok(());
         }
@@ -70,7 +153,7 @@ impl Services {
                         source: sources.text(source),
                         tenant_id: tenants.text(tenant),
                     };
-                    let Some(place) = self.place(key, time, names) else {
+                    let Some(place) = self.place(key, time) else {
                         return Ok(());
                     };
                     met.push((rest, place));
@@ -94,7 +177,7 @@ impl Services {
                 own.records += span.records;
                 own.first_time = own.first_time.min(span.first_time);
                 own.last_time = own.last_time.max(span.last_time);
-            } else if self.has_room() {
+            } else if self.has_room(&span.key) {
                 self.places.insert(Arc::clone(&span.key), self.spans.len());
                 self.spans.push(span);
             }
@@ -109,25 +192,24 @@ impl Services {
         Some(spans)
     }
 
-    fn place(&mut self, key: ServiceKey, time: i64, names: &mut ServiceNames) -> Option<usize> {
-        let texts = [&key.resource_id, &key.source, &key.tenant_id];
-        if texts.iter().map(|text| text.as_ref().map_or(0, String::len)).sum::<usize>() > KEY_BYTES_MAX {
-            self.is_too_much = true;
-            return None;
-        }
-        let key = names.shared(key);
+    fn place(&mut self, key: ServiceKey, time: i64) -> Option<usize> {
         if let Some(place) = self.places.get(&key) {
             return Some(*place);
         }
-        self.has_room().then(|| {
+        self.has_room(&key).then(|| {
+            let key = Arc::new(key);
             self.places.insert(Arc::clone(&key), self.spans.len());
             self.spans.push(ServiceSpan { key, records: 0, first_time: time, last_time: time });
             self.spans.len() - 1
         })
     }
 
-    fn has_room(&mut self) -> bool {
-        self.is_too_much |= self.spans.len() >= SERVICES_MAX;
+    /// Whether one more can be told apart; its name counts from then on.
+    fn has_room(&mut self, key: &ServiceKey) -> bool {
+        let bytes = names_bytes(key);
+        self.names_bytes += bytes;
+        self.is_too_much |=
+            self.spans.len() >= SERVICES_MAX || bytes > KEY_BYTES_MAX || self.names_bytes > NAMES_BYTES_MAX;
         !self.is_too_much
     }
 }
@@ -214,15 +296,14 @@ mod tests {
             r#"Some("b") None 2 1..2"#,
         ];
         for cut in 0..=rows.len() {
-            let mut names = ServiceNames::default();
             let (front, back) = rows.split_at(cut);
             let mut one = Services::default();
-            one.add(&batch(front), &mut names).unwrap();
-            one.add(&batch(back), &mut names).unwrap();
+            one.add(&batch(front)).unwrap();
+            one.add(&batch(back)).unwrap();
             assert_eq!(told(one), expected);
             let (mut one, mut other) = (Services::default(), Services::default());
-            one.add(&batch(back), &mut names).unwrap();
-            other.add(&batch(front), &mut names).unwrap();
+            one.add(&batch(back)).unwrap();
+            other.add(&batch(front)).unwrap();
             one.merge(other);
             assert_eq!(told(one), expected);
         }
@@ -232,15 +313,69 @@ mod tests {
     fn what_is_too_much_is_not_told_in_part() {
         let long: &'static str = Box::leak("x".repeat(KEY_BYTES_MAX + 1).into_boxed_str());
         let mut services = Services::default();
-        services.add(&batch(&[(1, Some("a"), None), (2, Some(long), None)]), &mut ServiceNames::default()).unwrap();
+        services.add(&batch(&[(1, Some("a"), None), (2, Some(long), None)])).unwrap();
         assert_eq!(services.finish(), None);
         let names: Vec<&'static str> =
             (0..=SERVICES_MAX).map(|n| &*Box::leak(n.to_string().into_boxed_str())).collect();
         let rows: Vec<Row> = names.iter().map(|name| (1, Some(*name), None)).collect();
         for (rows, is_told) in [(&rows[..SERVICES_MAX], true), (&rows[..], false)] {
             let mut services = Services::default();
-            services.add(&batch(rows), &mut ServiceNames::default()).unwrap();
+            services.add(&batch(rows)).unwrap();
             assert_eq!(services.finish().is_some(), is_told);
         }
+        let long = "x".repeat(KEY_BYTES_MAX - 4);
+        let names: Vec<&'static str> =
+            (0..=1024).map(|n| &*Box::leak(format!("{n:04}{long}").into_boxed_str())).collect();
+        let rows: Vec<Row> = names.iter().map(|name| (1, Some(*name), None)).collect();
+        for (rows, is_told) in [(&rows[..1024], true), (&rows[..], false)] {
+            let (mut one, mut other) = (Services::default(), Services::default());
+            one.add(&batch(&rows[..500])).unwrap();
+            other.add(&batch(&rows[400..])).unwrap();
+            one.merge(other);
+            assert_eq!(one.finish().is_some(), is_told, "names of an archive");
+        }
+    }
+
+    /// Services of an archive: so many, with numbers from one on.
+    fn spans(from: usize, count: usize) -> Vec<ServiceSpan> {
+        let span = |n: usize| {
+            let key = Arc::new(ServiceKey { source: Some(format!("{n:040}")), ..ServiceKey::default() });
+            ServiceSpan { key, records: 1, first_time: 0, last_time: 0 }
+        };
+        (from..from + count).map(span).collect()
+    }
+
+    #[test]
+    fn what_a_run_keeps_depends_on_its_archives_and_not_on_their_order() {
+        // Archives by their services: first number and count.
+        let archives = [(0, 3), (0, 300), (100, 300), (0, 3), (900, 40), (5000, 4000), (0, 0), (7, 90)];
+        let kept = |order: &mut dyn Iterator<Item = usize>, bytes: u64| -> Vec<bool> {
+            let run = RunServices::within(bytes);
+            for index in order {
+                let (from, count) = archives[index];
+                run.keep(&index.to_string(), spans(from, count));
+                run.keep(&index.to_string(), spans(from, count));
+            }
+            assert!(run.kept.lock().unwrap().bytes <= bytes);
+            (0..archives.len())
+                .map(|index| {
+                    run.take(&index.to_string()).inspect(|spans| assert_eq!(spans.len(), archives[index].1)).is_some()
+                })
+                .collect()
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        for bytes in [0, 500, 2000, 20_000, 30_000, 100_000, 200_000, 10_000_000] {
+            let expected = kept(&mut (0..8), bytes);
+            for turn in 0..8 {
+                assert_eq!(kept(&mut (0..8).map(|index| (index * 5 + turn) % 8), bytes), expected, "{bytes} {turn}");
+                assert_eq!(
+                    kept(&mut (0..8).rev().map(|index| (index * 3 + turn) % 8), bytes),
+                    expected,
+                    "{bytes} {turn}"
+                );
+            }
+            seen.insert(expected.iter().filter(|is_kept| **is_kept).count());
+        }
+        assert!(seen.len() > 3 && seen.contains(&1) && seen.contains(&8), "{seen:?}");
     }
 }

@@ -38,10 +38,19 @@ fn count(freed: Result<Vacuumed, keytrail_store::StoreError>, summary: &mut Summ
 
 /// Records of a month that was removed are stored as any others; whoever removed it should know.
 pub(crate) fn tell_of_forgotten_months(snapshot: &Snapshot, summary: &mut Summary) {
+    if snapshot.forgets().is_empty() {
+        return;
+    }
+    let tombstones = match snapshot.forgotten() {
+        Ok(tombstones) => tombstones,
+        Err(error) => return summary.warnings.push(format!("what was forgotten cannot be read: {error}")),
+    };
     let run = snapshot.runs().last();
     let months = run.iter().flat_map(|run| &run.files).filter_map(|file| {
         let month = file.path.split_once('/')?.0.strip_prefix("month=")?;
-        let forget = snapshot.forgets().iter().rev().find(|forget| month < forget.before.as_str())?;
+        // A month that had no rows then was not removed: this is the first time that it is there.
+        let removed = tombstones.iter().rev().find(|(_, rows)| rows.iter().any(|row| row.month == month));
+        let (forget, _) = removed?;
         Some(format!(
             "records of {month} are in the store again: the months before {} were forgotten on {}",
             forget.before,

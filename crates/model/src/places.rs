@@ -33,6 +33,27 @@ impl PlaceSet {
         (again, least)
     }
 
+    /// Takes an ordinal below `limit`; elsewhere no record stands.
+    pub fn put(&mut self, ordinal: i64, limit: u64) {
+        if let Some(number) = u64::try_from(ordinal).ok().filter(|&number| number < limit) {
+            self.take(number, 1);
+        }
+    }
+
+    /// Takes all that another set has.
+    pub fn add(&mut self, other: &Self) {
+        for (block, words) in &other.0 {
+            let own = self.0.entry(*block).or_default();
+            own.iter_mut().zip(words).for_each(|(own, other)| *own |= other);
+        }
+    }
+
+    /// Whether an ordinal was taken.
+    #[must_use]
+    pub fn has_ordinal(&self, ordinal: i64) -> bool {
+        u64::try_from(ordinal).is_ok_and(|number| self.has(number))
+    }
+
     /// Whether a number was taken.
     #[must_use]
     pub fn has(&self, number: u64) -> bool {
@@ -70,6 +91,20 @@ mod tests {
                 prop_assert_eq!(places.has(number), plain.contains(&number));
             }
         }
+    }
+
+    #[test]
+    fn ordinals_are_there_once_put() {
+        let mut places = PlaceSet::default();
+        [3, 64, 3, 700, -1, 701, i64::MAX].into_iter().for_each(|ordinal| places.put(ordinal, 701));
+        let found = |places: &PlaceSet| (-2..800).filter(|&ordinal| places.has_ordinal(ordinal)).collect::<Vec<i64>>();
+        assert_eq!(found(&places), [3, 64, 700]);
+        assert!(!places.has_ordinal(i64::MAX) && !places.has_ordinal(i64::MIN));
+        let mut others = PlaceSet::default();
+        others.put(5, 9);
+        others.add(&places);
+        places.add(&others);
+        assert_eq!((found(&places), found(&others)), (vec![3, 5, 64, 700], vec![3, 5, 64, 700]));
     }
 
     #[test]

@@ -8,12 +8,11 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use bytes::Bytes;
 use keytrail_model::digest::RowsDigest;
 use keytrail_model::schema;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use crate::StoreError;
-use crate::sealed_file::{Seal, SealedWriter};
+use crate::sealed_file::{Seal, SealedWriter, read_groups};
 
 /// Rows of one archive in one month that are no longer in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +57,8 @@ pub(crate) fn write(path: &Path, rows: &[ForgottenRows]) -> Result<Seal, StoreEr
 
 /// Reads a tombstone from the bytes of its file; `path` is for messages only.
 pub(crate) fn read(path: &Path, bytes: Bytes) -> Result<Vec<ForgottenRows>, StoreError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(StoreError::parquet(path))?;
     let mut rows = Vec::new();
-    for batch in builder.build().map_err(StoreError::parquet(path))? {
-        let batch = batch.map_err(|error| StoreError::parquet(path)(error.into()))?;
-        from_batch(path, &batch, &mut rows)?;
-    }
+    read_groups(path, bytes, &|_| true, &mut |batch| from_batch(path, batch, &mut rows))?;
     Ok(rows)
 }
 

@@ -6,8 +6,8 @@ use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use keytrail_model::ledger::LedgerRow;
 use keytrail_model::schema::ARCHIVE;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::sealed_file::read_groups;
 use crate::{RunInfo, Snapshot, StoreError, ledger_file};
 
 impl Snapshot {
@@ -50,11 +50,7 @@ impl Snapshot {
         each: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
     ) -> Result<(), E> {
         let (path, bytes) = self.read_sidecar(&run.rejects)?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build());
-        for batch in reader.map_err(StoreError::parquet(&path))? {
-            each(&batch.map_err(|error| StoreError::parquet(&path)(error.into()))?)?;
-        }
-        Ok(())
+        read_groups(&path, bytes, &|_| true, each)
     }
 
     /// Calls `each` with the rejects that the runs of these ledger rows wrote about their archives, in the columns of

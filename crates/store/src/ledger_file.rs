@@ -1,5 +1,6 @@
 //! Ledger files: the rows of `archives` that one run wrote, to Parquet and back.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,25 +11,30 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use bytes::Bytes;
 use keytrail_model::ledger::{ArchiveStatus, LedgerRow, RecordCounts, ServiceKey, ServiceSpan};
 use keytrail_model::schema;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
-use crate::sealed_file::{Seal, SealedWriter};
+use crate::sealed_file::{Seal, SealedWriter, read_groups};
 
 /// Rows from which a ledger is compressed. A store of many small runs has many small ledgers, and setting up sixteen
 /// decompressors takes 0.5 ms a file where reading the plain columns takes 0.1 ms (1000 files of one row, dev build).
 const COMPRESSED_FROM_ROWS: usize = 1000;
-/// Rows that are turned into columns at a time: their services can take far more memory as text.
+/// Services that count like one more row for that.
+const SERVICES_PER_ROW: usize = 8;
+/// Rows that are turned into columns at a time, and bytes of JSON in them but for a single row: an archive can be made to have megabytes
+/// of services, and a column holds less than 2 GiB of text.
 const BATCH_ROWS: usize = 4096;
+const BATCH_BYTES: usize = 8 << 20;
+/// Bytes of a text at most.
+const TEXT_BYTES_MAX: usize = 1 << 30;
 
 /// Writes the ledger of a run, durably.
 pub(crate) fn write(path: &Path, rows: &[LedgerRow]) -> Result<Seal, StoreError> {
-    let large = rows.len() >= COMPRESSED_FROM_ROWS;
+    let services = rows.iter().filter_map(|row| row.service_spans.as_ref()).map(Vec::len).sum::<usize>();
+    let large = rows.len() + services / SERVICES_PER_ROW >= COMPRESSED_FROM_ROWS;
     let level = ZstdLevel::try_new(3).map_err(StoreError::parquet(path))?;
     let properties = WriterProperties::builder()
         .set_created_by("keytrail".into())
@@ -36,9 +42,17 @@ pub(crate) fn write(path: &Path, rows: &[LedgerRow]) -> Result<Seal, StoreError>
         .set_dictionary_enabled(large)
         .build();
     let mut file = SealedWriter::create(path, schema::ledger_file_schema(), properties)?;
-    for rows in rows.chunks(BATCH_ROWS) {
-        file.write(&to_batch(path, rows)?)?;
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        let lists = Lists::of(path, row)?;
+        if batch.len() >= BATCH_ROWS || bytes + lists.bytes() > BATCH_BYTES {
+            file.write(&to_batch(path, &batch)?)?;
+            (batch, bytes) = (Vec::new(), 0);
+        }
+        bytes += lists.bytes();
+        batch.push((row, lists));
     }
+    file.write(&to_batch(path, &batch)?)?;
     Ok(file.finish()?.1)
 }
 
@@ -53,28 +67,45 @@ pub(crate) fn read_with_services(path: &Path, bytes: Bytes) -> Result<Vec<Ledger
 }
 
 fn read_columns(path: &Path, bytes: Bytes, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<LedgerRow>, StoreError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(StoreError::parquet(path))?;
-    let fields = builder.schema().fields().iter().enumerate();
-    let wanted: Vec<usize> = fields.filter(|(_, field)| wanted(field.name())).map(|(index, _)| index).collect();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-    let batches = builder.with_projection(mask).build().map_err(StoreError::parquet(path))?;
-    let mut rows = Vec::new();
-    for batch in batches {
-        let batch = batch.map_err(|error| StoreError::parquet(path)(error.into()))?;
-        from_batch(path, &batch, &mut rows)?;
-    }
+    let (mut rows, mut names) = (Vec::new(), HashSet::new());
+    read_groups(path, bytes, wanted, &mut |batch| from_batch(path, batch, &mut names, &mut rows))?;
     Ok(rows)
 }
 
-fn to_batch(path: &Path, rows: &[LedgerRow]) -> Result<RecordBatch, StoreError> {
-    let text = |get: fn(&LedgerRow) -> &str| Arc::new(StringArray::from_iter_values(rows.iter().map(get))) as ArrayRef;
+/// The lists of a row as they stand in the file, each a JSON text.
+#[derive(Default)]
+struct Lists {
+    notes: Option<String>,
+    requests: Option<String>,
+    service_spans: Option<String>,
+}
+
+impl Lists {
+    fn of(path: &Path, row: &LedgerRow) -> Result<Self, StoreError> {
+        let spans = row.service_spans.as_ref().map(|spans| spans.iter().map(SpanText::of).collect::<Vec<_>>());
+        Ok(Self {
+            notes: list(path, (!row.notes.is_empty()).then_some(&row.notes))?,
+            requests: list(path, (!row.requests.is_empty()).then_some(&row.requests))?,
+            service_spans: list(path, spans)?,
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        [&self.notes, &self.requests, &self.service_spans].into_iter().flatten().map(String::len).sum()
+    }
+}
+
+fn to_batch(path: &Path, rows: &[(&LedgerRow, Lists)]) -> Result<RecordBatch, StoreError> {
+    let (lists, rows) = (rows.iter().map(|(_, lists)| lists), rows.iter().map(|(row, _)| *row));
+    let text = |get: fn(&LedgerRow) -> &str| Arc::new(StringArray::from_iter_values(rows.clone().map(get))) as ArrayRef;
     let option =
-        |get: fn(&LedgerRow) -> Option<&str>| Arc::new(rows.iter().map(get).collect::<StringArray>()) as ArrayRef;
+        |get: fn(&LedgerRow) -> Option<&str>| Arc::new(rows.clone().map(get).collect::<StringArray>()) as ArrayRef;
+    let json = |get: fn(&Lists) -> Option<&str>| Arc::new(lists.clone().map(get).collect::<StringArray>()) as ArrayRef;
     let time = |get: fn(&LedgerRow) -> Option<i64>| {
-        Arc::new(rows.iter().map(get).collect::<TimestampMicrosecondArray>().with_timezone("UTC")) as ArrayRef
+        Arc::new(rows.clone().map(get).collect::<TimestampMicrosecondArray>().with_timezone("UTC")) as ArrayRef
     };
     let count = |get: fn(&LedgerRow) -> u64| {
-        let values = rows.iter().map(|row| i64::try_from(get(row)));
+        let values = rows.clone().map(|row| i64::try_from(get(row)));
         let values = values.collect::<Result<Vec<_>, _>>().map_err(|_| StoreError::BadRow {
             path: path.to_owned(),
             what: "count",
@@ -100,28 +131,26 @@ fn to_batch(path: &Path, rows: &[LedgerRow]) -> Result<RecordBatch, StoreError> 
         time(|row| row.last_time),
         text(|row| &row.run),
         time(|row| Some(row.ingested_at)),
-        list(path, rows, |row| (!row.notes.is_empty()).then_some(&row.notes))?,
-        list(path, rows, |row| (!row.requests.is_empty()).then_some(&row.requests))?,
-        Arc::new(rows.iter().map(|row| row.services.and_then(|n| i64::try_from(n).ok())).collect::<Int64Array>()),
-        list(path, rows, |row| Some(row.service_spans.as_ref()?.iter().map(SpanText::of).collect::<Vec<_>>()))?,
+        json(|lists| lists.notes.as_deref()),
+        json(|lists| lists.requests.as_deref()),
+        Arc::new(rows.clone().map(|row| row.services.and_then(|n| i64::try_from(n).ok())).collect::<Int64Array>()),
+        json(|lists| lists.service_spans.as_deref()),
     ];
     RecordBatch::try_new(schema::ledger_file_schema(), columns).map_err(|error| StoreError::parquet(path)(error.into()))
 }
 
-/// A column of JSON texts.
-fn list<'a, T: Serialize>(
-    path: &Path,
-    rows: &'a [LedgerRow],
-    of: impl Fn(&'a LedgerRow) -> Option<T>,
-) -> Result<ArrayRef, StoreError> {
-    let texts = rows.iter().map(|row| of(row).map(|value| serde_json::to_string(&value)).transpose());
-    let texts = texts.collect::<Result<StringArray, _>>().map_err(|error| StoreError::BadRow {
-        path: path.to_owned(),
-        what: "list",
-        expected: "a list that JSON can hold".into(),
-        found: error.to_string(),
-    })?;
-    Ok(Arc::new(texts))
+/// A list as JSON.
+fn list(path: &Path, list: Option<impl Serialize>) -> Result<Option<String>, StoreError> {
+    let bad =
+        |expected: String, found: String| StoreError::BadRow { path: path.to_owned(), what: "list", expected, found };
+    let text = list.map(|list| serde_json::to_string(&list)).transpose();
+    let text = text.map_err(|error| bad("a list that JSON can hold".into(), error.to_string()))?;
+    match text {
+        Some(text) if text.len() > TEXT_BYTES_MAX => {
+            Err(bad(format!("at most {TEXT_BYTES_MAX} bytes of JSON"), format!("{} bytes", text.len())))
+        }
+        text => Ok(text),
+    }
 }
 
 /// A [`ServiceSpan`] as it stands in the file.
@@ -145,14 +174,28 @@ impl SpanText {
         Self { resource_id, source, tenant_id, records, first_time, last_time }
     }
 
-    fn into_span(self) -> ServiceSpan {
+    /// The same service is in many archives: its names are shared.
+    fn into_span(self, names: &mut HashSet<Arc<ServiceKey>>) -> ServiceSpan {
         let Self { resource_id, source, tenant_id, records, first_time, last_time } = self;
-        let key = Arc::new(ServiceKey { resource_id, source, tenant_id });
+        let key = ServiceKey { resource_id, source, tenant_id };
+        let key = match names.get(&key) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let key = Arc::new(key);
+                names.insert(Arc::clone(&key));
+                key
+            }
+        };
         ServiceSpan { key, records, first_time, last_time }
     }
 }
 
-fn from_batch(path: &Path, batch: &RecordBatch, rows: &mut Vec<LedgerRow>) -> Result<(), StoreError> {
+fn from_batch(
+    path: &Path,
+    batch: &RecordBatch,
+    names: &mut HashSet<Arc<ServiceKey>>,
+    rows: &mut Vec<LedgerRow>,
+) -> Result<(), StoreError> {
     let columns = Reader { path, batch };
     for row in 0..batch.num_rows() {
         let status = columns.text("status", row)?;
@@ -183,7 +226,7 @@ fn from_batch(path: &Path, batch: &RecordBatch, rows: &mut Vec<LedgerRow>) -> Re
             services: columns.later_count("services", row)?,
             service_spans: columns
                 .list::<SpanText>(schema::SERVICE_SPANS, row)?
-                .map(|spans| spans.into_iter().map(SpanText::into_span).collect()),
+                .map(|spans| spans.into_iter().map(|span| span.into_span(names)).collect()),
         });
     }
     Ok(())
@@ -321,10 +364,37 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_any_size_are_written_in_batches_that_a_column_can_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.parquet");
+        // Some 6 MB of JSON each: control characters are spelt out there.
+        let name = |n: usize| Some(format!("{n:06}{}", "\u{1}".repeat(1000)));
+        let spans = (0..1000).map(|n| ServiceSpan {
+            key: Arc::new(ServiceKey { source: name(n), ..ServiceKey::default() }),
+            records: 1,
+            first_time: 0,
+            last_time: 0,
+        });
+        let row = LedgerRow { service_spans: Some(spans.collect()), ..full() };
+        let rows = vec![row; 12];
+        write(&path, &rows).unwrap();
+        let bytes: Bytes = std::fs::read(&path).unwrap().into();
+        let metadata = parquet::file::reader::SerializedFileReader::new(bytes.clone()).unwrap();
+        let metadata = parquet::file::reader::FileReader::metadata(&metadata);
+        assert!(metadata.num_row_groups() > 1, "{}", metadata.num_row_groups());
+        for group in metadata.row_groups() {
+            assert!(group.num_rows() < 9, "{}", group.num_rows());
+        }
+        assert!(bytes.len() < 8 << 20, "compressed: {}", bytes.len());
+        assert!(read_with_services(&path, bytes).unwrap() == rows);
+    }
+
+    #[test]
     fn a_ledger_of_before_has_nothing_in_the_later_columns() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.parquet");
-        let batch = to_batch(&path, &[full()]).unwrap();
+        let row = full();
+        let batch = to_batch(&path, &[(&row, Lists::of(&path, &row).unwrap())]).unwrap();
         let before = batch.num_columns() - schema::LATER_LEDGER_COLUMNS.len();
         let batch = batch.project(&(0..before).collect::<Vec<_>>()).unwrap();
         let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use parquet::arrow::ArrowWriter;
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::file::properties::WriterProperties;
 use sha2::{Digest, Sha256};
 
@@ -29,7 +31,13 @@ pub(crate) struct SealedWriter {
     schema: SchemaRef,
     writer: ArrowWriter<HashingFile>,
     rows: u64,
+    /// Bytes of the rows of the row group at hand, before any encoding.
+    group_bytes: usize,
 }
+
+/// Bytes of rows from which on a row group ends. The limit of the library counts encoded bytes: of equal long texts next to nothing, and
+/// who reads them needs memory for all.
+const GROUP_BYTES: usize = 32 << 20;
 
 impl SealedWriter {
     /// Starts a file. One that stands there is replaced.
@@ -38,7 +46,7 @@ impl SealedWriter {
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(file, SchemaRef::clone(&schema), options)
             .map_err(StoreError::parquet(path))?;
-        Ok(Self { path: path.to_owned(), schema, writer, rows: 0 })
+        Ok(Self { path: path.to_owned(), schema, writer, rows: 0, group_bytes: 0 })
     }
 
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
@@ -52,6 +60,11 @@ impl SealedWriter {
         }
         self.writer.write(batch).map_err(StoreError::parquet(&self.path))?;
         self.rows += batch.num_rows() as u64;
+        self.group_bytes += batch.get_array_memory_size();
+        if self.group_bytes >= GROUP_BYTES {
+            self.writer.flush().map_err(StoreError::parquet(&self.path))?;
+            self.group_bytes = 0;
+        }
         Ok(())
     }
 
@@ -61,6 +74,28 @@ impl SealedWriter {
         let file = writer.into_inner().map_err(StoreError::parquet(&path))?.seal(&path)?;
         Ok((path, Seal { sha256: file.sha256, bytes: file.bytes, rows }))
     }
+}
+
+/// Hands the rows of a Parquet file to `each`, batch by batch, as far as its columns are `wanted`. A row group at a time: texts of many
+/// groups can be more than a batch can hold.
+pub(crate) fn read_groups<E: From<StoreError>>(
+    path: &Path,
+    bytes: Bytes,
+    wanted: &dyn Fn(&str) -> bool,
+    each: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
+) -> Result<(), E> {
+    let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new()).map_err(StoreError::parquet(path))?;
+    for group in 0..metadata.metadata().num_row_groups() {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone());
+        let fields = builder.schema().fields().iter().enumerate();
+        let columns: Vec<usize> = fields.filter(|(_, field)| wanted(field.name())).map(|(index, _)| index).collect();
+        let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
+        let batches = builder.with_projection(mask).with_row_groups(vec![group]).build();
+        for batch in batches.map_err(StoreError::parquet(path))? {
+            each(&batch.map_err(|error| StoreError::parquet(path)(error.into()))?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Names and types; whether a column may be null is judged by the Parquet writer, value by value.

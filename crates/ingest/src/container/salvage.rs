@@ -9,7 +9,7 @@ use flate2::bufread::DeflateDecoder;
 
 use super::Members;
 use super::buffers::Buffers;
-use super::content::Watched;
+use super::content::{Watched, read_piece};
 use super::source::Source;
 
 const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
@@ -27,6 +27,19 @@ struct LocalHeader {
     /// Inflated; nothing where a descriptor has it.
     bytes: u64,
     name: String,
+}
+
+impl LocalHeader {
+    fn is_named_as_folder(&self) -> bool {
+        self.name.ends_with('/')
+    }
+
+    /// A folder as most writers make it. Behind a stored one that has a descriptor nothing but that can follow; if something does, it is
+    /// no header, and the search ends.
+    fn is_folder_without_data(&self) -> bool {
+        let is_known = self.flags & FLAG_DESCRIPTOR == 0 || self.method == STORED;
+        self.is_named_as_folder() && is_known && self.compressed_bytes == 0 && self.bytes == 0
+    }
 }
 
 /// Visits what members can be found, until something is no local header.
@@ -49,21 +62,17 @@ pub(super) fn visit_zip_without_directory<M: Members>(
             members.damaged(Some(&header.name), "encrypted: expected plain content".into());
             return Ok(());
         }
-        if header.name.ends_with('/') {
-            continue;
-        }
         let is_whole = match header.method {
+            _ if header.is_folder_without_data() => true,
             DEFLATED => {
                 let mut content = Watched::new(DeflateDecoder::new(reader));
-                buffers.stream(&mut content, header.bytes, |content| members.member(&header.name, content))?;
-                let is_whole = buffers.skip_rest(&mut content, |bytes| members.admits(bytes));
+                let is_whole = visit_member(&header, &mut content, buffers, members)?;
                 reader = content.reader.into_inner();
                 is_whole
             }
             STORED if header.flags & FLAG_DESCRIPTOR == 0 => {
                 let mut content = Watched::new(reader.by_ref().take(header.compressed_bytes));
-                buffers.stream(&mut content, header.bytes, |content| members.member(&header.name, content))?;
-                buffers.skip_rest(&mut content, |bytes| members.admits(bytes))
+                visit_member(&header, &mut content, buffers, members)?
             }
             method => {
                 members.damaged(Some(&header.name), format!("method {method} cannot be salvaged"));
@@ -75,6 +84,31 @@ pub(super) fn visit_zip_without_directory<M: Members>(
         }
     }
     Ok(())
+}
+
+/// Visits a member, unless it is a folder: a name that ends in a slash, and nothing in it. Tells whether its end was found.
+fn visit_member<M: Members>(
+    header: &LocalHeader,
+    content: &mut Watched<impl Read + Send>,
+    buffers: &mut Buffers,
+    members: &mut M,
+) -> Result<bool, M::Stop> {
+    let mut first = [0; 1];
+    let count = if header.is_named_as_folder() {
+        match read_piece(content, &mut first) {
+            Ok(0) => return Ok(true),
+            Ok(count) => count,
+            Err(error) => {
+                members.damaged(Some(&header.name), format!("a folder with content: {error}"));
+                return Ok(false);
+            }
+        }
+    } else {
+        0
+    };
+    let mut all = first.get(..count).unwrap_or_default().chain(&mut *content);
+    buffers.stream(&mut all, header.bytes, |content| members.member(&header.name, content))?;
+    Ok(buffers.skip_rest(content, |bytes| members.admits(bytes)))
 }
 
 fn next_header(reader: &mut impl Read) -> io::Result<Option<LocalHeader>> {

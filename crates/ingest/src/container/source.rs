@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use keytrail_store::failpoint::{Point, reach};
+
 use super::Container;
 use crate::progress::ArchiveProgress;
 
@@ -96,6 +98,7 @@ impl Read for FileReader<'_> {
         if self.beyond.is_some() {
             return Ok(0);
         }
+        reach(Point::ArchiveReading)?;
         let count = self.file.read(buffer)?;
         self.progress.read(count);
         Ok(count)

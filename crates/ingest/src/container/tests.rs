@@ -333,6 +333,20 @@ fn archives_that_lie() {
             1,
         ),
         ("a folder with content", zip(&[member(b"d/", 0, RECORD)], b""), "", 1),
+        ("a folder", zip(&[member(b"d/", 0, b""), b()], b""), "", 1),
+        ("a folder, deflated", zip(&[member(b"d/", 8, b""), b()], b""), "", 1),
+        (
+            "a folder with content and without length",
+            zip(&[Member { bytes: 0, ..member(b"d/", 8, RECORD) }, b()], b""),
+            "d/: File is larger than its declared uncompressed size",
+            1,
+        ),
+        (
+            "a folder with content and without length and CRC",
+            zip(&[Member { bytes: 0, crc: 0, ..member(b"d/", 0, RECORD) }, b()], b""),
+            "d/: ",
+            1,
+        ),
         ("too many members", zip(&vec![b(); 9], b""), "expected at most 8 members, found 9", 0),
         ("a second directory", two_directories, "the directory names no member at byte 0", 1),
         (
@@ -453,6 +467,32 @@ fn what_stands_behind_a_member_that_was_given_up_is_found_however_it_is_read() {
             let Ok(_) = visit(Source::Memory(&archive), ("a.gz", 9), &mut buffers, true, &mut told);
             assert_eq!(told.0, expected, "{large_bytes}");
         }
+    }
+}
+
+#[test]
+fn salvage_steps_over_folders_and_takes_those_with_content_as_members() {
+    let with_descriptor = |method: u16| {
+        let plain = member(b"d/", method, b"");
+        let lengths = [0, u32::try_from(plain.data.len()).unwrap(), 0].map(u32::to_le_bytes).concat();
+        let local = Some((plain.name.clone(), method, 0, 0, 0));
+        Member { flags: 8, descriptor: [b"PK\x07\x08", lengths.as_slice()].concat(), local, ..plain }
+    };
+    let bare = Member { data: vec![], ..member(b"d/", 8, b"") };
+    let folders = [member(b"d/", 0, b""), member(b"d/", 8, b""), bare, with_descriptor(0), with_descriptor(8)];
+    let full = [0, 8].map(|method| member(b"d/", method, RECORD));
+    let unsized_one = Member { bytes: 0, ..member(b"d/", 8, RECORD) };
+    for (folder, is_empty) in folders
+        .into_iter()
+        .map(|folder| (folder, true))
+        .chain(full.into_iter().chain([unsized_one]).map(|folder| (folder, false)))
+    {
+        let archive = zip(&[folder, member(b"b", 0, OTHER)], b"");
+        let directory = memchr::memmem::find(&archive, b"PK\x01\x02").unwrap();
+        let told = told(&archive[..directory], true);
+        let found: Vec<_> = told.members.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
+        let members = [("d/", RECORD), ("b", OTHER)];
+        assert_eq!(found, if is_empty { &members[1..] } else { &members[..] }, "{told:?}");
     }
 }
 

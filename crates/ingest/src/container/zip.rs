@@ -21,6 +21,11 @@ use super::{Members, salvage, zip_start};
 /// Flag of a member whose sizes and CRC stand behind its data.
 const FLAG_DESCRIPTOR: u16 = 1 << 3;
 
+/// CRC-32 of no bytes.
+const CRC_OF_NOTHING: u32 = 0;
+/// Data of a folder at most where a writer deflates nothing as if it were something: 2 bytes, or 5 as a stored block. No record fits.
+const EMPTY_DEFLATED_BYTES_MAX: u64 = 5;
+
 /// Visits the members of a ZIP file.
 pub(super) fn visit<M: Members>(
     source: Source<'_>,
@@ -125,9 +130,15 @@ fn name_of(entry: &ZipFileEntry<'_>) -> String {
     entry.name().map_or_else(|_| String::from_utf8_lossy(entry.name_raw()).into_owned(), Cow::into_owned)
 }
 
-/// A folder has a name that ends in a slash, and nothing in it.
+/// A folder has a name that ends in a slash, and nothing in it: neither a length, nor a checksum, nor data. A directory that says so
+/// of a member with data hides its records.
 fn is_folder(entry: &ZipFileEntry<'_>) -> bool {
-    entry.name_raw().ends_with(b"/") && entry.size() == 0
+    let is_deflated = entry.compression() == CompressionMethod::Deflated;
+    let data_at_most = if is_deflated { EMPTY_DEFLATED_BYTES_MAX } else { 0 };
+    entry.name_raw().ends_with(b"/")
+        && entry.size() == 0
+        && entry.crc32() == CRC_OF_NOTHING
+        && entry.compressed_size() <= data_at_most
 }
 
 fn visit_entry<M: Members>(

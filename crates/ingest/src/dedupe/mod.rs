@@ -5,21 +5,28 @@
 //! often the record is stored by then, and the rest is stored. Equal records inside one archive are therefore never duplicates of
 //! each other.
 //!
+//! An archive that failed and is read again finds rows of its own in the store. Which of its equal records are the duplicates then is no
+//! matter of order: the ones whose places are stored are, before any other, or a place would be stored twice and another never (`own`).
+//!
 //! Equal records have equal times, so only spans of time that two archives share, or an archive and a file of the store, are looked
 //! at (`spans`): archives that do not overlap cost nothing here. Identities of records in those spans are computed from the staged
 //! blocks, sorted on disk (`spill`) and walked through in the order of identity, archive and row, which is all that the running rule
 //! asks for. The outcome (`bits`) does not depend on threads or memory.
 
 mod bits;
+mod own;
 mod spans;
 mod spill;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::Int64Type;
 use bytes::Bytes;
 use keytrail_model::record::{Identifier, RecordColumns};
+use keytrail_model::schema::ORDINAL;
 use keytrail_store::Snapshot;
 use rayon::prelude::*;
 
@@ -28,6 +35,7 @@ use crate::error::IngestError;
 use crate::staging::{BlockView, StagedBlock, StagingReader};
 
 pub(crate) use bits::Duplicates;
+use own::{OwnPlaces, OwnRows};
 use spans::Spans;
 use spill::{Entry, Filler, Spill};
 
@@ -42,10 +50,11 @@ const PARTS_PER_THREAD: usize = 4;
 
 /// Finds the duplicates among the records of a run's archives.
 ///
-/// `archives` stand in the order that decides which of two equal records is the duplicate. `seed` is drawn for this run. Takes about
-/// half of `memory_bytes`.
+/// `archives` stand in the order that decides which of two equal records is the duplicate; `retried` are those of which the store has
+/// rows, by SHA-256. `seed` is drawn for this run. Takes about half of `memory_bytes`, and a bit for each record of those.
 pub(crate) fn resolve(
     archives: &[DecodedArchive],
+    retried: &HashMap<&str, usize>,
     snapshot: &Snapshot,
     reader: &StagingReader,
     staging: &Path,
@@ -53,12 +62,14 @@ pub(crate) fn resolve(
     memory_bytes: u64,
 ) -> Result<Duplicates, IngestError> {
     let memory = Memory::share(memory_bytes, rayon::current_num_threads());
-    resolve_within(&memory, archives, snapshot, reader, staging, seed)
+    let own = OwnRows::find(archives, retried, snapshot)?;
+    resolve_within(&memory, archives, &own, snapshot, reader, staging, seed)
 }
 
 fn resolve_within(
     memory: &Memory,
     archives: &[DecodedArchive],
+    own: &OwnRows,
     snapshot: &Snapshot,
     reader: &StagingReader,
     staging: &Path,
@@ -67,12 +78,12 @@ fn resolve_within(
     let files = snapshot.files().iter().map(|file| (file.min_time, file.max_time));
     let spans = Spans::of(archives.iter().filter_map(|archive| archive.times), files);
     let mut duplicates = Duplicates::none(archives.len());
-    let owners = Owners::find(archives, &spans);
+    let owners = Owners::find(archives, own, &spans);
     if owners.archives.is_empty() {
         return Ok(duplicates);
     }
-    for &(_, index) in &owners.archives {
-        duplicates.prepare(index, archives.get(index).map_or(0, |archive| archive.accepted));
+    for numbered in &owners.archives {
+        duplicates.prepare(numbered.index, numbered.rows);
     }
     let spill = Spill::create(staging.join("identities"), memory.threads * PARTS_PER_THREAD)?;
     let search = Search { snapshot, reader, spans: &spans, identifier: Identifier::with_seed(seed), spill: &spill };
@@ -114,20 +125,31 @@ fn on_threads(threads: usize, work: impl Fn() -> Result<(), IngestError> + Sync)
     (0..threads).into_par_iter().with_max_len(1).try_for_each(|_| work())
 }
 
-/// Numbers the rows of the archives that are looked at, in the order of archives and rows. 0 is nobody's: it stands for the store.
-struct Owners {
-    /// Number of the first row, and index of the archive; ascending.
-    archives: Vec<(u64, usize)>,
+/// Numbers the rows of the archives that are looked at, in the order in which they are duplicates: by archive, then those that the store
+/// has, then by row. 0 is nobody's: it stands for the store.
+struct Owners<'a> {
+    archives: Vec<Numbered<'a>>,
 }
 
-impl Owners {
-    fn find(archives: &[DecodedArchive], spans: &Spans) -> Self {
+/// The numbers of an archive: from `first` on one for each row, and as many again for rows that the store does not have.
+struct Numbered<'a> {
+    first: u64,
+    /// Index of the archive.
+    index: usize,
+    rows: u64,
+    /// Its rows in the store.
+    own: Option<&'a OwnPlaces>,
+}
+
+impl<'a> Owners<'a> {
+    fn find(archives: &[DecodedArchive], own: &'a OwnRows, spans: &Spans) -> Self {
         let mut next = 1;
         let mut found = Vec::new();
         for (index, archive) in archives.iter().enumerate() {
             if archive.blocks.iter().any(|block| spans.touch(block.times.0, block.times.1)) {
-                found.push((next, index));
-                next += archive.accepted;
+                let rows = archive.accepted;
+                found.push(Numbered { first: next, index, rows, own: own.of(index) });
+                next += 2 * rows;
             }
         }
         Self { archives: found }
@@ -135,9 +157,15 @@ impl Owners {
 
     /// Archive and row of an owner.
     fn of(&self, owner: u64) -> Option<(usize, u64)> {
-        let after = self.archives.partition_point(|&(first, _)| first <= owner);
-        let &(first, archive) = self.archives.get(after.checked_sub(1)?)?;
-        Some((archive, owner - first))
+        let after = self.archives.partition_point(|numbered| numbered.first <= owner);
+        let numbered = self.archives.get(after.checked_sub(1)?)?;
+        Some((numbered.index, (owner - numbered.first).checked_rem(numbered.rows)?))
+    }
+}
+
+impl Numbered<'_> {
+    fn owner(&self, row: u64, is_stored: bool) -> u64 {
+        self.first + row + if is_stored { 0 } else { self.rows }
     }
 }
 
@@ -145,20 +173,19 @@ impl Owners {
 enum Task<'a> {
     /// Rows of the store, by their time.
     Stored { from: i64, to: i64 },
-    /// A block, with the owner of its first row.
-    Block(&'a StagedBlock, u64),
+    /// A block of an archive, with the name of its member.
+    Block(&'a StagedBlock, &'a Numbered<'a>, &'a str),
 }
 
-fn tasks<'a>(archives: &'a [DecodedArchive], owners: &Owners, spans: &Spans) -> Vec<Task<'a>> {
+fn tasks<'a>(archives: &'a [DecodedArchive], owners: &'a Owners<'a>, spans: &Spans) -> Vec<Task<'a>> {
     let first = archives.iter().filter_map(|archive| archive.times).map(|(first, _)| first).min().unwrap_or(i64::MAX);
     let last = archives.iter().filter_map(|archive| archive.times).map(|(_, last)| last).max().unwrap_or(i64::MIN);
     let stored = spans.coarse(STORE_READS_MAX).into_iter();
     let mut tasks: Vec<Task<'a>> =
         stored.map(|(from, to)| Task::Stored { from: from.max(first), to: to.min(last) }).collect();
-    for &(owner, index) in &owners.archives {
-        let blocks = archives.get(index).map(|archive| archive.blocks.as_slice()).unwrap_or_default();
-        let touched = blocks.iter().filter(|block| spans.touch(block.times.0, block.times.1));
-        tasks.extend(touched.map(|block| Task::Block(block, owner + block.first_row)));
+    for (numbered, archive) in owners.archives.iter().filter_map(|of| Some((of, archives.get(of.index)?))) {
+        let touched = archive.blocks.iter().filter(|block| spans.touch(block.times.0, block.times.1));
+        tasks.extend(touched.map(|block| Task::Block(block, numbered, archive.member(block.member))));
     }
     tasks
 }
@@ -181,7 +208,7 @@ impl Search<'_> {
             while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
                 match *task {
                     Task::Stored { from, to } => self.stored(from, to, &mut filler)?,
-                    Task::Block(block, owner) => self.block(block, owner, &mut bytes, &mut filler)?,
+                    Task::Block(block, of, member) => self.block(block, of, member, &mut bytes, &mut filler)?,
                 }
             }
             filler.finish()
@@ -196,7 +223,8 @@ impl Search<'_> {
     fn block(
         &self,
         block: &StagedBlock,
-        owner: u64,
+        of: &Numbered<'_>,
+        member: &str,
         bytes: &mut Vec<u8>,
         filler: &mut Filler<'_>,
     ) -> Result<(), IngestError> {
@@ -206,7 +234,10 @@ impl Search<'_> {
         let batch = view.batch()?;
         *bytes = view.into_bytes();
         let covered = self.spans.cover(block.times.0, block.times.1);
-        self.identities(&batch, covered, |row| owner + row as u64, filler)
+        let own = of.own.and_then(|own| Some((own.of(member)?, ordinals(&batch)?)));
+        let is_stored =
+            |row: usize| own.is_some_and(|(own, at)| at.get(row).is_some_and(|&ordinal| own.has_ordinal(ordinal)));
+        self.identities(&batch, covered, |row| of.owner(block.first_row + row as u64, is_stored(row)), filler)
     }
 
     /// Spills the identities of a batch: of all its rows, or of those whose time lies in a span.
@@ -232,9 +263,13 @@ impl Search<'_> {
     }
 }
 
+fn ordinals(batch: &RecordBatch) -> Option<&[i64]> {
+    batch.column_by_name(ORDINAL)?.as_primitive_opt::<Int64Type>().map(|ordinals| ordinals.values().as_ref())
+}
+
 /// Equal records, as they come in order.
 struct Group<'a> {
-    owners: &'a Owners,
+    owners: &'a Owners<'a>,
     duplicates: &'a Duplicates,
     identity: Option<(u64, u64)>,
     tally: Tally,
@@ -243,7 +278,7 @@ struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn new(owners: &'a Owners, duplicates: &'a Duplicates) -> Self {
+    fn new(owners: &'a Owners<'a>, duplicates: &'a Duplicates) -> Self {
         Self { owners, duplicates, identity: None, tally: Tally::default(), single: None }
     }
 

@@ -105,7 +105,7 @@ proptest! {
             let spill = folder.path().join(format!("{threads}-{bytes}"));
             std::fs::create_dir(&spill).unwrap();
             let memory = Memory { threads, bytes };
-            let found = resolve_within(&memory, &decoded, store.snapshot(), &reader, &spill, 7).unwrap();
+            let found = resolve_within(&memory, &decoded, &OwnRows::default(), store.snapshot(), &reader, &spill, 7).unwrap();
             for (index, marks) in expected.iter().enumerate() {
                 let rows = 0..marks.len() as u64;
                 let marked: Vec<bool> = rows.clone().map(|row| found.contains(index, row)).collect();

@@ -30,11 +30,36 @@ pub(super) struct Book {
     pub(super) rows: Mutex<Rows>,
 }
 
-/// How a run read its archives.
-#[derive(Debug, Clone, PartialEq)]
+/// How a run read its archives, and the version of the store that it made.
+#[derive(Debug, Clone)]
 pub(super) struct Try {
     pub(super) salvage: bool,
     pub(super) limits: Limits,
+    pub(super) version: u64,
+}
+
+/// Months whose rows were removed by a commit that says so, with the version of the last one that did.
+#[derive(Debug, Default)]
+pub(super) struct Forgotten(HashMap<Month, u64>);
+
+impl Forgotten {
+    /// A removal takes the months that have rows; any other month before its border is as it was.
+    fn read(snapshot: &Snapshot) -> Result<Self, IngestError> {
+        let mut all = Self::default();
+        for (forget, rows) in snapshot.forgotten()? {
+            all.0.extend(rows.iter().filter_map(|rows| Some((Month::parse(&rows.month)?, forget.version))));
+        }
+        Ok(all)
+    }
+
+    /// Whether what a version of the store had of a month was removed later.
+    pub(super) fn has_removed(&self, month: Month, version: u64) -> bool {
+        self.0.get(&month).is_some_and(|removed| version < *removed)
+    }
+
+    pub(super) fn months(&self) -> impl Iterator<Item = (Month, u64)> {
+        self.0.iter().map(|(month, version)| (*month, *version))
+    }
 }
 
 /// Rows of an archive in the store.
@@ -53,14 +78,10 @@ pub(super) struct Rows {
 impl Rows {
     /// Notes a place. One that the ledger rules out (`limit` records were read) is left out: no record stands there.
     pub(super) fn put(&mut self, member: &str, ordinal: i64, limit: u64) {
-        let Some(ordinal) = u64::try_from(ordinal).ok().filter(|&ordinal| ordinal < limit) else {
-            return;
-        };
-        let places = match self.places.get_mut(member) {
-            Some(places) => places,
-            None => self.places.entry(member.to_owned()).or_default(),
-        };
-        places.take(ordinal, 1);
+        match self.places.get_mut(member) {
+            Some(ordinals) => ordinals.put(ordinal, limit),
+            None => self.places.entry(member.to_owned()).or_default().put(ordinal, limit),
+        }
     }
 
     /// The places of a member.
@@ -69,21 +90,17 @@ impl Rows {
     }
 }
 
-/// Whether a place is among those of a member.
-pub(super) fn has(places: Option<&PlaceSet>, ordinal: i64) -> bool {
-    places.zip(u64::try_from(ordinal).ok()).is_some_and(|(places, ordinal)| places.has(ordinal))
-}
-
 /// All archives of the ledger, by number.
 pub(super) struct Books {
     pub(super) numbers: HashMap<String, u32>,
     pub(super) books: Vec<Book>,
+    pub(super) forgotten: Forgotten,
 }
 
 impl Books {
     /// Reads all that the ledger ever said.
     pub(super) fn read(snapshot: &Snapshot) -> Result<Self, IngestError> {
-        let mut all = Self { numbers: HashMap::new(), books: Vec::new() };
+        let mut all = Self { numbers: HashMap::new(), books: Vec::new(), forgotten: Forgotten::read(snapshot)? };
         for run in snapshot.runs() {
             for row in snapshot.ledger_of(run)? {
                 all.add(row, try_of(run));
@@ -115,7 +132,7 @@ impl Books {
             return;
         }
         book.was_tried_again = true;
-        book.tries.retain(|earlier| *earlier != try_);
+        book.tries.retain(|earlier| (earlier.salvage, &earlier.limits) != (try_.salvage, &try_.limits));
         book.tries.push(try_);
     }
 
@@ -147,5 +164,6 @@ fn try_of(run: &RunInfo) -> Try {
     Try {
         salvage: run.options.get("salvage").and_then(serde_json::Value::as_bool).unwrap_or_default(),
         limits: serde_json::from_value(limits).unwrap_or_default(),
+        version: run.version,
     }
 }

@@ -1,5 +1,6 @@
 //! Records dealt into files by their hash, and taken from there hash by hash: how equal records of many archives come together whatever
-//! their number. Memory: a part of the whole, as much as was asked for.
+//! their number. Equal records of one archive become one entry with their count as early as they meet, so one hash has at most an entry
+//! for each archive in memory. Memory: a part of the whole, as much as was asked for.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
@@ -19,7 +20,7 @@ const PARTS: usize = 1 << BITS;
 const GATHERED: usize = 256;
 /// Bytes of an entry.
 const ENTRY_BYTES: usize = 64;
-/// Deals within deals, at most. Beyond it all entries have one hash, or are few.
+/// Deals within deals, at most. Beyond it all entries have one hash, or are few, and are folded where they are read.
 const DEPTH_MAX: u32 = 5;
 
 /// A record, or a row, as it is dealt.
@@ -35,6 +36,8 @@ pub(super) struct Entry {
     pub(super) time: i64,
     /// Archive of a row of the store.
     pub(super) archive: u32,
+    /// How many such records of one owner it stands for. Of them it has the least place.
+    pub(super) count: u32,
 }
 
 /// Owner of rows of the store.
@@ -57,7 +60,7 @@ impl Entry {
             u64::from(self.owner) << 32 | u64::from(self.member),
             self.ordinal.cast_unsigned(),
             self.time.cast_unsigned(),
-            u64::from(self.archive),
+            u64::from(self.count) << 32 | u64::from(self.archive),
         ]);
         bytes.as_chunks_mut::<8>().0.iter_mut().zip(numbers).for_each(|(to, from)| *to = from.to_le_bytes());
         bytes
@@ -66,7 +69,7 @@ impl Entry {
     fn from_bytes(bytes: &[u8; ENTRY_BYTES]) -> Self {
         let mut numbers = [0; ENTRY_BYTES / 8];
         numbers.iter_mut().zip(bytes.as_chunks::<8>().0).for_each(|(to, from)| *to = u64::from_le_bytes(*from));
-        let [a, b, c, d, owner, ordinal, time, archive] = numbers;
+        let [a, b, c, d, owner, ordinal, time, count] = numbers;
         let low = |number: u64| u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default();
         Self {
             hash: [a, b, c, d],
@@ -74,9 +77,30 @@ impl Entry {
             member: low(owner),
             ordinal: ordinal.cast_signed(),
             time: time.cast_signed(),
-            archive: low(archive),
+            archive: low(count),
+            count: low(count >> 32),
         }
     }
+}
+
+/// Sorts entries, and makes one of those that `are_one`: neighbours in that order. Counts that are too high for one stay two.
+fn fold(entries: &mut Vec<Entry>, are_one: fn(&Entry, &Entry) -> bool) {
+    entries.sort_unstable();
+    entries.dedup_by(|next, kept| {
+        let count = kept.count.checked_add(next.count).filter(|_| are_one(next, kept));
+        kept.count = count.unwrap_or(kept.count);
+        count.is_some()
+    });
+}
+
+/// Whether entries are equal records of one member, which is good or dropped as a whole.
+fn of_one_member(one: &Entry, other: &Entry) -> bool {
+    (one.hash, one.owner, one.member) == (other.hash, other.owner, other.member)
+}
+
+/// Whether entries are equal records of one owner.
+fn of_one_owner(one: &Entry, other: &Entry) -> bool {
+    (one.hash, one.owner) == (other.hash, other.owner)
 }
 
 /// The files of a deal.
@@ -120,7 +144,8 @@ impl Deal {
         Ok(())
     }
 
-    /// Hands the entries of each hash to `each`, sorted. Entries of which `wanted` says no are left out. Holds some `memory` bytes.
+    /// Hands the entries of each hash to `each`, sorted, one for each owner. Entries of which `wanted` says no are left out. Holds some
+    /// `memory` bytes.
     pub(super) fn each_group(
         self,
         memory: usize,
@@ -142,15 +167,21 @@ impl Deal {
                 within.each_group(memory, wanted, each)?;
                 continue;
             }
-            let mut entries = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default() / ENTRY_BYTES);
+            let mut entries = Vec::new();
+            let mut at_most = (memory / ENTRY_BYTES).max(GATHERED);
             read(&path, &mut |entry| {
                 if wanted(&entry) {
                     entries.push(entry);
                 }
+                if entries.len() >= at_most {
+                    fold(&mut entries, of_one_owner);
+                    // Where little can be folded, it is not tried at every entry.
+                    at_most = at_most.max(2 * entries.len());
+                }
                 Ok(())
             })?;
             remove(&path)?;
-            entries.sort_unstable();
+            fold(&mut entries, of_one_owner);
             entries.chunk_by(|one, next| one.hash == next.hash).try_for_each(&mut *each)?;
         }
         Ok(())
@@ -192,15 +223,22 @@ impl<'a> Dealer<'a> {
         };
         gathered.push(entry);
         if gathered.len() >= GATHERED {
-            self.deal.write(part, gathered)?;
-            gathered.clear();
+            fold(gathered, of_one_member);
+            // Where most were equal, there is room again.
+            if gathered.len() > GATHERED / 2 {
+                self.deal.write(part, gathered)?;
+                gathered.clear();
+            }
         }
         Ok(())
     }
 
     pub(super) fn finish(self) -> Result<(), IngestError> {
-        let gathered = self.gathered.iter().enumerate().filter(|(_, entries)| !entries.is_empty());
-        gathered.into_iter().try_for_each(|(part, entries)| self.deal.write(part, entries))
+        let gathered = self.gathered.into_iter().enumerate().filter(|(_, entries)| !entries.is_empty());
+        gathered.into_iter().try_for_each(|(part, mut entries)| {
+            fold(&mut entries, of_one_member);
+            self.deal.write(part, &entries)
+        })
     }
 }
 
@@ -216,10 +254,11 @@ mod tests {
             Entry {
                 hash,
                 owner: u32::try_from(number % 7).unwrap(),
-                member: 3,
+                member: u32::try_from(number % 5).unwrap(),
                 ordinal: -5,
                 time: i64::try_from(number).unwrap(),
                 archive: 9,
+                count: 1,
             }
         };
         let entries: Vec<Entry> = (0..20_000).map(entry).collect();
@@ -230,21 +269,49 @@ mod tests {
             entries.iter().for_each(|entry| dealer.deal(*entry).unwrap());
             dealer.finish().unwrap();
             let (mut found, mut groups) = (Vec::new(), 0);
-            deal.each_group(memory, &|entry| entry.owner != 6, &mut |group| {
-                assert!(group.is_sorted() && group.iter().all(|entry| entry.hash == group[0].hash));
+            deal.each_group(memory, &|entry| entry.owner != 6 && entry.member != 4, &mut |group| {
+                assert!(
+                    group.is_sorted_by(|one, next| one.owner < next.owner)
+                        && group.iter().all(|entry| entry.hash == group[0].hash)
+                );
                 groups += 1;
                 found.extend_from_slice(group);
                 Ok(())
             })
             .unwrap();
-            let mut expected: Vec<Entry> = entries.iter().filter(|entry| entry.owner != 6).copied().collect();
-            let mut hashes: Vec<_> = expected.iter().map(|entry| entry.hash).collect();
-            hashes.sort_unstable();
-            hashes.dedup();
+            let mut expected = std::collections::BTreeMap::<_, Entry>::new();
+            for entry in entries.iter().filter(|entry| entry.owner != 6 && entry.member != 4) {
+                let none = Entry { count: 0, ..*entry };
+                let kept = expected.entry((entry.hash, entry.owner)).or_insert(none);
+                *kept = Entry { count: kept.count + 1, ..(*kept).min(Entry { count: kept.count, ..*entry }) };
+            }
+            let hashes: std::collections::BTreeSet<_> = expected.keys().map(|(hash, _)| hash).collect();
             assert_eq!(groups, hashes.len(), "memory {memory}");
             found.sort_unstable();
-            expected.sort_unstable();
-            assert_eq!(found, expected);
+            assert_eq!(found, expected.into_values().collect::<Vec<_>>(), "memory {memory}");
         }
+    }
+
+    #[test]
+    fn equal_records_take_no_room_however_many_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let deal = Deal::new(&folder.path().join("deal"));
+        let entry = Entry { hash: [1, 2, 3, 4], owner: 7, member: 1, ordinal: 0, time: 9, archive: 7, count: 1 };
+        let mut dealer = Dealer::new(&deal);
+        for ordinal in 0..100_000 {
+            dealer.deal(Entry { ordinal, ..entry }).unwrap();
+        }
+        dealer.deal(Entry { count: u32::MAX - 3, ..entry }).unwrap();
+        dealer.finish().unwrap();
+        let bytes: u64 =
+            folder.path().join("deal").read_dir().unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        assert!(bytes <= 4 * ENTRY_BYTES as u64, "{bytes}");
+        let mut all = 0;
+        deal.each_group(0, &|_| true, &mut |group| {
+            all += group.iter().map(|entry| u64::from(entry.count)).sum::<u64>();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(all, 100_000 + u64::from(u32::MAX) - 3);
     }
 }

@@ -3,13 +3,14 @@
 //! Two comparisons, neither of which uses a line of the duplicate check. By month: the records of the store are those of the archives, each
 //! as often as in the archive that has it most often. By archive: every row of the store is the record that stands at its place, rejects are
 //! the same, and so are the counts of the ledger. Both by sums of SHA-256 that do not depend on order; where sums differ, a second pass
-//! names records. `books` holds what the store says, `watch` looks at archives, `deal` brings equal records of several archives together,
+//! names records. What was read before its month was forgotten does not count: its rows are gone, and what is ingested later is held
+//! against what is there. `books` holds what the store says, `watch` looks at archives, `deal` brings equal records of several archives together,
 //! `spans` says which can have equals at all.
 //!
 //! Of moments that an archive covers which was not given nothing is said about how often a record should be there.
 //!
-//! Memory: `memory_bytes` for archives and for dealt records, a bit or two for each record that is stored (more where they are strewn), some
-//! hundred bytes for each archive.
+//! Memory: `memory_bytes` for archives and for dealt records, a bit or two for each record that is stored and for each of archives that are
+//! read in several ways (more where they are strewn), some hundred bytes for each archive.
 
 mod books;
 mod deal;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use keytrail_model::digest::{PlacedRows, RowsDigest};
+use keytrail_model::ledger::LedgerRow;
 use keytrail_model::schema::ARCHIVE;
 use keytrail_model::time::{Month, format_service};
 use keytrail_store::{DataFile, Snapshot, read_data_file};
@@ -170,15 +172,8 @@ impl Work<'_> {
         let missing = self.books.books.iter().filter(|book| book.path.is_none());
         let unknown = Spans::covered(missing.filter_map(|book| book.span), 1);
         let shared = Spans::covered(self.books.books.iter().filter_map(|book| book.span), 2);
-        let is_forgotten = forgotten(self.snapshot);
         let (stored, damages, unsettled, sums) = {
-            let subject = Subject {
-                books: &self.books,
-                unknown: &unknown,
-                shared: &shared,
-                is_forgotten: &is_forgotten,
-                deal_rows: false,
-            };
+            let subject = Subject { books: &self.books, unknown: &unknown, shared: &shared, deal_rows: false };
             let stored = self.read_store(&subject, None)?;
             self.read_rejects()?;
             let deal = Deal::new(&self.folder.join("shared"));
@@ -203,15 +198,14 @@ impl Work<'_> {
         self.proof.records = sums.records;
         let failed: Vec<(i64, i64)> = unsettled.keys().filter_map(|number| self.books.get(*number)?.span).collect();
         self.proof.unchecked.extend(unsettled.values().cloned());
-        let differing =
-            self.compare_months(&stored, &sums, &Spans::covered(failed.into_iter(), 1), &unknown, &is_forgotten);
+        let differing = self.compare_months(&stored, &sums, &Spans::covered(failed.into_iter(), 1), &unknown);
         let wrong_rows = self.compare_rows(&given, &unsettled);
         if !differing.is_empty() {
             let months = Spans::covered(differing.iter().map(|month| (month.bounds().0, month.bounds().1 - 1)), 1);
-            self.name_records(&months, &unknown, &is_forgotten, &given)?;
+            self.name_records(&months, &unknown, &given)?;
         }
         if !wrong_rows.is_empty() {
-            self.name_rows(&wrong_rows, &unknown, &is_forgotten)?;
+            self.name_rows(&wrong_rows, &unknown)?;
         }
         Ok(())
     }
@@ -230,7 +224,7 @@ impl Work<'_> {
             let Some(month) = Month::parse(&file.month) else {
                 return Ok(());
             };
-            self.read_file(file, subject, month, &mut rows, (&mut sum, &mut strangers), dealer.as_mut())?;
+            self.read_file(file, subject, &mut rows, (&mut sum, &mut strangers), dealer.as_mut())?;
             dealer.map_or(Ok(()), Dealer::finish)?;
             if deal.is_some() {
                 return Ok(());
@@ -252,7 +246,6 @@ impl Work<'_> {
         &self,
         file: &DataFile,
         subject: &Subject<'_>,
-        month: Month,
         rows: &mut HashMap<u32, RowsDigest>,
         (sum, strangers): (&mut RowsDigest, &mut u64),
         mut dealer: Option<&mut Dealer<'_>>,
@@ -269,7 +262,7 @@ impl Work<'_> {
                     None => subject.books.number(place.archive),
                 };
                 archive = Some((place.archive, number));
-                let is_compared = !subject.deal_rows && subject.counts(record.time, month);
+                let is_compared = !subject.deal_rows && subject.counts(record.time);
                 let mut content = RowsDigest::default();
                 if is_compared {
                     content.add_record(&record);
@@ -296,6 +289,7 @@ impl Work<'_> {
                             ordinal,
                             time,
                             archive: number,
+                            count: 1,
                         })?;
                     }
                     continue;
@@ -377,24 +371,18 @@ impl Work<'_> {
     }
 
     /// Compares the months; those that differ.
-    fn compare_months(
-        &mut self,
-        stored: &Stored,
-        sums: &Sums,
-        failed: &Spans,
-        unknown: &Spans,
-        is_forgotten: &(dyn Fn(Month) -> bool + Sync),
-    ) -> Vec<Month> {
+    fn compare_months(&mut self, stored: &Stored, sums: &Sums, failed: &Spans, unknown: &Spans) -> Vec<Month> {
         let months: BTreeMap<Month, ()> =
             stored.months.keys().chain(sums.months.keys()).map(|month| (*month, ())).collect();
+        let mut forgotten: Vec<_> = self.books.forgotten.months().collect();
+        forgotten.sort_unstable();
+        self.proof.notes.extend(forgotten.into_iter().map(|(month, version)| {
+            format!("month {month} was forgotten by version {version}: compared with what was ingested since")
+        }));
         let mut differing = Vec::new();
         for month in months.into_keys() {
             let [expected, found] =
                 [&sums.months, &stored.months].map(|of| of.get(&month).copied().unwrap_or_default());
-            if is_forgotten(month) {
-                self.proof.notes.push(format!("month {month} was forgotten, and is left out"));
-                continue;
-            }
             if failed.touches(month.bounds()) {
                 self.proof
                     .unchecked
@@ -430,21 +418,14 @@ impl Work<'_> {
     }
 
     /// Names records that are missing from the store or too many there.
-    fn name_records(
-        &mut self,
-        months: &Spans,
-        unknown: &Spans,
-        is_forgotten: &(dyn Fn(Month) -> bool + Sync),
-        given: &[u32],
-    ) -> Result<(), IngestError> {
-        let subject = Subject { books: &self.books, unknown, shared: months, is_forgotten, deal_rows: false };
+    fn name_records(&mut self, months: &Spans, unknown: &Spans, given: &[u32]) -> Result<(), IngestError> {
+        let subject = Subject { books: &self.books, unknown, shared: months, deal_rows: false };
         let deal = Deal::new(&self.folder.join("records"));
         self.read_store(&subject, Some(&deal))?;
         let (sums, _) = self.read_archives(&subject, &deal, given)?;
         let mut named = Named::default();
         deal.each_group(self.part_bytes(), &|entry| !sums.dropped.contains(&entry.member), &mut |group| {
-            let stored = group.iter().filter(|entry| entry.owner == STORED).count() as u64;
-            let expected = most_of_one(group);
+            let (stored, expected) = (count_where(group, |owner| owner == STORED), most_of_one(group));
             if stored != expected {
                 let of_archive = group.iter().find(|entry| entry.owner != STORED);
                 named.add(
@@ -460,14 +441,9 @@ impl Work<'_> {
     }
 
     /// Names rows that are not the records at their places.
-    fn name_rows(
-        &mut self,
-        archives: &[u32],
-        unknown: &Spans,
-        is_forgotten: &(dyn Fn(Month) -> bool + Sync),
-    ) -> Result<(), IngestError> {
+    fn name_rows(&mut self, archives: &[u32], unknown: &Spans) -> Result<(), IngestError> {
         let all = Spans::covered([(i64::MIN, i64::MAX)].into_iter(), 1);
-        let subject = Subject { books: &self.books, unknown, shared: &all, is_forgotten, deal_rows: true };
+        let subject = Subject { books: &self.books, unknown, shared: &all, deal_rows: true };
         let deal = Deal::new(&self.folder.join("rows"));
         self.read_store(&subject, Some(&deal))?;
         let (sums, _) = self.read_archives(&subject, &deal, archives)?;
@@ -475,9 +451,9 @@ impl Work<'_> {
         let mut named = Named::default();
         let wanted = |entry: &Entry| wanted.contains(&entry.archive) && !sums.dropped.contains(&entry.member);
         deal.each_group(self.part_bytes(), &wanted, &mut |group| {
-            let stored = group.iter().filter(|entry| entry.owner == STORED).count();
+            let stored = count_where(group, |owner| owner == STORED);
             // Members of one name share places, and another of them may be the one that is stored: fewer rows are no fault.
-            if stored > group.len() - stored {
+            if stored > count_where(group, |owner| owner != STORED) {
                 named.add(&self.books, group.last(), "expected the record at this place, found a row of another");
             }
             Ok(())
@@ -528,14 +504,12 @@ impl Named {
 /// How often a record is in the archive that has it most often.
 fn most_of_one(group: &[Entry]) -> u64 {
     let of_archives = group.chunk_by(|one, next| one.owner == next.owner);
-    let counts = of_archives.filter(|of| of.first().is_some_and(|entry| entry.owner != STORED)).map(<[Entry]>::len);
-    counts.max().unwrap_or_default() as u64
+    of_archives.map(|of| count_where(of, |owner| owner != STORED)).max().unwrap_or_default()
 }
 
-/// Months whose rows were removed by a commit that says so.
-fn forgotten(snapshot: &Snapshot) -> impl Fn(Month) -> bool + Sync + use<> {
-    let before = snapshot.forgets().iter().filter_map(|forget| Month::parse(&forget.before)).max();
-    move |month| before.is_some_and(|before| month < before)
+/// How many records stand there of owners that are asked for.
+fn count_where(group: &[Entry], is_wanted: impl Fn(u32) -> bool) -> u64 {
+    group.iter().filter(|entry| is_wanted(entry.owner)).map(|entry| u64::from(entry.count)).sum()
 }
 
 /// What a thread works with.
@@ -562,9 +536,10 @@ impl Hands<'_> {
         let rejects = subject.books.rows_of(number).map(|rows| rows.rejects).unwrap_or_default();
         self.worker.staging_mut().begin(number, sha256, book.tries.len());
         let mut last = None;
-        for try_ in &book.tries {
-            self.worker.staging_mut().begin_try();
-            let decoded = self.decode(path, sha256, try_, progress)?;
+        // The last one first: of a record that several of them read, the last one says when it was read.
+        for try_ in book.tries.iter().rev() {
+            self.worker.staging_mut().begin_try(try_.version);
+            let decoded = self.decode(path, &book.row, try_, progress)?;
             let is_settled = !decoded.is_unsettled;
             if !is_settled {
                 let why = decoded.faults.first().map(|fault| fault.text.clone()).unwrap_or_default();
@@ -572,7 +547,8 @@ impl Hands<'_> {
                 self.worker.staging_mut().end_archive(false);
                 return Ok(());
             }
-            last = Some((decoded, try_.salvage));
+            self.worker.staging_mut().end_try();
+            last = last.or(Some((decoded, try_.salvage)));
         }
         self.worker.staging_mut().end_archive(true);
         let Some((decoded, salvage)) = last.filter(|_| !subject.deal_rows) else {
@@ -594,22 +570,24 @@ impl Hands<'_> {
         Ok(())
     }
 
+    /// Decodes the file that was given for an archive, under the name that it had when it was read: that of its member where it is its own.
     fn decode(
         &mut self,
         path: &Path,
-        sha256: &str,
+        row: &LedgerRow,
         try_: &Try,
         progress: &ArchiveProgress<'_>,
     ) -> Result<DecodedArchive, IngestError> {
         self.worker.set_limits(try_.limits.clone(), try_.salvage);
         let changed = || DecodedArchive::unsettled(None, "the file changed while it was read".into());
+        let (sha256, name) = (row.archive.as_str(), Path::new(&row.path));
         let id = ArchiveId::of(sha256);
         match FileDigest::read(path, &mut self.file, self.buffers.budget().bytes) {
             Ok(Whole::Read(digest)) if digest.sha256 == sha256 => {
                 self.buffers.begin(self.file.held());
                 let bytes = usize::try_from(digest.bytes).unwrap_or_default();
                 let source = Source::Memory(self.file.filled(bytes));
-                self.worker.decode_guarded(path, digest.bytes, source, &id, &mut self.buffers)
+                self.worker.decode_guarded(name, digest.bytes, source, &id, &mut self.buffers)
             }
             Ok(Whole::Read(_) | Whole::Changed) => Ok(changed()),
             Ok(Whole::TooLarge) => {
@@ -621,7 +599,7 @@ impl Hands<'_> {
                     Err(error) => return Ok(DecodedArchive::unsettled(None, format!("cannot be read: {error}"))),
                 };
                 let source = Source::File(path, progress);
-                let decoded = self.worker.decode_guarded(path, digest.bytes, source, &id, &mut self.buffers)?;
+                let decoded = self.worker.decode_guarded(name, digest.bytes, source, &id, &mut self.buffers)?;
                 Ok(if digest.is_current(path) { decoded } else { changed() })
             }
             Err(error) => Ok(DecodedArchive::unsettled(None, format!("cannot be read: {error}"))),

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
 use keytrail_model::digest::{Provenance, RowsDigest};
+use keytrail_model::places::PlaceSet;
 use keytrail_model::record::RecordColumns;
 use keytrail_model::schema::{MEMBER, ORDINAL};
 use keytrail_model::time::Month;
 use sha2::{Digest as _, Sha256};
 
-use super::books::{Books, has};
+use super::books::Books;
 use super::deal::{Dealer, Entry};
 use super::spans::Spans;
 use crate::error::IngestError;
@@ -23,16 +24,14 @@ pub(super) struct Subject<'a> {
     pub(super) unknown: &'a Spans,
     /// Moments of which several archives hold records: these are dealt.
     pub(super) shared: &'a Spans,
-    /// Months that were forgotten.
-    pub(super) is_forgotten: &'a (dyn Fn(Month) -> bool + Sync),
     /// Whether rows are dealt with their places, instead of records without.
     pub(super) deal_rows: bool,
 }
 
 impl Subject<'_> {
     /// Whether the store should hold a record of this time as often as the archives say.
-    pub(super) fn counts(&self, time: i64, month: Month) -> bool {
-        !(self.is_forgotten)(month) && !self.unknown.contains(time)
+    pub(super) fn counts(&self, time: i64) -> bool {
+        !self.unknown.contains(time)
     }
 }
 
@@ -57,8 +56,12 @@ pub(super) struct Watch<'a> {
     step: u32,
     archive: u32,
     sha256: String,
-    /// Positions read by an earlier try, by number of the member in the archive.
-    seen: Option<HashMap<u32, HashSet<i64>>>,
+    /// Version of the store that the try at hand made.
+    version: u64,
+    /// Whether it is the last one that there was: its rejects count.
+    is_last: bool,
+    /// Positions read by a later try, by number of the member in the archive.
+    seen: Option<HashMap<u32, PlaceSet>>,
     /// What the archive gave so far.
     kept: Part,
     rejects: RowsDigest,
@@ -68,7 +71,7 @@ pub(super) struct Watch<'a> {
     pending_rejects: RowsDigest,
     member: Option<u32>,
     /// Its positions, and its number in the archive.
-    pending_seen: Vec<i64>,
+    pending_seen: PlaceSet,
     member_index: u32,
 }
 
@@ -105,6 +108,8 @@ impl<'a> Watch<'a> {
             step: threads,
             archive: 0,
             sha256: String::new(),
+            version: 0,
+            is_last: true,
             seen: None,
             kept: Part::default(),
             rejects: RowsDigest::default(),
@@ -112,7 +117,7 @@ impl<'a> Watch<'a> {
             pending: Part::default(),
             pending_rejects: RowsDigest::default(),
             member: None,
-            pending_seen: Vec::new(),
+            pending_seen: PlaceSet::default(),
             member_index: 0,
         }
     }
@@ -122,15 +127,22 @@ impl<'a> Watch<'a> {
         self.archive = archive;
         sha256.clone_into(&mut self.sha256);
         self.seen = (tries > 1).then(HashMap::new);
+        self.is_last = true;
         (self.kept, self.rejects) = (Part::default(), RowsDigest::default());
         self.members.clear();
         self.drop_pending();
     }
 
-    /// A further try of the same archive comes.
-    pub(super) fn begin_try(&mut self) {
+    /// A try comes: the last one, then those before it.
+    pub(super) fn begin_try(&mut self, version: u64) {
         self.keep_pending();
-        self.rejects = RowsDigest::default();
+        self.version = version;
+    }
+
+    /// The archive was read to its end once.
+    pub(super) fn end_try(&mut self) {
+        self.keep_pending();
+        self.is_last = false;
     }
 
     /// The archive was read to its end. With `is_settled` false nothing of it counts.
@@ -157,16 +169,18 @@ impl<'a> Watch<'a> {
     /// The member at hand was good.
     fn keep_pending(&mut self) {
         self.kept.add(&mut self.pending);
-        self.rejects += self.pending_rejects;
+        if self.is_last {
+            self.rejects += self.pending_rejects;
+        }
         if let Some(seen) = &mut self.seen {
-            seen.entry(self.member_index).or_default().extend(self.pending_seen.drain(..));
+            seen.entry(self.member_index).or_default().add(&self.pending_seen);
         }
         self.drop_pending();
     }
 
     fn drop_pending(&mut self) {
         (self.pending, self.pending_rejects, self.member) = (Part::default(), RowsDigest::default(), None);
-        self.pending_seen.clear();
+        self.pending_seen = PlaceSet::default();
     }
 
     /// The number of the member at hand.
@@ -214,10 +228,10 @@ impl Records for Watch<'_> {
                 break;
             };
             if let Some(seen) = &self.seen {
-                if seen.get(&index).is_some_and(|seen| seen.contains(&ordinal)) {
+                if seen.get(&index).is_some_and(|seen| seen.has_ordinal(ordinal)) {
                     continue;
                 }
-                self.pending_seen.push(ordinal);
+                self.pending_seen.put(ordinal, u64::MAX);
                 self.member_index = index;
             }
             let (of, bounds) = match month.filter(|(_, (from, until))| (*from..*until).contains(&record.time)) {
@@ -231,6 +245,9 @@ impl Records for Watch<'_> {
             };
             month = Some((of, bounds));
             self.pending.records += 1;
+            if subject.books.forgotten.has_removed(of, self.version) {
+                continue;
+            }
             let entry = |digest: RowsDigest| Entry {
                 hash: digest.limbs(),
                 owner: self.archive,
@@ -238,9 +255,10 @@ impl Records for Watch<'_> {
                 ordinal,
                 time: record.time,
                 archive: self.archive,
+                count: 1,
             };
             let place = Provenance { archive: &self.sha256, member: name, ordinal };
-            if has(places, ordinal) {
+            if places.is_some_and(|places| places.has_ordinal(ordinal)) {
                 let mut digest = RowsDigest::default();
                 digest.add_row(&record, &place);
                 if subject.deal_rows {
@@ -248,7 +266,7 @@ impl Records for Watch<'_> {
                 }
                 *self.pending.rows.entry(of).or_default() += digest;
             }
-            if !subject.deal_rows && subject.counts(record.time, of) {
+            if !subject.deal_rows && subject.counts(record.time) {
                 let mut digest = RowsDigest::default();
                 digest.add_record(&record);
                 if subject.shared.contains(record.time) {

@@ -1,5 +1,6 @@
 //! What the check for duplicates costs archives that do not overlap: next to nothing, whatever the store holds.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use keytrail_store::Writer;
@@ -33,7 +34,8 @@ impl Cost {
         let decoded = queue.decode(files).unwrap().decoded;
         let reader = StagingReader::open(&staging).unwrap();
         let started = Instant::now();
-        dedupe::resolve(&decoded, writer.snapshot(), &reader, &staging, 7, options.memory_bytes).unwrap();
+        dedupe::resolve(&decoded, &HashMap::new(), writer.snapshot(), &reader, &staging, 7, options.memory_bytes)
+            .unwrap();
         let check = started.elapsed();
         drop((reader, writer));
         let started = Instant::now();

@@ -14,7 +14,7 @@ fn read(archive: &[u8], limits: &Limits, salvage: bool) -> (u64, u64, Vec<String
     let mut found = assert_same(&path, &options);
     let decoded = found.decoded.remove(0);
     assert_eq!(decoded.read, decoded.accepted + decoded.rejected(), "{:?}", decoded.faults);
-    (decoded.accepted, decoded.rejected(), decoded.faults.into_iter().map(|fault| fault.text).collect())
+    (decoded.accepted, decoded.rejected(), decoded.faults.told.into_iter().map(|fault| fault.text).collect())
 }
 
 fn member(name: &str, content: impl Into<Vec<u8>>) -> (&str, zip::CompressionMethod, Vec<u8>) {

@@ -116,10 +116,10 @@ fn bytes_that_belong_to_nothing_are_told_with_place_length_and_hash() {
         let budget = Budget { bytes: 1 << 20, large_bytes: u64::MAX };
         let found = decode(vec![path], 1, budget, &IngestOptions::default(), &|_| ());
         let archive = &found.decoded[0];
-        let told: Vec<_> = archive.notes.iter().map(place).collect();
+        let told: Vec<_> = archive.notes.told.iter().map(place).collect();
         let expected: Vec<_> = expected.iter().map(|(kind, at, bytes)| ((*kind).to_owned(), *at, *bytes)).collect();
-        assert_eq!((told, archive.accepted, archive.faults.len()), (expected, 2, 0), "{name}: {archive:?}");
-        for note in &archive.notes {
+        assert_eq!((told, archive.accepted, archive.faults.told.len()), (expected, 2, 0), "{name}: {archive:?}");
+        for note in &archive.notes.told {
             let (_, offset, length) = place(note);
             let stretch = &bytes[offset..offset + length];
             assert_eq!(note.sha256.as_deref(), Some(hex(&Sha256::digest(stretch)).as_str()), "{name}");
@@ -147,7 +147,7 @@ fn members_that_the_directory_does_not_name_are_faults_wherever_they_hide() {
         std::fs::write(&path, &bytes).unwrap();
         let budget = Budget { bytes: 1 << 20, large_bytes: u64::MAX };
         let found = decode(vec![path], 1, budget, &IngestOptions::default(), &|_| ());
-        let kinds: Vec<&str> = found.decoded[0].faults.iter().map(|fault| fault.kind.as_str()).collect();
+        let kinds: Vec<&str> = found.decoded[0].faults.told.iter().map(|fault| fault.kind.as_str()).collect();
         assert_eq!((kinds, found.decoded[0].accepted), (vec!["unnamed_member"], 2), "{name}");
     }
 }

@@ -1,6 +1,7 @@
 //! What staging, the check for duplicates and writing take, each by itself. Not a test of right or wrong:
 //! `cargo test --release -p keytrail-ingest -- --ignored --nocapture speed`.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -76,7 +77,8 @@ fn speed() {
         pool.install(|| {
             let reader = StagingReader::open(&staging).unwrap();
             let start = Instant::now();
-            let duplicates = dedupe::resolve(&decoded, store.snapshot(), &reader, &staging, 7, 512 << 20).unwrap();
+            let duplicates =
+                dedupe::resolve(&decoded, &HashMap::new(), store.snapshot(), &reader, &staging, 7, 512 << 20).unwrap();
             print("duplicates, all threads", start.elapsed(), ROWS * copies);
             let start = Instant::now();
             let files = plan::plan(&decoded, &duplicates);

@@ -1,0 +1,62 @@
+//! Rows that the store has of archives that are read again.
+
+use std::collections::HashMap;
+
+use arrow::array::RecordBatch;
+use keytrail_model::digest::PlacedRows;
+use keytrail_model::places::PlaceSet;
+use keytrail_store::Snapshot;
+
+use crate::archive::DecodedArchive;
+use crate::error::IngestError;
+
+/// Places in the store, by index of their archive.
+#[derive(Default)]
+pub(super) struct OwnRows(HashMap<usize, OwnPlaces>);
+
+/// Places of one archive, by member. Members of one name share theirs: which of them gave a row, the store does not say.
+#[derive(Default)]
+pub(super) struct OwnPlaces(HashMap<String, PlaceSet>);
+
+impl OwnRows {
+    /// Reads the rows of the store at the times of archives that are `retried` (by SHA-256): mostly there are none.
+    pub(super) fn find(
+        archives: &[DecodedArchive],
+        retried: &HashMap<&str, usize>,
+        snapshot: &Snapshot,
+    ) -> Result<Self, IngestError> {
+        let mut found = Self::default();
+        let times = retried.values().filter_map(|&index| archives.get(index)?.times);
+        let Some((from, to)) = times.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1))) else {
+            return Ok(found);
+        };
+        let mut each = |batch: &RecordBatch| -> Result<(), IngestError> {
+            let rows = PlacedRows::of(batch)?;
+            for (_, place) in (0..batch.num_rows()).filter_map(|index| rows.row(index)) {
+                let Some(&index) = retried.get(place.archive) else {
+                    continue;
+                };
+                let places = &mut found.0.entry(index).or_default().0;
+                let limit = archives.get(index).map_or(0, |archive| archive.read);
+                match places.get_mut(place.member) {
+                    Some(ordinals) => ordinals.put(place.ordinal, limit),
+                    None => places.entry(place.member.to_owned()).or_default().put(place.ordinal, limit),
+                }
+            }
+            Ok(())
+        };
+        keytrail_store::read_events(snapshot, from, to, &mut each)?;
+        Ok(found)
+    }
+
+    pub(super) fn of(&self, index: usize) -> Option<&OwnPlaces> {
+        self.0.get(&index)
+    }
+}
+
+impl OwnPlaces {
+    /// The places of a member.
+    pub(super) fn of(&self, member: &str) -> Option<&PlaceSet> {
+        self.0.get(member)
+    }
+}
