@@ -110,7 +110,7 @@ impl Snapshot {
     pub fn forgotten(&self) -> Result<Vec<(&ForgetInfo, Vec<ForgottenRows>)>, StoreError> {
         let read = |forget: &'_ ForgetInfo| {
             let (path, bytes) = self.read_sidecar(&forget.forgotten)?;
-            forgotten_file::read(&path, bytes)
+            forgotten_file::read(&path, &bytes)
         };
         self.forgets().iter().map(|forget| Ok((forget, read(forget)?))).collect()
     }

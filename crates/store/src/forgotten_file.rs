@@ -56,7 +56,7 @@ pub(crate) fn write(path: &Path, rows: &[ForgottenRows]) -> Result<Seal, StoreEr
 }
 
 /// Reads a tombstone from the bytes of its file; `path` is for messages only.
-pub(crate) fn read(path: &Path, bytes: Bytes) -> Result<Vec<ForgottenRows>, StoreError> {
+pub(crate) fn read(path: &Path, bytes: &Bytes) -> Result<Vec<ForgottenRows>, StoreError> {
     let mut rows = Vec::new();
     read_groups(path, bytes, &|_| true, &mut |batch| from_batch(path, batch, &mut rows))?;
     Ok(rows)
@@ -96,7 +96,7 @@ mod tests {
             let seal = write(&path, &rows).unwrap();
             let bytes = std::fs::read(&path).unwrap();
             assert_eq!((seal.rows, seal.bytes), (rows.len() as u64, bytes.len() as u64));
-            assert_eq!(read(&path, bytes.into()).unwrap(), rows);
+            assert_eq!(read(&path, &bytes.into()).unwrap(), rows);
         }
     }
 }

@@ -21,12 +21,12 @@ impl Snapshot {
         let mut latest = HashMap::new();
         for (number, run) in self.runs.iter().enumerate() {
             let (path, bytes) = self.read_sidecar(&run.archives)?;
-            let rows = ledger_file::read(&path, bytes)?;
+            let rows = ledger_file::read(&path, &bytes)?;
             latest.extend(rows.into_iter().map(|row| (row.archive, number)));
         }
         for (number, run) in self.runs.iter().enumerate() {
             let (path, bytes) = self.read_sidecar(&run.archives)?;
-            let rows = ledger_file::read_with_services(&path, bytes)?;
+            let rows = ledger_file::read_with_services(&path, &bytes)?;
             rows.into_iter().filter(|row| latest.get(&row.archive) == Some(&number)).for_each(&mut *each);
         }
         Ok(())
@@ -50,7 +50,7 @@ impl Snapshot {
         each: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
     ) -> Result<(), E> {
         let (path, bytes) = self.read_sidecar(&run.rejects)?;
-        read_groups(&path, bytes, &|_| true, each)
+        read_groups(&path, &bytes, &|_| true, each)
     }
 
     /// Calls `each` with the rejects that the runs of these ledger rows wrote about their archives, in the columns of

@@ -57,16 +57,16 @@ pub(crate) fn write(path: &Path, rows: &[LedgerRow]) -> Result<Seal, StoreError>
 }
 
 /// Reads a ledger from the bytes of its file, but for the services of each archive; `path` is for messages only.
-pub(crate) fn read(path: &Path, bytes: Bytes) -> Result<Vec<LedgerRow>, StoreError> {
+pub(crate) fn read(path: &Path, bytes: &Bytes) -> Result<Vec<LedgerRow>, StoreError> {
     read_columns(path, bytes, &|name| name != schema::SERVICE_SPANS)
 }
 
 /// The same with the services.
-pub(crate) fn read_with_services(path: &Path, bytes: Bytes) -> Result<Vec<LedgerRow>, StoreError> {
+pub(crate) fn read_with_services(path: &Path, bytes: &Bytes) -> Result<Vec<LedgerRow>, StoreError> {
     read_columns(path, bytes, &|_| true)
 }
 
-fn read_columns(path: &Path, bytes: Bytes, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<LedgerRow>, StoreError> {
+fn read_columns(path: &Path, bytes: &Bytes, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<LedgerRow>, StoreError> {
     let (mut rows, mut names) = (Vec::new(), HashSet::new());
     read_groups(path, bytes, wanted, &mut |batch| from_batch(path, batch, &mut names, &mut rows))?;
     Ok(rows)
@@ -357,9 +357,9 @@ mod tests {
             let bytes = std::fs::read(&path).unwrap();
             assert_eq!((seal.rows, seal.bytes), (rows.len() as u64, bytes.len() as u64));
             assert_eq!(seal.sha256, crate::sealed_file::sha256(&bytes));
-            assert_eq!(read_with_services(&path, bytes.clone().into()).unwrap(), rows);
+            assert_eq!(read_with_services(&path, &bytes.clone().into()).unwrap(), rows);
             let without = |row: LedgerRow| LedgerRow { service_spans: None, ..row };
-            assert_eq!(read(&path, bytes.into()).unwrap(), rows.into_iter().map(without).collect::<Vec<_>>());
+            assert_eq!(read(&path, &bytes.into()).unwrap(), rows.into_iter().map(without).collect::<Vec<_>>());
         }
     }
 
@@ -386,7 +386,7 @@ mod tests {
             assert!(group.num_rows() < 9, "{}", group.num_rows());
         }
         assert!(bytes.len() < 8 << 20, "compressed: {}", bytes.len());
-        assert!(read_with_services(&path, bytes).unwrap() == rows);
+        assert!(read_with_services(&path, &bytes).unwrap() == rows);
     }
 
     #[test]
@@ -399,7 +399,7 @@ mod tests {
         let batch = batch.project(&(0..before).collect::<Vec<_>>()).unwrap();
         let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
         writer.write(&batch).unwrap();
-        let found = read_with_services(&path, writer.into_inner().unwrap().into()).unwrap();
+        let found = read_with_services(&path, &writer.into_inner().unwrap().into()).unwrap();
         let (notes, requests) = (vec![], vec![]);
         assert_eq!(found, [LedgerRow { notes, requests, services: None, service_spans: None, ..full() }]);
     }

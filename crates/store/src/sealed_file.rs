@@ -80,11 +80,11 @@ impl SealedWriter {
 /// groups can be more than a batch can hold.
 pub(crate) fn read_groups<E: From<StoreError>>(
     path: &Path,
-    bytes: Bytes,
+    bytes: &Bytes,
     wanted: &dyn Fn(&str) -> bool,
     each: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
 ) -> Result<(), E> {
-    let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new()).map_err(StoreError::parquet(path))?;
+    let metadata = ArrowReaderMetadata::load(bytes, ArrowReaderOptions::new()).map_err(StoreError::parquet(path))?;
     for group in 0..metadata.metadata().num_row_groups() {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone());
         let fields = builder.schema().fields().iter().enumerate();

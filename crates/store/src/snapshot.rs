@@ -264,7 +264,7 @@ impl Snapshot {
 
     pub(crate) fn read_ledger(&self, sidecar: &Sidecar) -> Result<Vec<LedgerRow>, StoreError> {
         let (path, bytes) = self.read_sidecar(sidecar)?;
-        ledger_file::read(&path, bytes)
+        ledger_file::read(&path, &bytes)
     }
 
     /// A file beside the table, with its path, checked against its SHA-256.

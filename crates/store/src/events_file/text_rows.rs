@@ -18,6 +18,7 @@ pub(super) struct TextRows {
 }
 
 /// A page as it goes to disk.
+#[derive(Clone, Copy)]
 pub(super) struct PageBody<'a> {
     pub(super) body: &'a [u8],
     /// Length before compression.

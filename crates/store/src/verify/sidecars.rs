@@ -85,7 +85,7 @@ fn check_tombstone(
         return Ok(None);
     }
     let bytes = fs::read(&path).map_err(StoreError::io("read the tombstone", &path))?;
-    let rows = forgotten_file::read(&path, bytes.into())?;
+    let rows = forgotten_file::read(&path, &bytes.into())?;
     let found = sum(rows.iter().map(|row| row.digest.rows()));
     let counted = (record.rows, forget.rows) == (rows.len() as u64, found);
     let expected = format!("{} rows that tell of {} rows", record.rows, forget.rows);
@@ -107,7 +107,7 @@ fn read_ledger(
         return Ok(None);
     }
     let bytes = fs::read(&path).map_err(StoreError::io("read the ledger", &path))?;
-    let Some(ledger) = findings.get(ledger_file::read(&path, bytes.into())) else {
+    let Some(ledger) = findings.get(ledger_file::read(&path, &bytes.into())) else {
         return Ok(None);
     };
     let (expected, found) = (record.rows, ledger.len() as u64);
