@@ -106,21 +106,6 @@ fn a_file_that_was_added_is_found() {
 }
 
 #[test]
-fn a_signature_that_was_removed_leaves_its_statement_unchecked() {
-    let bench = signed_bench();
-    let is_signature = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "minisig");
-    let signature = contents(&bench.store()).into_iter().map(|(path, _)| path).find(is_signature).unwrap();
-    std::fs::remove_file(signature).unwrap();
-    for depth in [&["verify"][..], &["verify", "--quick"]] {
-        let ran = bench.keytrail(depth);
-        assert_eq!(ran.code, 6, "{}", ran.stderr);
-        assert!(ran.stderr.contains("a statement without a signature"), "{}", ran.stderr);
-    }
-    assert_eq!(bench.keytrail(&["sign", "--secret-key", "k.key"]).code, 0);
-    assert_eq!(bench.keytrail(&["verify"]).code, 0, "signed again");
-}
-
-#[test]
 fn a_head_that_was_noted_shows_what_was_cut_off() {
     let bench = bench();
     let head = bench.keytrail(&["head"]);

@@ -141,8 +141,9 @@ fn agreed() -> anyhow::Result<bool> {
         let message = "nobody to ask: stdin is no terminal; give --yes to forget these records";
         return Err(UsageError(message.into()).into());
     }
-    eprint!("Forget them? [y/N] ");
-    let _ = std::io::stderr().flush();
+    // Where stderr is closed there is nobody to read the question, and the answer still counts.
+    let mut stderr = std::io::stderr();
+    let _ = write!(stderr, "Forget them? [y/N] ").and_then(|()| stderr.flush());
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer).context("reading the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
