@@ -169,7 +169,9 @@ pub(crate) fn strangers(layout: &Layout) -> Result<Vec<String>, StoreError> {
         for entry in entries(folder)? {
             let name = entry.file_name().to_string_lossy().into_owned();
             let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-            if !is_link && !name.ends_with(layout::PARQUET) && !is_ours(&name) && !durable::is_temporary(&name) {
+            // Told elsewhere, and as damage; directly below the root nobody looks for data.
+            let is_told = folder != layout.root() && (is_link || name.ends_with(layout::PARQUET));
+            if !is_told && !is_ours(&name) && !durable::is_temporary(&name) {
                 let path = entry.path();
                 found.push(path.strip_prefix(layout.root()).unwrap_or(&path).to_string_lossy().into_owned());
             }

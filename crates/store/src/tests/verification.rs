@@ -386,7 +386,9 @@ fn files_that_keytrail_does_not_write_are_told() {
     ] {
         assert_eq!(told(path), (true, false), "{path}");
     }
-    for path in ["note.txt", "events/x", "events/_delta_log/x.json", "events/month=2026-01/x", "archives/x"] {
+    for path in
+        ["note.txt", "x.parquet", "events/x", "events/_delta_log/x.json", "events/month=2026-01/x", "archives/x"]
+    {
         assert_eq!(told(path), (false, true), "{path}");
     }
     assert_eq!(check(&room, Depth::Full).notes, [] as [&str; 0]);
