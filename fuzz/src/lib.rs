@@ -1,13 +1,19 @@
 //! What the fuzz targets check, as plain functions: each panics where keytrail breaks its word.
 //!
 //! The container layer is compiled in from the sources of `keytrail-ingest`: as a dependency that crate would bring the store and its
-//! engines, and their build would cost more than the fuzzing.
+//! engines, and their build would cost more than the fuzzing. All that it wants of the store are the fail points, which stand alone.
+
+// So that the sources find them under the name that they have there.
+extern crate self as keytrail_store;
 
 #[allow(dead_code, unreachable_pub, unused_imports)]
 #[path = "../../crates/ingest/src/container/mod.rs"]
 mod container;
 mod containers;
 mod decode;
+#[allow(dead_code, missing_docs)]
+#[path = "../../crates/store/src/failpoint.rs"]
+pub mod failpoint;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../crates/ingest/src/progress.rs"]
 mod progress;
