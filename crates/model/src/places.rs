@@ -54,11 +54,45 @@ impl PlaceSet {
         u64::try_from(ordinal).is_ok_and(|number| self.has(number))
     }
 
-    /// Whether a number was taken.
-    #[must_use]
-    pub fn has(&self, number: u64) -> bool {
+    fn has(&self, number: u64) -> bool {
         let (block, word, bit) = split(number);
         self.0.get(&block).and_then(|block| block.get(word)).is_some_and(|word| word >> bit & 1 == 1)
+    }
+}
+
+/// Places of an archive, by the name of the member. Members of one name share theirs.
+#[derive(Debug, Clone, Default)]
+pub struct MemberPlaces(HashMap<String, PlaceSet>);
+
+impl MemberPlaces {
+    /// The places of a member.
+    #[must_use]
+    pub fn of(&self, member: &str) -> Option<&PlaceSet> {
+        self.0.get(member)
+    }
+
+    /// As [`PlaceSet::put`], for a member.
+    pub fn put(&mut self, member: &str, ordinal: i64, limit: u64) {
+        self.on(member, |places| places.put(ordinal, limit));
+    }
+
+    /// As [`PlaceSet::take`], for a member.
+    pub fn take(&mut self, member: &str, first: u64, rows: u64) -> (u64, Option<u64>) {
+        self.on(member, |places| places.take(first, rows))
+    }
+
+    /// The name is copied only where it is new: this is called for every row.
+    fn on<R>(&mut self, member: &str, work: impl FnOnce(&mut PlaceSet) -> R) -> R {
+        match self.0.get_mut(member) {
+            Some(places) => work(places),
+            None => work(self.0.entry(member.to_owned()).or_default()),
+        }
+    }
+
+    /// Members that have places.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -147,18 +147,8 @@ pub(crate) fn stands_for_commits(name: &str) -> bool {
 /// Whether a name is one that stands directly below the root of a store.
 pub(crate) fn is_in_root(name: &str) -> bool {
     let layout = Layout::new(Path::new(""));
-    let places = [
-        layout.events(),
-        layout.archives(),
-        layout.rejects(),
-        layout.forgotten(),
-        layout.signatures(),
-        layout.checkpoints(),
-        layout.readers(),
-        layout.staging(),
-        layout.lock(),
-    ];
-    places.iter().any(|place| place.as_os_str() == name)
+    let files = [layout.checkpoints(), layout.lock()];
+    layout.folders().iter().chain(&files).any(|place| place.as_os_str() == name)
 }
 
 /// Folder of a month, below the table.

@@ -85,12 +85,12 @@ pub(crate) fn read_groups<E: From<StoreError>>(
     each: &mut dyn FnMut(&RecordBatch) -> Result<(), E>,
 ) -> Result<(), E> {
     let metadata = ArrowReaderMetadata::load(bytes, ArrowReaderOptions::new()).map_err(StoreError::parquet(path))?;
+    let fields = metadata.schema().fields().iter().enumerate();
+    let columns = fields.filter(|(_, field)| wanted(field.name())).map(|(index, _)| index);
+    let mask = ProjectionMask::roots(metadata.parquet_schema(), columns);
     for group in 0..metadata.metadata().num_row_groups() {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone());
-        let fields = builder.schema().fields().iter().enumerate();
-        let columns: Vec<usize> = fields.filter(|(_, field)| wanted(field.name())).map(|(index, _)| index).collect();
-        let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
-        let batches = builder.with_projection(mask).with_row_groups(vec![group]).build();
+        let batches = builder.with_projection(mask.clone()).with_row_groups(vec![group]).build();
         for batch in batches.map_err(StoreError::parquet(path))? {
             each(&batch.map_err(|error| StoreError::parquet(path)(error.into()))?)?;
         }

@@ -109,10 +109,7 @@ impl Writer {
     /// # Errors
     /// The operating system refuses; what was deleted before stays deleted, which is right at any time.
     pub fn vacuum(&self, now: i64, grace: Duration) -> Result<Vacuumed, StoreError> {
-        let vacuumed = self.snapshot().vacuumable(now, grace)?;
-        vacuumed.freed.iter().try_for_each(|file| self.free(file))?;
-        leases::remove_over(&self.layout, self.snapshot().epoch)?;
-        Ok(vacuumed)
+        self.carry_out(self.snapshot().vacuumable(now, grace)?)
     }
 
     /// The same at once, for what the commit of one version removed.
@@ -120,7 +117,11 @@ impl Writer {
     /// # Errors
     /// As [`Writer::vacuum`].
     pub fn free_removed_by(&self, version: u64) -> Result<Vacuumed, StoreError> {
-        let vacuumed = self.snapshot().sort_out(&|removed| removed.version == version)?;
+        self.carry_out(self.snapshot().sort_out(&|removed| removed.version == version)?)
+    }
+
+    /// Deletes what is to be freed, and the files of epochs in which nobody reads any more.
+    fn carry_out(&self, vacuumed: Vacuumed) -> Result<Vacuumed, StoreError> {
         vacuumed.freed.iter().try_for_each(|file| self.free(file))?;
         leases::remove_over(&self.layout, self.snapshot().epoch)?;
         Ok(vacuumed)

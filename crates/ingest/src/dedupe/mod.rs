@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
+use keytrail_model::places::MemberPlaces;
 use keytrail_model::record::{Identifier, RecordColumns};
 use keytrail_model::schema::ORDINAL;
 use keytrail_store::Snapshot;
@@ -35,7 +36,7 @@ use crate::error::IngestError;
 use crate::staging::{BlockView, StagedBlock, StagingReader};
 
 pub(crate) use bits::Duplicates;
-use own::{OwnPlaces, OwnRows};
+use own::OwnRows;
 use spans::Spans;
 use spill::{Entry, Filler, Spill};
 
@@ -138,7 +139,7 @@ struct Numbered<'a> {
     index: usize,
     rows: u64,
     /// Its rows in the store.
-    own: Option<&'a OwnPlaces>,
+    own: Option<&'a MemberPlaces>,
 }
 
 impl<'a> Owners<'a> {

@@ -4,19 +4,15 @@ use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
 use keytrail_model::digest::PlacedRows;
-use keytrail_model::places::PlaceSet;
+use keytrail_model::places::MemberPlaces;
 use keytrail_store::Snapshot;
 
 use crate::archive::DecodedArchive;
 use crate::error::IngestError;
 
-/// Places in the store, by index of their archive.
+/// Places in the store, by index of their archive. Which of several members of one name gave a row, the store does not say.
 #[derive(Default)]
-pub(super) struct OwnRows(HashMap<usize, OwnPlaces>);
-
-/// Places of one archive, by member. Members of one name share theirs: which of them gave a row, the store does not say.
-#[derive(Default)]
-pub(super) struct OwnPlaces(HashMap<String, PlaceSet>);
+pub(super) struct OwnRows(HashMap<usize, MemberPlaces>);
 
 impl OwnRows {
     /// Reads the rows of the store at the times of archives that are `retried` (by SHA-256): mostly there are none.
@@ -36,12 +32,8 @@ impl OwnRows {
                 let Some(&index) = retried.get(place.archive) else {
                     continue;
                 };
-                let places = &mut found.0.entry(index).or_default().0;
                 let limit = archives.get(index).map_or(0, |archive| archive.read);
-                match places.get_mut(place.member) {
-                    Some(ordinals) => ordinals.put(place.ordinal, limit),
-                    None => places.entry(place.member.to_owned()).or_default().put(place.ordinal, limit),
-                }
+                found.0.entry(index).or_default().put(place.member, place.ordinal, limit);
             }
             Ok(())
         };
@@ -49,14 +41,7 @@ impl OwnRows {
         Ok(found)
     }
 
-    pub(super) fn of(&self, index: usize) -> Option<&OwnPlaces> {
+    pub(super) fn of(&self, index: usize) -> Option<&MemberPlaces> {
         self.0.get(&index)
-    }
-}
-
-impl OwnPlaces {
-    /// The places of a member.
-    pub(super) fn of(&self, member: &str) -> Option<&PlaceSet> {
-        self.0.get(member)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use keytrail_model::digest::RowsDigest;
 use keytrail_model::ledger::LedgerRow;
-use keytrail_model::places::PlaceSet;
+use keytrail_model::places::{MemberPlaces, PlaceSet};
 use keytrail_model::time::Month;
 use keytrail_store::{RunInfo, Snapshot};
 
@@ -66,7 +66,7 @@ impl Forgotten {
 #[derive(Default)]
 pub(super) struct Rows {
     /// By member: the ordinals that are stored.
-    places: HashMap<String, PlaceSet>,
+    places: MemberPlaces,
     /// By month.
     pub(super) stored: HashMap<Month, RowsDigest>,
     /// The same of the records that stand at these places in the archive.
@@ -78,15 +78,12 @@ pub(super) struct Rows {
 impl Rows {
     /// Notes a place. One that the ledger rules out (`limit` records were read) is left out: no record stands there.
     pub(super) fn put(&mut self, member: &str, ordinal: i64, limit: u64) {
-        match self.places.get_mut(member) {
-            Some(ordinals) => ordinals.put(ordinal, limit),
-            None => self.places.entry(member.to_owned()).or_default().put(ordinal, limit),
-        }
+        self.places.put(member, ordinal, limit);
     }
 
     /// The places of a member.
     pub(super) fn of(&self, member: &str) -> Option<&PlaceSet> {
-        self.places.get(member)
+        self.places.of(member)
     }
 }
 

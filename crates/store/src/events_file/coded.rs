@@ -71,12 +71,6 @@ impl<'a> CodedTexts<'a> {
         Self { texts, ends, codes, has_nulls }
     }
 
-    /// Rows, nulls among them.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        self.codes.len()
-    }
-
     /// The texts side by side, and where each of them ends.
     #[must_use]
     pub fn texts(&self) -> (&'a str, &[u32]) {

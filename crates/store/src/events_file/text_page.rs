@@ -51,16 +51,16 @@ impl TextPage {
         self.body.len()
     }
 
-    /// Appends the page in the form that [`Self::read_from`] reads. It is meant for the staging area of one run: no promise is
-    /// made across versions.
-    pub fn write_to(&self, out: &mut Vec<u8>) {
+    /// Appends the page as [`TextPageEncoder::encode_to`] does.
+    #[cfg(test)]
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         put_page(out, [self.rows, self.nulls, self.plain_bytes], &self.body);
     }
 
     /// Reads a page from the start of `bytes`; returns it and how many bytes it took. The page shares the bytes.
     ///
     /// # Errors
-    /// The bytes are not what [`Self::write_to`] made: a checksum tells.
+    /// The bytes are not what [`TextPageEncoder::encode_to`] made: a checksum tells.
     pub fn read_from(bytes: &Bytes) -> std::result::Result<(Self, usize), StoreError> {
         let header = bytes.split_first_chunk::<LENGTHS_BYTES>().and_then(|(lengths, rest)| {
             let (sum, body) = rest.split_first_chunk()?;
@@ -175,7 +175,8 @@ impl TextPageEncoder {
         Ok(TextPage { rows, nulls, plain_bytes: plain_bytes as u32, body: Bytes::copy_from_slice(body) })
     }
 
-    /// Encodes texts as one page and appends it as [`TextPage::write_to`] does.
+    /// Encodes texts as one page and appends it in the form that [`TextPage::read_from`] reads. It is meant for the staging area of one
+    /// run: no promise is made across versions.
     ///
     /// # Errors
     /// As [`Self::encode`].

@@ -11,6 +11,16 @@ pub(super) fn store_of_two_runs() -> Room {
     room
 }
 
+/// Gives a store of two runs a checkpoint of its last version that says what another store, which is returned, did.
+pub(super) fn put_checkpoint_of_another(room: &Room) -> Room {
+    let other = store_of_two_runs();
+    commit(&mut other.writer(), "cc", &[&[MORNING]]);
+    crate::delta::checkpoint(&other.root.join("events"), 3).unwrap();
+    let of_another = other.log("00000000000000000003.checkpoint.parquet");
+    fs::copy(of_another, room.log("00000000000000000002.checkpoint.parquet")).unwrap();
+    other
+}
+
 pub(super) fn damage(room: &Room, version: u64, change: impl Fn(&str) -> String) {
     let path = room.commit_file(version);
     let text = fs::read_to_string(&path).unwrap();
@@ -186,11 +196,7 @@ fn after_a_commit_of_another_program_checkpoints_are_still_compared() {
 fn a_checkpoint_that_says_other_than_the_commits_is_left_aside() {
     let room = store_of_two_runs();
     let whole = room.snapshot();
-    let other = store_of_two_runs();
-    commit(&mut other.writer(), "cc", &[&[MORNING]]);
-    crate::delta::checkpoint(&other.root.join("events"), 3).unwrap();
-    let of_another = other.log("00000000000000000003.checkpoint.parquet");
-    fs::copy(of_another, room.log("00000000000000000002.checkpoint.parquet")).unwrap();
+    put_checkpoint_of_another(&room);
     assert_eq!(room.snapshot().files(), whole.files(), "a reader has no use for it");
     let writer = room.writer();
     assert_eq!(writer.snapshot().files(), whole.files());

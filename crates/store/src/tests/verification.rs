@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::damage::{damage, forge as forge_commit, store_of_two_runs};
+use super::damage::{damage, forge as forge_commit, put_checkpoint_of_another, store_of_two_runs};
 use super::*;
 use crate::{Damage, Depth, ExpectedHead, Verification, VerifyOptions, verify, verify_with};
 
@@ -306,13 +306,9 @@ fn a_commit_of_another_program_is_damage() {
 }
 
 #[test]
-fn left_overs_are_notes_and_odd_checkpoints_and_strange_files_are_damage() {
+fn left_overs_are_notes_and_strange_files_are_damage() {
     let room = store_of_two_runs();
-    let other = store_of_two_runs();
-    commit(&mut other.writer(), "cc", &[&[MORNING]]);
-    crate::delta::checkpoint(&other.root.join("events"), 3).unwrap();
-    let of_another = other.log("00000000000000000003.checkpoint.parquet");
-    fs::copy(of_another, room.log("00000000000000000002.checkpoint.parquet")).unwrap();
+    let other = put_checkpoint_of_another(&room);
     let copy = "events/month=2026-01/00000001-ab-0001.parquet";
     let strange = [copy, "events/month=2026-01/sub/x.parquet", "events/x.parquet", "rejects/x.parquet"];
     let left_over = ["events/month=2026-01/00000003-ab-0000.parquet", "archives/00000003-ab.parquet"];
@@ -348,11 +344,7 @@ fn left_overs_are_notes_and_odd_checkpoints_and_strange_files_are_damage() {
 #[test]
 fn odd_checkpoints_are_damage() {
     let room = store_of_two_runs();
-    let other = store_of_two_runs();
-    commit(&mut other.writer(), "cc", &[&[MORNING]]);
-    crate::delta::checkpoint(&other.root.join("events"), 3).unwrap();
-    let of_another = other.log("00000000000000000003.checkpoint.parquet");
-    fs::copy(of_another, room.log("00000000000000000002.checkpoint.parquet")).unwrap();
+    put_checkpoint_of_another(&room);
     let found = check(&room, Depth::Full);
     let damages = [
         "events/_delta_log: expected checkpoints that say what the commits say, found a damaged one, or one that says other; keytrail leaves it aside",

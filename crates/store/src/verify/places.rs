@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use arrow::array::{Array as _, AsArray as _, DictionaryArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use keytrail_model::ledger::LedgerRow;
-use keytrail_model::places::PlaceSet;
+use keytrail_model::places::MemberPlaces;
 use keytrail_model::schema::{ARCHIVE, MEMBER, ORDINAL, TIME};
 use keytrail_model::time::format_service;
 
@@ -39,7 +39,7 @@ struct Book {
     run: String,
     rows: u64,
     /// Places that are taken, by the name of the member.
-    taken: HashMap<String, PlaceSet>,
+    taken: MemberPlaces,
     repeats: u64,
     /// The first place that was taken twice, by member and ordinal: the same one whatever file was read first.
     repeated: Option<(String, u64)>,
@@ -175,11 +175,7 @@ impl Book {
             self.outside.get_or_insert((expected, found));
             return;
         };
-        let taken = match self.taken.get_mut(member) {
-            Some(taken) => taken,
-            None => self.taken.entry(member.to_owned()).or_default(),
-        };
-        let (again, least) = taken.take(first, rows);
+        let (again, least) = self.taken.take(member, first, rows);
         self.repeats += again;
         if let Some(ordinal) = least
             && self.repeated.as_ref().is_none_or(|(name, known)| (member, ordinal) < (name, *known))
@@ -196,7 +192,7 @@ impl Book {
             wrong.push((format!("{expected} rows of archive {archive}, as its ledger says{less}"), format!("{rows}")));
         }
         wrong.extend(self.outside);
-        let names = self.taken.len() as u64;
+        let names = self.taken.members() as u64;
         if names > members {
             wrong.push((format!("at most {members} members of archive {archive}"), format!("rows of {names}")));
         }
