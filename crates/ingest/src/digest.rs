@@ -85,17 +85,23 @@ impl FileDigest {
         let Some(room) = length.and_then(|length| buffer.room(length, bytes_max / 8)) else {
             return Ok(Whole::TooLarge);
         };
-        let mut filled = 0;
+        let (mut hasher, mut filled) = (Sha256::new(), 0);
         while let Some(rest) = room.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match read_once(&mut file, rest)? {
+            // A piece at a time: it is hashed while it is in the cache.
+            let piece = rest.len().min(CHUNK_BYTES);
+            let piece = rest.get_mut(..piece).unwrap_or_default();
+            match read_once(&mut file, piece)? {
                 0 => return Ok(Whole::Changed),
-                count => filled += count,
+                count => {
+                    hasher.update(piece.get(..count).unwrap_or_default());
+                    filled += count;
+                }
             }
         }
         if read_once(&mut file, &mut [0; 1])? > 0 || Stamp::of(&file.metadata()?) != stamp {
             return Ok(Whole::Changed);
         }
-        Ok(Whole::Read(Self { sha256: format!("{:x}", Sha256::digest(&*room)), bytes: stamp.bytes, stamp }))
+        Ok(Whole::Read(Self { sha256: format!("{:x}", hasher.finalize()), bytes: stamp.bytes, stamp }))
     }
 
     /// Whether the file still has the length and the time of change that it had when it was hashed: what is decoded after hashing

@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 pub use compact::{CompactedMonth, Compaction, DEFAULT_TARGET_BYTES};
 pub use error::StoreError;
 pub use events_file::{
-    CodedTexts, Codes, ColumnEncoder, EncodedColumn, EventsWriter, StagedFile, TextPage, TextPageEncoder,
+    ChunkMemory, CodedTexts, Codes, ColumnEncoder, EncodedColumn, EventsWriter, StagedFile, TextPage, TextPageEncoder,
 };
 pub use forget::{Forgetting, ForgettingMonth};
 pub use forgotten_file::ForgottenRows;

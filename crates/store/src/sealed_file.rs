@@ -175,8 +175,10 @@ impl HashingFile {
 impl Write for HashingFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         reach(Point::FileWriting)?;
-        let written = self.file.write(buffer)?;
-        self.digest.update(buffer.get(..written).unwrap_or(buffer));
+        // A piece at a time: what the system has just copied is in the cache when it is hashed.
+        let piece = buffer.get(..WRITE_BYTES).unwrap_or(buffer);
+        let written = self.file.write(piece)?;
+        self.digest.update(piece.get(..written).unwrap_or(piece));
         self.bytes += written as u64;
         Ok(written)
     }

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter;
 use bytes::Bytes;
 use keytrail_model::schema;
-use keytrail_store::{ColumnEncoder, EncodedColumn};
+use keytrail_store::{ChunkMemory, ColumnEncoder, EncodedColumn};
 use rayon::prelude::*;
 
 use super::{RowsWritten, Source};
@@ -16,14 +16,16 @@ use crate::plan::{PlannedBlock, PlannedGroup};
 use crate::staging::{BlockView, Place, StagedColumn};
 
 /// Staged bytes that are held at once: the columns walk the same blocks together, a portion at a time.
-const PORTION_BYTES: usize = 16 << 20;
+const PORTION_BYTES: usize = 4 << 20;
 
-/// Encodes row groups, one after the other, with a buffer that is used again.
+/// Encodes row groups, one after the other, in memory that is used again.
 pub(super) struct GroupEncoder<'a> {
     source: &'a Source<'a>,
     written: &'a RowsWritten,
     threads: usize,
     buffer: Vec<u8>,
+    /// By column.
+    memory: Vec<ChunkMemory>,
 }
 
 /// A column on its way.
@@ -59,7 +61,7 @@ struct Loaded<'a> {
 impl<'a> GroupEncoder<'a> {
     /// `threads` encode columns side by side.
     pub(super) fn new(source: &'a Source<'a>, written: &'a RowsWritten, threads: usize) -> Self {
-        Self { source, written, threads, buffer: Vec::new() }
+        Self { source, written, threads, buffer: Vec::new(), memory: Vec::new() }
     }
 
     /// All columns of [`schema::events_file_schema`], with the rows of the blocks that are no duplicates.
@@ -67,7 +69,8 @@ impl<'a> GroupEncoder<'a> {
         let mut columns = columns()?;
         // Plain texts are most of it.
         let bytes = usize::try_from(group.bytes).unwrap_or_default();
-        columns.iter_mut().for_each(|column| column.encoder.reserve(bytes));
+        self.memory.resize_with(columns.len(), ChunkMemory::default);
+        columns.iter_mut().zip(&self.memory).for_each(|(column, memory)| column.encoder.reserve(bytes, memory));
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut blocks = group.blocks.as_slice();
         while !blocks.is_empty() {

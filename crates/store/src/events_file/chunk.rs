@@ -77,11 +77,12 @@ pub(super) struct FinishedChunk {
 impl Chunk {
     /// An empty chunk. With `bounded`, least and greatest values are told by chunk and by page.
     pub(super) fn new(column: ColumnDescPtr, codec: Compression, bounded: bool) -> Self {
-        Self { column, codec, bounded, pages: Vec::new(), layout: Layout::new(), waiting: Vec::new() }
+        Self { column, codec, bounded, pages: Vec::new(), layout: Layout::new(Vec::new()), waiting: Vec::new() }
     }
 
-    /// Makes room for so many bytes of pages.
-    pub(super) fn reserve(&mut self, bytes: usize) {
+    /// Puts pages into this memory, which is made to hold so many bytes of them.
+    pub(super) fn fill(&mut self, memory: Vec<u8>, bytes: usize) {
+        self.layout = Layout::new(memory);
         self.layout.reserve(bytes);
     }
 
@@ -233,8 +234,8 @@ struct Layout {
 }
 
 impl Layout {
-    fn new() -> Self {
-        Self { sink: TrackedWrite::new(Vec::new()), plain_bytes: 0, encodings: Vec::new() }
+    fn new(memory: Vec<u8>) -> Self {
+        Self { sink: TrackedWrite::new(memory), plain_bytes: 0, encodings: Vec::new() }
     }
 
     /// Makes room for pages of so many bytes, and some for their headers.

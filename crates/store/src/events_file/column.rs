@@ -12,6 +12,7 @@ use parquet::schema::types::SchemaDescriptor;
 use super::chunk::{Bound, FinishedChunk};
 use super::coded::CodedTexts;
 use super::dictionary::{Dictionary, Settings};
+use super::memory::ChunkMemory;
 use super::numbers::Numbers;
 use super::text_page::TextPage;
 use super::texts::Texts;
@@ -32,6 +33,7 @@ pub struct ColumnEncoder {
     data_type: DataType,
     nullable: bool,
     kind: Kind,
+    memory: Option<ChunkMemory>,
 }
 
 enum Kind {
@@ -44,6 +46,7 @@ enum Kind {
 pub struct EncodedColumn {
     column: String,
     chunk: FinishedChunk,
+    memory: Option<ChunkMemory>,
 }
 
 impl ColumnEncoder {
@@ -58,13 +61,15 @@ impl ColumnEncoder {
         };
         let (data_type, nullable) = (field.data_type().clone(), field.is_nullable());
         let kind = Kind::new(column, &data_type, nullable).map_err(failed(column))?;
-        Ok(Self { column: column.into(), data_type, nullable, kind })
+        Ok(Self { column: column.into(), data_type, nullable, kind, memory: None })
     }
 
-    /// Makes room for so many encoded bytes, where the column holds plain texts: memory that is asked for and not used costs nothing.
-    pub fn reserve(&mut self, bytes: usize) {
+    /// Makes room for so many encoded bytes, where the column holds plain texts: memory that is asked for and not used costs nothing. It
+    /// is taken from `memory`, and goes back there when the column is in its file. For a column without rows.
+    pub fn reserve(&mut self, bytes: usize, memory: &ChunkMemory) {
         if let Kind::Texts(texts) = &mut self.kind {
-            texts.reserve(bytes);
+            texts.fill(memory.take(), bytes);
+            self.memory = Some(memory.clone());
         }
     }
 
@@ -148,7 +153,7 @@ impl ColumnEncoder {
             Kind::Dictionary(dictionary) => dictionary.finish(),
             Kind::Texts(texts) => texts.finish(),
         };
-        Ok(EncodedColumn { chunk: chunk.map_err(failed(&self.column))?, column: self.column })
+        Ok(EncodedColumn { chunk: chunk.map_err(failed(&self.column))?, column: self.column, memory: self.memory })
     }
 }
 
@@ -198,8 +203,9 @@ impl EncodedColumn {
         }
     }
 
-    pub(super) fn into_parts(self) -> (Bytes, ColumnCloseResult) {
-        (self.chunk.bytes, self.chunk.close)
+    /// Its bytes, what the footer says of them, and where their memory goes.
+    pub(super) fn into_parts(self) -> (Bytes, ColumnCloseResult, Option<ChunkMemory>) {
+        (self.chunk.bytes, self.chunk.close, self.memory)
     }
 }
 

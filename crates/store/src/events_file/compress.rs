@@ -7,8 +7,15 @@ use parquet::basic::{Compression, ZstdLevel};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::compress_bound;
 
+use super::random_text;
+
 /// The level of all pages. Higher ones shrink random texts no further, and cost several times as much.
 const LEVEL: i32 = 1;
+
+/// Bytes from the middle of texts by which they are judged, and how small they get at most where there is something to find in them. Random
+/// characters of base64url take 0.75.
+const SAMPLE_BYTES: usize = 8 << 10;
+const WORTH_A_SEARCH: f64 = 0.74;
 
 /// How column chunks name what [`Zstd`] does.
 pub(super) fn zstd() -> Compression {
@@ -37,5 +44,26 @@ impl Zstd {
         self.buffer.reserve(compress_bound(plain.len()));
         self.context.compress_to_buffer(plain, &mut self.buffer)?;
         Ok(&self.buffer)
+    }
+
+    /// Appends `head` and `texts` behind it to `out`, as one frame. What `head` holds then means nothing.
+    pub(super) fn put_texts(&mut self, head: &mut Vec<u8>, texts: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        if texts.len() >= random_text::TEXT_BYTES_MIN && !self.finds_something(texts)? {
+            let start = out.len();
+            if random_text::put_frame(out, head, texts).is_some() {
+                return Ok(());
+            }
+            out.truncate(start);
+        }
+        head.extend_from_slice(texts);
+        out.extend_from_slice(self.compressed(head)?);
+        Ok(())
+    }
+
+    fn finds_something(&mut self, texts: &[u8]) -> io::Result<bool> {
+        let from = texts.len().saturating_sub(SAMPLE_BYTES) / 2;
+        let sample = texts.get(from..).unwrap_or_default();
+        let sample = sample.get(..SAMPLE_BYTES).unwrap_or(sample);
+        Ok((self.compressed(sample)?.len() as f64) < sample.len() as f64 * WORTH_A_SEARCH)
     }
 }

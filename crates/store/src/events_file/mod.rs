@@ -3,7 +3,7 @@
 //! Columns of row groups are encoded on their own, by whichever thread ([`ColumnEncoder`]), and put into the file when all are there.
 //! The modules in the order of the bytes: `bits`, `hybrid` and `packed_deltas` lay numbers side by side, `coded` is rows before they
 //! have a dictionary, `entries` is one, `text_rows` the texts of a page; `numbers`, `dictionary` (with `plain` behind it) and `texts` make the
-//! pages of a column, which `compress` shrinks and `chunk` puts together. Everything is ours but the footer: the `parquet` crate's
+//! pages of a column, which `compress` (with `random_text`) shrinks and `chunk` puts together, in `memory` that is used again. Everything is ours but the footer: the `parquet` crate's
 //! own writer takes several times as long, as it looks at every value by itself.
 
 mod bits;
@@ -14,9 +14,11 @@ mod compress;
 mod dictionary;
 mod entries;
 mod hybrid;
+mod memory;
 mod numbers;
 mod packed_deltas;
 mod plain;
+mod random_text;
 mod text_page;
 mod text_rows;
 mod texts;
@@ -37,6 +39,7 @@ use crate::sealed_file::{HashingFile, describe, same_columns};
 
 pub use coded::{CodedTexts, Codes};
 pub use column::{ColumnEncoder, EncodedColumn};
+pub use memory::ChunkMemory;
 pub use text_page::{TextPage, TextPageEncoder};
 
 /// Rows of a row group: few enough that one fits in memory while it is encoded, many enough that dictionaries pay.
@@ -184,8 +187,11 @@ impl EventsWriter {
     fn splice(&mut self, columns: Vec<EncodedColumn>) -> Result<(), ParquetError> {
         let mut group = self.file.next_row_group()?;
         for column in columns {
-            let (bytes, close) = column.into_parts();
+            let (bytes, close, memory) = column.into_parts();
             group.append_column(&bytes, close)?;
+            if let Some(memory) = memory {
+                memory.give(bytes);
+            }
         }
         group.close()?;
         Ok(())

@@ -41,7 +41,7 @@ impl Plain {
     pub(super) fn end_page(&mut self, chunk: &mut Chunk, zstd: &mut Zstd) -> Result<()> {
         if self.rows.len() > 0 {
             let bounds = self.bounds.take().map(|(least, greatest)| (Bound::Text(least), Bound::Text(greatest)));
-            chunk.push(data_page(self.rows.take_page(self.nullable, zstd)?, bounds));
+            chunk.push(data_page(&mut self.rows, self.nullable, bounds, zstd)?);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::chunk::{Chunk, DataPage};
 use super::compress::{Zstd, zstd};
-use super::text_rows::{PageBody, TextRows};
+use super::text_rows::{PageSizes, TextRows};
 use crate::StoreError;
 
 /// Four lengths, and with a checksum behind them all that stands before the body of a staged page.
@@ -54,7 +54,8 @@ impl TextPage {
     /// Appends the page as [`TextPageEncoder::encode_to`] does.
     #[cfg(test)]
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
-        put_page(out, [self.rows, self.nulls, self.plain_bytes], &self.body);
+        out.extend_from_slice(&header_of([self.rows, self.nulls, self.plain_bytes], &self.body));
+        out.extend_from_slice(&self.body);
     }
 
     /// Reads a page from the start of `bytes`; returns it and how many bytes it took. The page shares the bytes.
@@ -129,16 +130,15 @@ impl From<TextPage> for DataPage {
     }
 }
 
-/// Appends a page as it is staged: rows, nulls and bytes before compression, then the length of the body, a checksum and the body.
-fn put_page(out: &mut Vec<u8>, [rows, nulls, plain_bytes]: [u32; 3], body: &[u8]) {
+/// What stands before a staged page: rows, nulls and bytes before compression, then the length of the body and a checksum.
+fn header_of([rows, nulls, plain_bytes]: [u32; 3], body: &[u8]) -> [u8; HEADER_BYTES] {
     let body_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
-    let start = out.len();
-    for number in [rows, nulls, plain_bytes, body_bytes] {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-    let checksum = checksum(out.get(start..).unwrap_or_default(), body);
-    out.extend_from_slice(&checksum.to_le_bytes());
-    out.extend_from_slice(body);
+    let mut header = [0; HEADER_BYTES];
+    let (lengths, sum) = header.split_at_mut(LENGTHS_BYTES);
+    let numbers = [rows, nulls, plain_bytes, body_bytes];
+    lengths.as_chunks_mut().0.iter_mut().zip(numbers).for_each(|(place, number)| *place = number.to_le_bytes());
+    sum.copy_from_slice(&checksum(lengths, body).to_le_bytes());
+    header
 }
 
 /// Damage is noticed when a page is read: later it would go into the store as it is, and the `parquet` crate's reader panics over some of it.
@@ -171,8 +171,9 @@ impl TextPageEncoder {
     /// # Errors
     /// The texts with their lengths do not fit a page (2 GiB).
     pub fn encode(&mut self, texts: &StringArray) -> std::result::Result<TextPage, StoreError> {
-        let PageBody { body, plain_bytes, rows, nulls } = self.page(texts)?;
-        Ok(TextPage { rows, nulls, plain_bytes: plain_bytes as u32, body: Bytes::copy_from_slice(body) })
+        let mut body = Vec::new();
+        let PageSizes { plain_bytes, rows, nulls } = self.put_body(texts, &mut body)?;
+        Ok(TextPage { rows, nulls, plain_bytes, body: body.into() })
     }
 
     /// Encodes texts as one page and appends it in the form that [`TextPage::read_from`] reads. It is meant for the staging area of one
@@ -181,14 +182,17 @@ impl TextPageEncoder {
     /// # Errors
     /// As [`Self::encode`].
     pub fn encode_to(&mut self, texts: &StringArray, out: &mut Vec<u8>) -> std::result::Result<(), StoreError> {
-        let PageBody { body, plain_bytes, rows, nulls } = self.page(texts)?;
-        put_page(out, [rows, nulls, plain_bytes as u32], body);
+        let start = out.len();
+        out.extend_from_slice(&[0; HEADER_BYTES]);
+        let PageSizes { plain_bytes, rows, nulls } = self.put_body(texts, out)?;
+        if let Some((header, body)) = out.get_mut(start..).and_then(<[u8]>::split_first_chunk_mut) {
+            *header = header_of([rows, nulls, plain_bytes], body);
+        }
         Ok(())
     }
 
-    fn page(&mut self, texts: &StringArray) -> std::result::Result<PageBody<'_>, StoreError> {
-        self.rows.append(texts);
-        self.rows.take_page(true, &mut self.zstd).map_err(failed)
+    fn put_body(&mut self, texts: &StringArray, out: &mut Vec<u8>) -> std::result::Result<PageSizes, StoreError> {
+        self.rows.put_page_of(texts, &mut self.zstd, out).map_err(failed)
     }
 }
 

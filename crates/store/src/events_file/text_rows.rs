@@ -17,12 +17,11 @@ pub(super) struct TextRows {
     plain: Vec<u8>,
 }
 
-/// A page as it goes to disk.
+/// What a page holds.
 #[derive(Clone, Copy)]
-pub(super) struct PageBody<'a> {
-    pub(super) body: &'a [u8],
+pub(super) struct PageSizes {
     /// Length before compression.
-    pub(super) plain_bytes: usize,
+    pub(super) plain_bytes: u32,
     pub(super) rows: u32,
     pub(super) nulls: u32,
 }
@@ -72,39 +71,32 @@ impl TextRows {
     /// Appends texts, however many.
     pub(super) fn append(&mut self, texts: &StringArray) {
         let offsets = texts.value_offsets();
-        let length = |pair: &[i32]| pair.last().zip(pair.first()).map_or(0, |(end, start)| end - start);
         match texts.nulls().filter(|nulls| nulls.null_count() > 0) {
             None => {
-                self.lengths.extend(offsets.windows(2).map(length));
-                self.bytes.extend_from_slice(text_of(texts, offsets.first().zip(offsets.last())));
+                self.lengths.extend(lengths(offsets));
+                self.bytes.extend_from_slice(text_of(texts, offsets));
                 self.valid.append_n_non_nulls(texts.len());
             }
             Some(nulls) => {
                 for (start, end) in nulls.valid_slices() {
                     let run = offsets.get(start..=end).unwrap_or_default();
-                    self.lengths.extend(run.windows(2).map(length));
-                    self.bytes.extend_from_slice(text_of(texts, run.first().zip(run.last())));
+                    self.lengths.extend(lengths(run));
+                    self.bytes.extend_from_slice(text_of(texts, run));
                 }
                 self.valid.append_buffer(nulls);
             }
         }
     }
 
-    /// Ends the page and starts the next one. Without `levels`, no text may be null.
-    pub(super) fn take_page<'a>(&mut self, levels: bool, zstd: &'a mut Zstd) -> Result<PageBody<'a>> {
-        let rows = self.valid.len();
-        let nulls = rows - self.lengths.len();
-        self.plain.clear();
+    /// Ends the page, which goes to the end of `out`, and starts the next one. Without `levels`, no text may be null.
+    pub(super) fn put_page(&mut self, levels: bool, zstd: &mut Zstd, out: &mut Vec<u8>) -> Result<PageSizes> {
+        let Self { valid, lengths, bytes, plain } = self;
+        let rows = valid.len();
+        plain.clear();
         if levels {
-            put_levels(&mut self.plain, self.valid.as_slice(), rows);
+            put_levels(plain, valid.as_slice(), rows);
         }
-        put_i32(&mut self.plain, &self.lengths);
-        self.plain.extend_from_slice(&self.bytes);
-        let plain_bytes = self.plain.len();
-        if i32::try_from(plain_bytes).is_err() {
-            return Err(too_long(plain_bytes));
-        }
-        let body = zstd.compressed(&self.plain)?;
+        let sizes = put_texts(rows, lengths, bytes, plain, zstd, out)?;
         self.valid = NullBufferBuilder::new(0);
         self.lengths.clear();
         self.bytes.clear();
@@ -112,13 +104,52 @@ impl TextRows {
         // What a rare page of long texts took is given back.
         self.bytes.shrink_to(PAGE_BYTES * 2);
         self.plain.shrink_to(PAGE_BYTES * 2);
-        let count =
-            |rows: usize| u32::try_from(rows).map_err(|_| ParquetError::General(format!("page of {rows} rows")));
-        Ok(PageBody { body, plain_bytes, rows: count(rows)?, nulls: count(nulls)? })
+        Ok(sizes)
+    }
+
+    /// The page of these texts alone, with levels. Texts without nulls are not copied for it.
+    pub(super) fn put_page_of(&mut self, texts: &StringArray, zstd: &mut Zstd, out: &mut Vec<u8>) -> Result<PageSizes> {
+        if texts.null_count() > 0 || self.len() > 0 {
+            self.append(texts);
+            return self.put_page(true, zstd, out);
+        }
+        let offsets = texts.value_offsets();
+        self.lengths.clear();
+        self.lengths.extend(lengths(offsets));
+        self.plain.clear();
+        put_levels(&mut self.plain, None, texts.len());
+        let sizes = put_texts(texts.len(), &self.lengths, text_of(texts, offsets), &mut self.plain, zstd, out);
+        self.lengths.clear();
+        sizes
     }
 }
 
-fn text_of<'a>(texts: &'a StringArray, range: Option<(&i32, &i32)>) -> &'a [u8] {
+/// Appends a page to `out`. `plain` starts with the levels, if there are any.
+fn put_texts(
+    rows: usize,
+    lengths: &[i32],
+    texts: &[u8],
+    plain: &mut Vec<u8>,
+    zstd: &mut Zstd,
+    out: &mut Vec<u8>,
+) -> Result<PageSizes> {
+    put_i32(plain, lengths);
+    let plain_bytes = plain.len() + texts.len();
+    if i32::try_from(plain_bytes).is_err() {
+        return Err(too_long(plain_bytes));
+    }
+    zstd.put_texts(plain, texts, out)?;
+    let count = |rows: usize| u32::try_from(rows).map_err(|_| ParquetError::General(format!("page of {rows} rows")));
+    Ok(PageSizes { plain_bytes: count(plain_bytes)?, rows: count(rows)?, nulls: count(rows - lengths.len())? })
+}
+
+fn lengths(offsets: &[i32]) -> impl Iterator<Item = i32> {
+    offsets.windows(2).map(|pair| pair.last().zip(pair.first()).map_or(0, |(end, start)| end - start))
+}
+
+/// The bytes between the first and the last of some offsets.
+fn text_of<'a>(texts: &'a StringArray, offsets: &[i32]) -> &'a [u8] {
+    let range = offsets.first().zip(offsets.last());
     range
         .and_then(|(&start, &end)| Some(usize::try_from(start).ok()?..usize::try_from(end).ok()?))
         .and_then(|range| texts.value_data().get(range))

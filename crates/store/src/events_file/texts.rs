@@ -1,7 +1,6 @@
 //! Columns of texts that hardly repeat: `trace_id` and `extra`.
 
 use arrow::array::{Array as _, StringArray};
-use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::errors::Result;
 use parquet::schema::types::ColumnDescPtr;
@@ -9,7 +8,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::chunk::{Bounds, Chunk, DataPage, FinishedChunk};
 use super::compress::{Zstd, zstd};
 use super::text_page::TextPage;
-use super::text_rows::{PageBody, TextRows};
+use super::text_rows::{PageSizes, TextRows};
 
 /// Encodes texts one after the other; takes finished pages as they are.
 pub(super) struct Texts {
@@ -42,8 +41,9 @@ impl Texts {
         self.chunk.put(page.into())
     }
 
-    pub(super) fn reserve(&mut self, bytes: usize) {
-        self.chunk.reserve(bytes);
+    /// As [`Chunk::fill`]; before the first row.
+    pub(super) fn fill(&mut self, memory: Vec<u8>, bytes: usize) {
+        self.chunk.fill(memory, bytes);
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -57,16 +57,22 @@ impl Texts {
 
     fn end_page(&mut self) -> Result<()> {
         if self.waiting.len() > 0 {
-            let page = self.waiting.take_page(true, &mut self.zstd)?;
-            self.chunk.put(data_page(page, None))?;
+            let page = data_page(&mut self.waiting, true, None, &mut self.zstd)?;
+            self.chunk.put(page)?;
         }
         Ok(())
     }
 }
 
 /// A page of [`TextRows`].
-pub(super) fn data_page(page: PageBody<'_>, bounds: Option<Bounds>) -> DataPage {
-    let PageBody { body, plain_bytes, rows, nulls } = page;
-    let body = Bytes::copy_from_slice(body);
-    DataPage { body, plain_bytes, encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY, rows, nulls, bounds }
+pub(super) fn data_page(
+    waiting: &mut TextRows,
+    levels: bool,
+    bounds: Option<Bounds>,
+    zstd: &mut Zstd,
+) -> Result<DataPage> {
+    let mut body = Vec::new();
+    let PageSizes { plain_bytes, rows, nulls } = waiting.put_page(levels, zstd, &mut body)?;
+    let encoding = Encoding::DELTA_LENGTH_BYTE_ARRAY;
+    Ok(DataPage { body: body.into(), plain_bytes: plain_bytes as usize, encoding, rows, nulls, bounds })
 }
