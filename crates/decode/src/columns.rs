@@ -17,19 +17,29 @@ use arrow_schema::{ArrowError, SchemaRef};
 use keytrail_model::schema::{self, TEXT_COLUMNS};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::keys::{self, Key, Keys};
+use crate::unchecked::dictionary;
+
 /// Texts of a column, in number and in bytes, that are kept for the next batch; beyond that they are forgotten.
 const KEPT_TEXTS: usize = 1 << 16;
 const KEPT_BYTES: usize = 2 << 20;
-/// Rows that are turned from ids to indices at once: 26 KB.
-const TILE_ROWS: usize = 512;
+/// Rows that are turned from ids to indices at once. They stay in the second-level cache for all columns (256 KB), and the indices of a
+/// column in the first one meanwhile. To do this while records are being found would push out what finds them.
+const TILE_ROWS: usize = 4096;
+/// Rows whose keys are looked up together.
+const KEYS_AT_ONCE: usize = 32;
+
 /// Rows of the columns of [`schema::decoded_schema`].
 pub(crate) struct Columns {
     schema: SchemaRef,
     times: Vec<i64>,
     ordinals: Vec<i64>,
     /// Texts of columns that repeat, row by row: to write a row in one place is much cheaper than in eleven.
-    rows: Vec<RowIds>,
+    rows: Vec<Row>,
     texts: Vec<TextColumn>,
+    keys: Keys,
+    /// Place of the column of keys.
+    key_column: usize,
     /// The row in the making.
     ids: RowIds,
 }
@@ -39,6 +49,21 @@ pub(crate) type RowIds = [u32; TEXT_COLUMNS.len()];
 
 /// No text.
 pub(crate) const NULL: u32 = u32::MAX;
+/// The id of a key that the row holds as digits.
+pub(crate) const TO_BE_FOUND: u32 = NULL - 1;
+
+/// The texts of a row: one cache line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) ids: RowIds,
+    pub(crate) key: Key,
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self { ids: [NULL; TEXT_COLUMNS.len()], key: Key::default() }
+    }
+}
 
 enum TextColumn {
     Dictionary(Box<DictionaryColumn>),
@@ -62,6 +87,8 @@ impl Columns {
             ordinals: Vec::new(),
             rows: Vec::new(),
             texts: texts.collect(),
+            keys: Keys::new(),
+            key_column: TEXT_COLUMNS.iter().position(|column| *column == keys::COLUMN).unwrap_or_default(),
             ids: [NULL; TEXT_COLUMNS.len()],
         }
     }
@@ -82,28 +109,64 @@ impl Columns {
     /// Ends the row in the making.
     pub(crate) fn end_row(&mut self, ordinal: i64, time: i64) {
         let ids = std::mem::replace(&mut self.ids, [NULL; TEXT_COLUMNS.len()]);
-        self.push_row(ordinal, time, ids);
+        self.push_row(ordinal, time, Row { ids, ..Row::default() });
     }
 
     /// Appends a row whose texts that repeat have ids.
     #[inline]
-    pub(crate) fn push_row(&mut self, ordinal: i64, time: i64, ids: RowIds) {
+    pub(crate) fn push_row(&mut self, ordinal: i64, time: i64, row: Row) {
         self.ordinals.push(ordinal);
         self.times.push(time);
-        self.rows.push(ids);
+        self.rows.push(row);
     }
 
-    /// Takes ASCII text: into the row in the making where texts do not repeat, else it tells the id of the text. Ids are good until
-    /// [`Self::forget_too_many`] says otherwise.
-    pub(crate) fn take_plain(&mut self, column: usize, text: &[u8]) -> Option<u32> {
+    /// Turns the ids of all rows into indices of the batch, column by column.
+    fn number_texts(&mut self) {
+        self.find_keys();
+        for tile in self.rows.chunks(TILE_ROWS) {
+            for (column, texts) in self.texts.iter_mut().enumerate() {
+                if let TextColumn::Dictionary(dictionary) = texts {
+                    dictionary.extend(tile, column);
+                }
+            }
+        }
+        self.rows.clear();
+    }
+
+    /// Gives ids to the keys of all rows. Many are asked for before the first of them is looked at.
+    fn find_keys(&mut self) {
+        let Some(TextColumn::Dictionary(dictionary)) = self.texts.get_mut(self.key_column) else {
+            return;
+        };
+        for some in self.rows.chunks_mut(KEYS_AT_ONCE) {
+            for row in some.iter().filter(|row| row.ids.get(self.key_column) == Some(&TO_BE_FOUND)) {
+                self.keys.ask_for(row.key);
+            }
+            for Row { ids, key } in some {
+                if let Some(id) = ids.get_mut(self.key_column)
+                    && *id == TO_BE_FOUND
+                {
+                    *id = self.keys.id(*key, |text| dictionary.texts.find_or_add(text));
+                }
+            }
+        }
+    }
+
+    /// Takes ASCII text that does not repeat into the row in the making.
+    #[inline]
+    pub(crate) fn put_plain(&mut self, column: usize, text: &[u8]) {
+        if let Some(TextColumn::Plain(plain)) = self.texts.get_mut(column) {
+            plain.push(self.times.len(), text);
+        }
+    }
+
+    /// The id of ASCII text in a column of texts that repeat. It is good until [`Self::forget_too_many`] says otherwise.
+    pub(crate) fn id_of(&mut self, column: usize, text: &[u8]) -> Option<u32> {
         match self.texts.get_mut(column)? {
             TextColumn::Dictionary(dictionary) => {
                 Some(dictionary.texts.find_or_add(std::str::from_utf8(text).unwrap_or_default()))
             }
-            TextColumn::Plain(plain) => {
-                plain.push(self.times.len(), text);
-                None
-            }
+            TextColumn::Plain(_) => None,
         }
     }
 
@@ -126,26 +189,7 @@ impl Columns {
             });
         }
         arrays.push(Arc::new(Int64Array::from(ordinals)));
-        self.rows.clear();
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
-    }
-
-    /// Turns the ids of all rows into indices of the batch.
-    fn number_texts(&mut self) {
-        let rows = self.rows.len();
-        for column in &mut self.texts {
-            if let TextColumn::Dictionary(dictionary) = column {
-                dictionary.start(rows);
-            }
-        }
-        // So few rows at a time that they stay in the cache for all columns.
-        for tile in self.rows.chunks(TILE_ROWS) {
-            for (column, texts) in self.texts.iter_mut().enumerate() {
-                if let TextColumn::Dictionary(dictionary) = texts {
-                    dictionary.extend(tile.iter().map(|row| row.get(column).copied().unwrap_or(NULL)));
-                }
-            }
-        }
     }
 
     /// Forgets texts where too many are kept; whether it did, so that all ids are void. For the time between two batches.
@@ -159,6 +203,9 @@ impl Columns {
                 forgot = true;
             }
         }
+        if forgot {
+            self.keys = Keys::new();
+        }
         forgot
     }
 
@@ -169,52 +216,68 @@ impl Columns {
         self.rows.clear();
         self.ids = [NULL; TEXT_COLUMNS.len()];
         for column in &mut self.texts {
-            if let TextColumn::Plain(plain) = column {
-                *plain = PlainColumn::default();
+            match column {
+                TextColumn::Plain(plain) => *plain = PlainColumn::default(),
+                TextColumn::Dictionary(dictionary) => dictionary.clear(),
             }
         }
     }
 }
 
-/// Which rows are valid: as `usual` says, but for the exceptions.
-fn valid_rows(rows: usize, usual: bool, exceptions: impl Iterator<Item = usize>) -> NullBuffer {
+/// Which rows are valid: all but those without text.
+fn valid_rows(rows: usize, nulls: impl Iterator<Item = usize>) -> NullBuffer {
     let mut valid = BooleanBufferBuilder::new(rows);
-    valid.append_n(rows, usual);
-    exceptions.for_each(|row| valid.set_bit(row, !usual));
+    valid.append_n(rows, true);
+    nulls.for_each(|row| valid.set_bit(row, false));
     NullBuffer::new(valid.finish())
 }
 
 /// A column of texts as they are.
-#[derive(Default)]
 struct PlainColumn {
     text: Vec<u8>,
-    /// Rows that have a text, and where it ends.
-    present: Vec<(u32, i32)>,
+    /// Where the text of each row ends, behind a first 0; up to the last row that has one.
+    ends: Vec<i32>,
+    /// Rows before that without text.
+    nulls: Vec<usize>,
+}
+
+impl Default for PlainColumn {
+    fn default() -> Self {
+        Self { text: Vec::new(), ends: vec![0], nulls: Vec::new() }
+    }
 }
 
 impl PlainColumn {
     #[inline]
     fn push(&mut self, row: usize, text: &[u8]) {
+        if self.ends.len() <= row {
+            self.skip_to(row);
+        }
         self.text.extend_from_slice(text);
-        // Batches are handed out long before these numbers are too small: see `DecodeOptions`.
-        self.present.push((u32::try_from(row).unwrap_or(u32::MAX), i32::try_from(self.text.len()).unwrap_or(i32::MAX)));
+        // Batches are handed out long before this number is too small: see `DecodeOptions`.
+        self.ends.push(i32::try_from(self.text.len()).unwrap_or(i32::MAX));
+    }
+
+    /// Rows up to this one have no text.
+    #[cold]
+    fn skip_to(&mut self, row: usize) {
+        let end = self.ends.last().copied().unwrap_or_default();
+        self.nulls.extend(self.ends.len() - 1..row);
+        self.ends.resize(row + 1, end);
     }
 
     fn take(&mut self, rows: usize) -> Result<StringArray, ArrowError> {
-        let more = Vec::with_capacity(self.text.len());
-        let text = std::mem::replace(&mut self.text, more);
-        let mut ends = Vec::with_capacity(rows + 1);
-        ends.push(0);
-        let present = self.present.iter().map(|&(row, _)| row as usize);
-        let nulls = (self.present.len() < rows).then(|| valid_rows(rows, false, present));
-        let mut end_before = 0;
-        for &(row, end) in &self.present {
-            ends.resize(row as usize + 1, end_before);
-            ends.push(end);
-            end_before = end;
+        if self.ends.len() <= rows {
+            self.skip_to(rows);
         }
-        ends.resize(rows + 1, end_before);
-        self.present.clear();
+        let more = Self {
+            text: Vec::with_capacity(self.text.len()),
+            ends: Vec::with_capacity(self.ends.len()),
+            nulls: Vec::new(),
+        };
+        let Self { text, ends, nulls } = std::mem::replace(self, more);
+        self.ends.push(0);
+        let nulls = (!nulls.is_empty()).then(|| valid_rows(rows, nulls.into_iter()));
         StringArray::try_new(OffsetBuffer::new(ends.into()), text.into(), nulls)
     }
 }
@@ -246,37 +309,58 @@ impl DictionaryColumn {
         }
     }
 
-    /// A batch of so many rows starts.
-    fn start(&mut self, rows: usize) {
-        self.indices.clear();
+    /// Appends rows by the ids of their texts in a column. Indices follow the order in which texts first come.
+    fn extend(&mut self, tile: &[Row], column: usize) {
+        let first = self.rows.len();
         self.indices.resize(self.texts.ends.len(), UNUSED);
-        self.rows = Vec::with_capacity(rows);
+        // Taken out, so that new texts can be added meanwhile.
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.resize(first + tile.len(), 0);
+        let places = rows.get_mut(first..).unwrap_or_default();
+        for (row, (place, texts)) in places.iter_mut().zip(tile).enumerate() {
+            let id = texts.ids.get(column).copied().unwrap_or(NULL);
+            *place = match self.indices.get(id as usize) {
+                Some(&index) if index != UNUSED => index,
+                _ => self.new_index(id, first + row),
+            };
+        }
+        self.rows = rows;
     }
 
-    /// Appends rows by the ids of their texts. Indices follow the order in which texts first come.
-    fn extend(&mut self, ids: impl ExactSizeIterator<Item = u32>) {
-        let Self { texts, indices, batch_texts, rows, nulls } = self;
-        let first = rows.len();
-        rows.extend(ids.enumerate().map(|(row, id)| match indices.get_mut(id as usize) {
-            Some(index) if *index != UNUSED => *index,
-            Some(index) => {
-                // A batch has at most `i32::MAX` rows, hence texts.
-                *index = i32::try_from(batch_texts.offsets_slice().len() - 1).unwrap_or(i32::MAX);
-                batch_texts.append_value(texts.get(id).unwrap_or_default());
-                *index
-            }
-            None => {
-                nulls.push(first + row);
-                0
-            }
-        }));
+    /// The index of a text that the batch did not have yet, or of none in this row.
+    #[cold]
+    fn new_index(&mut self, id: u32, row: usize) -> i32 {
+        let Self { texts, indices, batch_texts, nulls, .. } = self;
+        let Some(index) = indices.get_mut(id as usize) else {
+            nulls.push(row);
+            return 0;
+        };
+        // A batch has at most `i32::MAX` rows, hence texts.
+        *index = i32::try_from(batch_texts.offsets_slice().len() - 1).unwrap_or(i32::MAX);
+        batch_texts.append_value(texts.get(id).unwrap_or_default());
+        *index
     }
 
+    /// The rows as an array; there are none then.
     fn take(&mut self) -> Result<DictionaryArray<Int32Type>, ArrowError> {
-        let rows = std::mem::take(&mut self.rows);
+        self.indices.clear();
+        let more = Vec::with_capacity(self.rows.capacity());
+        let rows = std::mem::replace(&mut self.rows, more);
         let nulls = std::mem::take(&mut self.nulls);
-        let nulls = (!nulls.is_empty()).then(|| valid_rows(rows.len(), true, nulls.into_iter()));
-        DictionaryArray::try_new(Int32Array::try_new(rows.into(), nulls)?, Arc::new(self.batch_texts.finish()))
+        let nulls = (!nulls.is_empty()).then(|| valid_rows(rows.len(), nulls.into_iter()));
+        // The next batch is expected to need as much.
+        let more =
+            StringBuilder::with_capacity(self.batch_texts.offsets_slice().len(), self.batch_texts.values_slice().len());
+        let texts = std::mem::replace(&mut self.batch_texts, more).finish();
+        dictionary(Int32Array::try_new(rows.into(), nulls)?, texts)
+    }
+
+    /// Drops all rows.
+    fn clear(&mut self) {
+        self.indices.clear();
+        self.rows.clear();
+        self.nulls.clear();
+        self.batch_texts = StringBuilder::new();
     }
 }
 
@@ -375,8 +459,8 @@ mod tests {
                 (0..2000).map(|row| (row % 5 != 0).then(|| format!("text {}", (row + round) * row % 300))).collect();
             let ids: Vec<u32> =
                 rows.iter().map(|text| text.as_deref().map_or(NULL, |text| column.texts.find_or_add(text))).collect();
-            column.start(ids.len());
-            ids.chunks(TILE_ROWS).for_each(|tile| column.extend(tile.iter().copied()));
+            let rows_of = |id: &u32| Row { ids: [*id; TEXT_COLUMNS.len()], ..Row::default() };
+            ids.chunks(TILE_ROWS).for_each(|tile| column.extend(&tile.iter().map(rows_of).collect::<Vec<_>>(), 3));
             let array = column.take().unwrap();
             let texts: &StringArray = array.values().as_string();
             let mut distinct: Vec<&String> = Vec::new();

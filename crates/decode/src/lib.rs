@@ -8,7 +8,7 @@
 //! It knows no files, containers, threads, clock or query engine.
 //!
 //! The way of the bytes, by module: `decoder` (chunks) -> `list` or `lines` (where records start and end; `scan` and `resync` help) ->
-//! `intake` (counts) -> `row` (a record's members to columns; `members`, `canonical` and `number` help) -> `columns` (Arrow). `row` reads
+//! `intake` (counts) -> `row` (a record's members to columns; `members`, `canonical` and `number` help) -> `columns` (Arrow; `keys` helps). `row` reads
 //! JSON through `tape`, which chooses between the fast parser and `exact`. Most records take a shorter way: those of a shape met before go
 //! from `intake` through `usual` to `columns`, with the same outcome.
 
@@ -17,12 +17,12 @@ mod columns;
 mod decoder;
 mod exact;
 mod intake;
+mod keys;
 mod lines;
 mod list;
 mod members;
 mod number;
 mod options;
-mod prefetch;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod resync;
@@ -31,6 +31,7 @@ mod scan;
 mod sink;
 mod tape;
 mod text;
+mod unchecked;
 mod usual;
 
 pub use decoder::Decoder;

@@ -13,11 +13,11 @@
 //! nesting is deep, so time is bounded too.
 
 use crate::intake::{Records, Verdict};
-use crate::prefetch::prefetch;
 use crate::resync::{Before, Resync, Search};
 use crate::scan::{Scan, ScanEnd, guess_end};
 use crate::sink::DecodeError;
 use crate::text::{blanks, head, shown, shown_or_end, tail, trim_end};
+use crate::unchecked::prefetch;
 
 /// An element is scanned byte by byte only if no end can be guessed within so many bytes.
 const GUESS_BYTES: usize = 4096;
@@ -422,12 +422,16 @@ fn usual_records(window: &[u8], records: &mut Records<'_>) -> Result<Usual, Deco
     loop {
         let rest = tail(window, start);
         // Records are read faster than the processor fetches them by itself.
-        (AHEAD_BYTES..AHEAD_BYTES + 512).step_by(64).for_each(|at| prefetch(rest, at));
+        (0..8).for_each(|line| prefetch(rest, AHEAD_BYTES + line * 64));
         let Some(length) = records.find_usual(rest) else {
             return Ok(Usual { length: start, ends_with_record: false });
         };
         records.take_usual(rest, length)?;
         let behind = tail(rest, length);
+        if let [b',', b'{', ..] = behind {
+            start += length + 1;
+            continue;
+        }
         let comma = blanks(behind);
         let next = comma + 1 + blanks(tail(behind, comma + 1));
         if behind.get(comma) != Some(&b',') || behind.get(next) != Some(&b'{') {

@@ -9,6 +9,8 @@ const DATE_BYTES: usize = 10;
 /// Microseconds of one unit of the last digit of a fraction, by number of digits.
 const DIGIT_MICROS: [i64; 7] = [0, 100_000, 10_000, 1000, 100, 10, 1];
 
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+
 /// Reads times; remembers the day.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
@@ -40,18 +42,23 @@ fn clock_seconds(text: [u8; 8]) -> Option<i64> {
     const FIXED: u64 = u64::from_le_bytes([0xf0, 0xf0, 0xff, 0xf0, 0xf0, 0xff, 0xf0, 0xf0]);
     /// Carries what is beyond `9` into those bits.
     const BEYOND_9: u64 = u64::from_le_bytes([6, 6, 0, 6, 6, 0, 6, 6]);
-    let text = u64::from_le_bytes(text);
-    if text & FIXED != ZERO || (text.wrapping_add(BEYOND_9)) & FIXED != ZERO {
+    let digits = u64::from_le_bytes(text) ^ ZERO;
+    if digits & FIXED != 0 || (digits + BEYOND_9) & FIXED != 0 {
         return None;
     }
-    let [h1, h2, _, m1, m2, _, s1, s2] = (text ^ ZERO).to_le_bytes();
-    let two = |tens: u8, ones: u8| i64::from(tens * 10 + ones);
-    let (hours, minutes, seconds) = (two(h1, h2), two(m1, m2), two(s1, s2));
-    (hours < 24 && minutes < 60 && seconds < 60).then_some(hours * 3600 + minutes * 60 + seconds)
+    // Tens and ones come together where the tens stand.
+    let [hours, _, _, minutes, _, _, seconds, _] = (digits * 10 + (digits >> 8)).to_le_bytes();
+    let clock = i64::from(hours) * 3600 + i64::from(minutes) * 60 + i64::from(seconds);
+    (hours < 24 && minutes < 60 && seconds < 60).then_some(clock)
 }
 
 /// Microseconds of a fraction, if there is one, before the zone UTC.
 fn fraction_micros(text: &[u8]) -> Option<i64> {
+    if let &[b'.', ref digits @ .., b' ', b'U', b'T', b'C'] = text
+        && let Some(digits) = digits.as_array()
+    {
+        return six_digits(*digits);
+    }
     let fraction = text.strip_suffix(b" UTC").or_else(|| text.strip_suffix(b"Z"))?;
     let Some((b'.', digits)) = fraction.split_first() else {
         return fraction.is_empty().then_some(0);
@@ -66,6 +73,21 @@ fn fraction_micros(text: &[u8]) -> Option<i64> {
         micros = micros * 10 + i64::from(digit);
     }
     Some(micros * unit)
+}
+
+/// The number that six digits make.
+fn six_digits([a, b, c, d, e, f]: [u8; 6]) -> Option<i64> {
+    const ZERO: u64 = u64::from_le_bytes([b'0'; 8]);
+    let digits = u64::from_le_bytes([b'0', b'0', a, b, c, d, e, f]) ^ ZERO;
+    let is_beyond = |word: u64| word & (ONES * 0xf0) != 0;
+    // What is below 16 and beyond 9 shows when 6 is added.
+    if is_beyond(digits) || is_beyond(digits + ONES * 6) {
+        return None;
+    }
+    // Two and two, four and four: each sum stands in the higher half.
+    let twos = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (twos * 100 + (twos >> 16)) & 0x0000_ffff_0000_ffff;
+    i64::try_from((fours * 10_000 + (fours >> 32)) & 0xffff_ffff).ok()
 }
 
 /// First microsecond of a day that can be named to its end.

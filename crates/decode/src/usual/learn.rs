@@ -8,6 +8,7 @@ use keytrail_model::schema::{self, TEXT_COLUMNS};
 
 use super::shapes::{Literal, NewStep, Slot};
 use super::wide::is_plain;
+use crate::keys;
 use crate::text::{blanks, tail};
 
 const QUOTE: &[u8] = b"\"";
@@ -114,10 +115,10 @@ impl<'a> Walk<'a> {
             return Some(());
         }
         let place = TEXT_COLUMNS.iter().position(|known| known == column)?;
-        let slot = if schema::is_dictionary(column) {
-            Slot::Text { column: place, empty_is_null: *column == "ouid" }
-        } else {
-            Slot::Plain(place)
+        let slot = match *column {
+            keys::COLUMN => Slot::Key(place),
+            column if schema::is_dictionary(column) => Slot::Text(place),
+            _ => Slot::Plain(place),
         };
         self.text(slot, quote)
     }

@@ -3,8 +3,8 @@
 //! The records of one archive nearly always have the same members in the same order, between the same bytes. So the bytes between the
 //! values of a good record are learned (`learn`, `shapes`), and of the next record only two things are asked: are these bytes the same,
 //! and is each value plain text (printable ASCII without quotes and backslashes)? If so, the record is JSON of the same meaning with other
-//! texts, and nothing needs to be parsed. Most values were seen before: texts of one column are known by a few of their bytes (`values`),
-//! and so are whole stretches of values that go together, like partition, service, client and tenant (`stretches`). Time is read as digits
+//! texts, and nothing needs to be parsed. Most values were seen before: texts of one column are known by a few of their bytes (`values`), keys by
+//! their digits ([`crate::keys`]), and so are whole stretches of values that go together, like partition, service, client and tenant (`stretches`). Time is read as digits
 //! (`clock`).
 //!
 //! Anything else is no matter of this module: the record goes to the general path, with the same result by construction, and may be
@@ -20,7 +20,8 @@ mod wide;
 
 use keytrail_model::schema::TEXT_COLUMNS;
 
-use crate::columns::{Columns, NULL, RowIds};
+use crate::columns::{Columns, NULL, Row, TO_BE_FOUND};
+use crate::keys::Key;
 use crate::text::tail;
 use clock::Clock;
 use shapes::{Shapes, Slot, Step};
@@ -47,9 +48,11 @@ pub(super) struct UsualReader {
 /// A record that was found and not taken yet.
 struct Found {
     time: i64,
-    ids: RowIds,
-    /// Texts that have no id: columns, and start and end in the window. Those of columns of texts that repeat may be new to them.
-    texts: Vec<(usize, usize, usize)>,
+    row: Row,
+    /// Texts that do not repeat: columns, and start and end in the window.
+    plain: Vec<(usize, usize, usize)>,
+    /// The same of texts that repeat and have no id yet.
+    unknown: Vec<(usize, usize, usize)>,
     /// Stretches that were not known: which, and start and end in the window.
     unknown_stretches: Vec<(usize, usize, usize)>,
 }
@@ -73,7 +76,13 @@ impl UsualReader {
             stretches: Stretches::default(),
             clock: Clock::default(),
             caches: TEXT_COLUMNS.iter().map(|column| ValueCache::of(column)).collect(),
-            found: Found { time: 0, ids: [NULL; TEXT_COLUMNS.len()], texts: Vec::new(), unknown_stretches: Vec::new() },
+            found: Found {
+                time: 0,
+                row: Row::default(),
+                plain: Vec::new(),
+                unknown: Vec::new(),
+                unknown_stretches: Vec::new(),
+            },
             unknown: 0,
         }
     }
@@ -81,15 +90,16 @@ impl UsualReader {
     /// Finds a record at the start of a window and tells its length. It can be taken then, once, from the same window.
     pub(super) fn find(&mut self, window: &[u8]) -> Option<usize> {
         let Self { shapes, stretches, clock, caches, found, .. } = self;
-        found.ids = [NULL; TEXT_COLUMNS.len()];
-        found.texts.clear();
+        found.row.ids = [NULL; TEXT_COLUMNS.len()];
+        found.plain.clear();
+        found.unknown.clear();
         found.unknown_stretches.clear();
         let mut open = Open::NONE;
         let (mut at, mut place) = (0, 0);
         loop {
             let step = shapes.step(place)?;
             if let Some(stretch) = step.stretch {
-                if let Some((length, next)) = stretches.find(stretch, tail(window, at), &mut found.ids) {
+                if let Some((length, next)) = stretches.find(stretch, tail(window, at), &mut found.row.ids) {
                     at += length;
                     place = next;
                     continue;
@@ -112,15 +122,29 @@ impl UsualReader {
                 }
                 Slot::Plain(column) => {
                     let length = step.guess_plain(rest)?;
-                    found.texts.push((column, at, at + length));
+                    found.plain.push((column, at, at + length));
                     length
                 }
-                Slot::Text { column, empty_is_null } => {
+                Slot::Text(column) => {
                     let (id, length) = known_text(step, caches.get(column)?, rest)?;
                     match id {
-                        Some(id) => *found.ids.get_mut(column)? = id,
-                        None if length == 0 && empty_is_null => {}
-                        None => found.texts.push((column, at, at + length)),
+                        Some(id) => *found.row.ids.get_mut(column)? = id,
+                        None => found.unknown.push((column, at, at + length)),
+                    }
+                    length
+                }
+                Slot::Key(column) => {
+                    let key = Key::of(rest, step.end);
+                    let (id, length) = match key {
+                        Some(_) => (Some(TO_BE_FOUND), Key::length()),
+                        None => known_text(step, caches.get(column)?, rest)?,
+                    };
+                    found.row.key = key.unwrap_or_default();
+                    match id {
+                        Some(id) => *found.row.ids.get_mut(column)? = id,
+                        // An empty text is null.
+                        None if length == 0 => {}
+                        None => found.unknown.push((column, at, at + length)),
                     }
                     length
                 }
@@ -134,19 +158,22 @@ impl UsualReader {
 
     /// Appends the record just found as a row.
     pub(super) fn take(&mut self, window: &[u8], ordinal: i64, columns: &mut Columns) {
-        let Found { time, ids, texts, unknown_stretches } = &mut self.found;
-        for &(column, start, end) in &*texts {
+        let Found { time, row, plain, unknown, unknown_stretches } = &mut self.found;
+        for &(column, start, end) in &*plain {
+            columns.put_plain(column, window.get(start..end).unwrap_or_default());
+        }
+        for &(column, start, end) in &*unknown {
             let text = window.get(start..end).unwrap_or_default();
-            let id = columns.take_plain(column, text);
-            if let (Some(new), Some(id), Some(cache)) = (id, ids.get_mut(column), self.caches.get_mut(column)) {
+            let id = columns.id_of(column, text);
+            if let (Some(new), Some(id), Some(cache)) = (id, row.ids.get_mut(column), self.caches.get_mut(column)) {
                 *id = new;
                 cache.insert(tail(window, start), text.len(), new);
             }
         }
         for &(stretch, start, end) in &*unknown_stretches {
-            self.stretches.insert(stretch, tail(window, start), end - start, ids);
+            self.stretches.insert(stretch, tail(window, start), end - start, &row.ids);
         }
-        columns.push_row(ordinal, *time, *ids);
+        columns.push_row(ordinal, *time, *row);
     }
 
     /// Learns the shape of a record that the general path has taken.

@@ -57,10 +57,9 @@ pub(super) enum Slot {
     End,
     Time,
     /// A text that repeats.
-    Text {
-        column: usize,
-        empty_is_null: bool,
-    },
+    Text(usize),
+    /// A key, of which there are many; an empty text is null.
+    Key(usize),
     /// A text that does not repeat.
     Plain(usize),
 }

@@ -4,6 +4,8 @@
 //! hundred combinations. A combination is found by some of its bytes at fixed places, and it is the same only if all its bytes are. Its
 //! bytes have been read value by value before, so it means the same texts again.
 
+use std::hint::black_box;
+
 use keytrail_model::schema::TEXT_COLUMNS;
 
 use super::shapes::{Slot, Step};
@@ -11,9 +13,9 @@ use crate::columns::{NULL, RowIds};
 
 /// Columns whose values go together. A stretch takes the first group that holds its first column.
 const GROUPS: [Group; 3] = [
-    Group { columns: &["source", "resource_id", "actor_id", "tenant_id"], lengths_vary: false, places_bits: 10 },
-    Group { columns: &["action", "status"], lengths_vary: true, places_bits: 10 },
-    Group { columns: &["client_ip", "hsm_id", "partition_id", "role"], lengths_vary: false, places_bits: 10 },
+    Group { columns: &["source", "resource_id", "actor_id", "tenant_id"], lengths_vary: false },
+    Group { columns: &["action", "status"], lengths_vary: true },
+    Group { columns: &["client_ip", "hsm_id", "partition_id", "role"], lengths_vary: false },
 ];
 
 #[derive(Debug)]
@@ -21,8 +23,6 @@ struct Group {
     columns: &'static [&'static str],
     /// Whether the first value is now short, now long.
     lengths_vary: bool,
-    /// Number of places for combinations, as a power of two.
-    places_bits: u32,
 }
 
 /// Values of a stretch at most.
@@ -32,8 +32,11 @@ const SAMPLED_BYTES: usize = 256;
 /// Odd numbers whose multiples carry every bit of a word up to the highest ones.
 const FACTORS: [u64; VALUES_MAX] =
     [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xd6e8_feb8_6659_fd93];
-/// Bytes for each place: beyond that all combinations are forgotten.
-const BYTES_PER_PLACE: usize = 128;
+/// Places for combinations, as a power of two. Beyond half as many, or beyond so many bytes, all are forgotten.
+const PLACES_BITS: u32 = 12;
+const BYTES_MAX: usize = 512 << 10;
+/// Places that are looked at for a combination.
+const PROBES: usize = 4;
 /// Stretches of all shapes together.
 const STRETCHES_MAX: usize = 24;
 /// Combinations sought after which a stretch is judged: where most are new, it is not worth its while.
@@ -56,21 +59,53 @@ struct Stretch {
     /// Its last step, and the step behind it.
     last: usize,
     next: usize,
-    /// Bits of a hash that do not count.
-    shift: u32,
     places: Vec<Place>,
-    bytes: Vec<u8>,
+    /// Combinations, one behind the other: a header, then the bytes. So both come to the processor together.
+    known: Vec<u8>,
+    taken: usize,
     sought: u32,
     missed: u32,
+    /// Length of the newest combination, and how many in a row had it, up to [`STEADY`].
+    length: usize,
+    steady: u8,
 }
 
-/// A combination.
-#[derive(Debug, Clone, Copy, Default)]
+/// Combinations in a row of one length after which the next one is expected to have it, too.
+const STEADY: u8 = 16;
+
+/// Where a combination lies.
+#[derive(Debug, Clone, Copy)]
 struct Place {
+    /// Its hash, as far as the place itself does not tell it.
+    tag: u32,
+    /// [`FREE`] where there is none.
     start: u32,
-    /// 0 where there is none.
+}
+
+const FREE: u32 = u32::MAX;
+
+/// What stands before the bytes of a combination: their length, and the ids of the values.
+struct Header {
     length: u32,
     ids: [u32; VALUES_MAX],
+}
+
+const HEADER_BYTES: usize = 4 * (1 + VALUES_MAX);
+
+impl Header {
+    fn to_bytes(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        let numbers = std::iter::once(self.length).chain(self.ids);
+        bytes.as_chunks_mut().0.iter_mut().zip(numbers).for_each(|(place, number)| *place = number.to_le_bytes());
+        bytes
+    }
+
+    #[inline]
+    fn of(bytes: &[u8; HEADER_BYTES]) -> Self {
+        let mut numbers = bytes.as_chunks().0.iter().map(|number| u32::from_le_bytes(*number));
+        let mut next = || numbers.next().unwrap_or_default();
+        Self { length: next(), ids: [next(), next(), next(), next()] }
+    }
 }
 
 impl Stretches {
@@ -89,10 +124,9 @@ impl Stretches {
             return None;
         }
         let last = steps.last()?;
-        let group = group_of(steps.first()?)?;
         let mut columns = [0; VALUES_MAX];
         for (place, step) in columns.iter_mut().zip(steps) {
-            let Slot::Text { column, .. } = step.slot else {
+            let Slot::Text(column) = step.slot else {
                 return None;
             };
             *place = column;
@@ -104,11 +138,13 @@ impl Stretches {
             end: last.end,
             last: first + steps.len() - 1,
             next: last.next,
-            shift: u64::BITS - group.places_bits,
-            places: vec![Place::default(); 1 << group.places_bits],
-            bytes: Vec::new(),
+            places: vec![Place { tag: 0, start: FREE }; 1 << PLACES_BITS],
+            known: Vec::new(),
+            taken: 0,
             sought: 0,
             missed: 0,
+            length: 0,
+            steady: 0,
         });
         Some(self.stretches.len() - 1)
     }
@@ -117,21 +153,17 @@ impl Stretches {
     #[inline]
     pub(super) fn find(&mut self, stretch: usize, window: &[u8], ids: &mut RowIds) -> Option<(usize, usize)> {
         let stretch = self.stretches.get_mut(stretch)?;
-        let place = stretch.places.get(place_of(window, &stretch.samples, stretch.shift)?)?;
+        let hash = hash_of(window, &stretch.samples)?;
         stretch.sought += 1;
-        let (start, length) = (place.start as usize, place.length as usize);
-        let same = length > 0
-            && window.get(length) == Some(&stretch.end)
-            && window.get(..length) == stretch.bytes.get(start..start + length);
-        if !same {
+        let Some(Header { length, ids: known }) = stretch.combination(window, hash) else {
             stretch.missed += 1;
             stretch.judge();
             return None;
-        }
-        for (&column, &id) in stretch.columns.iter().zip(&place.ids).take(stretch.values) {
+        };
+        for (&column, &id) in stretch.columns.iter().zip(&known).take(stretch.values) {
             *ids.get_mut(column)? = id;
         }
-        Some((length, stretch.next))
+        Some((stretch.expected(length as usize), stretch.next))
     }
 
     /// The last step of a stretch; `None` where its combinations are not to be remembered.
@@ -144,26 +176,18 @@ impl Stretches {
         let (Some(stretch), Some(bytes)) = (self.stretches.get_mut(stretch), window.get(..length)) else {
             return;
         };
-        if stretch.bytes.len() + bytes.len() > stretch.places.len() * BYTES_PER_PLACE {
-            stretch.forget();
-        }
-        let mut place = Place { start: 0, length: 0, ids: [0; VALUES_MAX] };
-        for (id, &column) in place.ids.iter_mut().zip(&stretch.columns).take(stretch.values) {
+        let (Some(hash), Ok(length)) = (hash_of(window, &stretch.samples), u32::try_from(length)) else {
+            return;
+        };
+        let mut header = Header { length, ids: [0; VALUES_MAX] };
+        for (id, &column) in header.ids.iter_mut().zip(&stretch.columns).take(stretch.values) {
             // Null for an empty text is not remembered.
             match ids.get(column) {
                 Some(&known) if known != NULL => *id = known,
                 _ => return,
             }
         }
-        let Some(slot) =
-            place_of(window, &stretch.samples, stretch.shift).and_then(|slot| stretch.places.get_mut(slot))
-        else {
-            return;
-        };
-        place.start = u32::try_from(stretch.bytes.len()).unwrap_or_default();
-        place.length = u32::try_from(bytes.len()).unwrap_or_default();
-        stretch.bytes.extend_from_slice(bytes);
-        *slot = place;
+        stretch.remember(hash, &header, bytes);
     }
 
     /// Forgets all combinations.
@@ -178,9 +202,67 @@ impl Stretches {
 }
 
 impl Stretch {
+    /// The combination at the start of a window.
+    #[inline]
+    fn combination(&self, window: &[u8], hash: u64) -> Option<Header> {
+        let (first, tag) = first_place(hash);
+        for at in first..first + PROBES {
+            let place = self.places.get(at % (1 << PLACES_BITS))?;
+            if place.tag == tag && place.start != FREE {
+                let (header, bytes) = self.known.get(place.start as usize..)?.split_first_chunk()?;
+                let header = Header::of(header);
+                let length = header.length as usize;
+                let same = window.get(length) == Some(&self.end) && window.get(..length) == bytes.get(..length);
+                return same.then_some(header);
+            }
+            if place.start == FREE {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Puts a combination into the place of one that only looks the same, or into the first free one. Where there is none, it takes the
+    /// place that is looked at first.
+    fn remember(&mut self, hash: u64, header: &Header, bytes: &[u8]) {
+        if self.taken >= self.places.len() / 2 || self.known.len() + HEADER_BYTES + bytes.len() > BYTES_MAX {
+            self.forget();
+        }
+        let Ok(start) = u32::try_from(self.known.len()) else {
+            return;
+        };
+        self.known.extend_from_slice(&header.to_bytes());
+        self.known.extend_from_slice(bytes);
+        let (first, tag) = first_place(hash);
+        let fits = |at: &usize| {
+            self.places.get(at % (1 << PLACES_BITS)).is_some_and(|place| place.start == FREE || place.tag == tag)
+        };
+        let at = (first..first + PROBES).find(fits).unwrap_or(first);
+        if let Some(place) = self.places.get_mut(at % (1 << PLACES_BITS)) {
+            *place = Place { tag, start };
+            self.taken += 1;
+        }
+    }
+
+    /// The length of a combination: as a guess that was right, where lengths are steady. The processor goes on from a guess at once,
+    /// while what was looked up is still on its way.
+    #[inline]
+    fn expected(&mut self, length: usize) -> usize {
+        let guess = self.length;
+        // The compiler must not conclude that the guess and the length are the same number: it would wait for the length again.
+        let is_right = black_box(guess == length);
+        if self.steady == STEADY && is_right {
+            return guess;
+        }
+        self.steady = if is_right { (self.steady + 1).min(STEADY) } else { 0 };
+        self.length = length;
+        length
+    }
+
     fn forget(&mut self) {
-        self.places.fill(Place::default());
-        self.bytes.clear();
+        self.places.fill(Place { tag: 0, start: FREE });
+        self.known.clear();
+        self.taken = 0;
     }
 
     /// Gives up a stretch whose combinations hardly repeat.
@@ -188,7 +270,7 @@ impl Stretch {
         if self.sought >= TRIAL {
             if self.missed > self.sought / 2 {
                 self.places = Vec::new();
-                self.bytes = Vec::new();
+                self.known = Vec::new();
             }
             (self.sought, self.missed) = (0, 0);
         }
@@ -197,7 +279,7 @@ impl Stretch {
 
 fn column_of(step: &Step) -> Option<&'static str> {
     match step.slot {
-        Slot::Text { column, .. } => TEXT_COLUMNS.get(column).copied(),
+        Slot::Text(column) => TEXT_COLUMNS.get(column).copied(),
         _ => None,
     }
 }
@@ -232,7 +314,7 @@ fn samples(steps: &[Step]) -> [usize; VALUES_MAX] {
 }
 
 #[inline]
-fn place_of(window: &[u8], samples: &[usize; VALUES_MAX], shift: u32) -> Option<usize> {
+fn hash_of(window: &[u8], samples: &[usize; VALUES_MAX]) -> Option<u64> {
     let head = window.first_chunk::<SAMPLED_BYTES>()?;
     let mut hash = 0_u64;
     for (&sample, factor) in samples.iter().zip(FACTORS) {
@@ -242,5 +324,13 @@ fn place_of(window: &[u8], samples: &[usize; VALUES_MAX], shift: u32) -> Option<
         // Each word by itself, so that none waits for another.
         hash ^= u64::from_le_bytes(word).wrapping_mul(factor);
     }
-    usize::try_from(hash >> shift).ok()
+    Some(hash)
+}
+
+/// The place where a combination is looked for first, and what marks it there.
+#[inline]
+fn first_place(hash: u64) -> (usize, u32) {
+    // The highest bits depend on all others.
+    let place = usize::try_from(hash >> (u64::BITS - PLACES_BITS)).unwrap_or_default();
+    (place, (hash >> (u64::BITS - PLACES_BITS - u32::BITS)) as u32)
 }

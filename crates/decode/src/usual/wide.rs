@@ -37,11 +37,11 @@ pub(super) fn are_plain(text: &[u8]) -> bool {
 }
 
 fn is_plain_lane(bytes: &[u8; 16]) -> bool {
-    // Without branches, so that all bytes are compared at once.
-    let odd = bytes.iter().fold(0, |odd, &byte| {
-        odd | u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\') | (byte & 0x80)
-    });
-    odd == 0
+    // Without branches, so that all bytes are compared at once. What is beyond ASCII is negative.
+    let odd = bytes
+        .iter()
+        .fold(false, |odd, &byte| odd | (byte.cast_signed() < b' '.cast_signed()) | (byte == b'"') | (byte == b'\\'));
+    !odd
 }
 
 /// Sets the high bit of the lowest byte that is not plain; bits of higher bytes may be set without cause.
