@@ -60,12 +60,14 @@ pub fn count_the_same(bench: &Bench, python: &Path) {
     let span = bench.json(
         "SELECT arrow_cast(min(time), 'Int64') AS first, arrow_cast(max(time), 'Int64') AS last, count(*) AS n FROM events",
     );
+    let traces = bench.json("SELECT count(DISTINCT trace_id) AS n, min(trace_id) AS a, max(trace_id) AS b FROM events");
     let ours = json!({
         "rows": span[0]["n"],
         "months": tally("SELECT month AS k, count(*) AS n FROM events GROUP BY 1"),
         "actions": tally("SELECT coalesce(action, '') AS k, count(*) AS n FROM events GROUP BY 1"),
         "first": span[0]["first"],
         "last": span[0]["last"],
+        "traces": [traces[0]["n"], traces[0]["a"], traces[0]["b"]],
     });
 
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/outsiders/count.py");

@@ -1,6 +1,7 @@
 """Counts the rows of a store with readers that know nothing of keytrail, and prints the counts as JSON.
 
-    count.py STORE  ->  {"reader": {"rows": N, "months": {...}, "actions": {...}, "first": "...", "last": "..."}, ...}
+    count.py STORE  ->  {"reader": {"rows": N, "months": {...}, "actions": {...}, "first": "...", "last": "...",
+                                           "traces": [N, "...", "..."]}, ...}
 """
 
 import json
@@ -10,6 +11,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 from deltalake import DeltaTable, QueryBuilder
+
+TRACES = "count(DISTINCT trace_id) AS n, min(trace_id) AS a, max(trace_id) AS b"
 
 
 def by_duckdb(events):
@@ -22,6 +25,7 @@ def by_duckdb(events):
         "actions": dict(ask(f"SELECT coalesce(action, ''), count(*) FROM {table} GROUP BY 1").fetchall()),
         "first": first,
         "last": last,
+        "traces": ask(f"SELECT {TRACES} FROM {table}").fetchone(),
     }
 
 
@@ -29,7 +33,9 @@ def by_polars(frame):
     counts = lambda name: dict(frame.group_by(pl.col(name).fill_null("")).agg(pl.len()).collect().rows())
     first, last = frame.select(pl.col("time").min().alias("a").dt.epoch("us"), pl.col("time").max().alias("b").dt.epoch("us")).collect().row(0)
     return {"rows": frame.select(pl.len()).collect().item(), "months": counts("month"), "actions": counts("action"),
-            "first": first, "last": last}
+            "first": first, "last": last,
+            "traces": frame.select(pl.col("trace_id").drop_nulls().n_unique().alias("n"), pl.col("trace_id").min().alias("a"),
+                                   pl.col("trace_id").max().alias("b")).collect().row(0)}
 
 
 def by_deltalake(events):
@@ -43,6 +49,7 @@ def by_deltalake(events):
         "actions": dict(ask("SELECT coalesce(action, '') AS a, count(*) AS n FROM events GROUP BY action")),
         "first": micros(first),
         "last": micros(last),
+        "traces": ask(f"SELECT {TRACES} FROM events")[0],
     }
 
 

@@ -7,7 +7,6 @@
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use arrow_array::builder::StringBuilder;
 use arrow_array::types::Int32Type;
 use arrow_array::{
     ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -248,9 +247,14 @@ impl Default for PlainColumn {
 }
 
 impl PlainColumn {
+    /// Rows up to the last one that has a text.
+    fn len(&self) -> usize {
+        self.ends.len() - 1
+    }
+
     #[inline]
     fn push(&mut self, row: usize, text: &[u8]) {
-        if self.ends.len() <= row {
+        if self.len() < row {
             self.skip_to(row);
         }
         self.text.extend_from_slice(text);
@@ -262,12 +266,12 @@ impl PlainColumn {
     #[cold]
     fn skip_to(&mut self, row: usize) {
         let end = self.ends.last().copied().unwrap_or_default();
-        self.nulls.extend(self.ends.len() - 1..row);
+        self.nulls.extend(self.len()..row);
         self.ends.resize(row + 1, end);
     }
 
     fn take(&mut self, rows: usize) -> Result<StringArray, ArrowError> {
-        if self.ends.len() <= rows {
+        if self.len() < rows {
             self.skip_to(rows);
         }
         let more = Self {
@@ -288,8 +292,8 @@ struct DictionaryColumn {
     texts: Texts,
     /// Index in the batch of each id, [`UNUSED`] where it has none.
     indices: Vec<i32>,
-    /// Texts of the batch.
-    batch_texts: StringBuilder,
+    /// Texts of the batch, by index.
+    batch_texts: PlainColumn,
     /// Index of each row's text; of a null it means nothing.
     rows: Vec<i32>,
     /// Rows without text.
@@ -303,7 +307,7 @@ impl DictionaryColumn {
         Self {
             texts: Texts::new(seed),
             indices: Vec::new(),
-            batch_texts: StringBuilder::new(),
+            batch_texts: PlainColumn::default(),
             rows: Vec::new(),
             nulls: Vec::new(),
         }
@@ -336,8 +340,9 @@ impl DictionaryColumn {
             return 0;
         };
         // A batch has at most `i32::MAX` rows, hence texts.
-        *index = i32::try_from(batch_texts.offsets_slice().len() - 1).unwrap_or(i32::MAX);
-        batch_texts.append_value(texts.get(id).unwrap_or_default());
+        let new = batch_texts.len();
+        *index = i32::try_from(new).unwrap_or(i32::MAX);
+        batch_texts.push(new, texts.get(id).unwrap_or_default().as_bytes());
         *index
     }
 
@@ -348,10 +353,7 @@ impl DictionaryColumn {
         let rows = std::mem::replace(&mut self.rows, more);
         let nulls = std::mem::take(&mut self.nulls);
         let nulls = (!nulls.is_empty()).then(|| valid_rows(rows.len(), nulls.into_iter()));
-        // The next batch is expected to need as much.
-        let more =
-            StringBuilder::with_capacity(self.batch_texts.offsets_slice().len(), self.batch_texts.values_slice().len());
-        let texts = std::mem::replace(&mut self.batch_texts, more).finish();
+        let texts = self.batch_texts.take(self.batch_texts.len())?;
         dictionary(Int32Array::try_new(rows.into(), nulls)?, texts)
     }
 
@@ -360,7 +362,7 @@ impl DictionaryColumn {
         self.indices.clear();
         self.rows.clear();
         self.nulls.clear();
-        self.batch_texts = StringBuilder::new();
+        self.batch_texts = PlainColumn::default();
     }
 }
 

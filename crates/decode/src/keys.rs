@@ -10,11 +10,11 @@ use crate::unchecked::prefetch;
 pub(crate) const COLUMN: &str = "ouid";
 /// Digits of an OUID.
 const DIGITS: usize = 24;
-/// Keys for which there is room at first, and at most, as powers of two. A quarter of the places stay free.
+/// Places for keys at first, and at most, as powers of two. Half of them stay free: where they are crowded, keys push each other out.
 const FIRST_BITS: u32 = 10;
 const MOST_BITS: u32 = 17;
 /// Places that are looked at for a key. Whoever chooses keys that fall into one place must not make the search long.
-const PROBES: usize = 8;
+const PROBES: usize = 12;
 
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 
@@ -120,7 +120,7 @@ impl Keys {
             return;
         };
         self.put(Place { key, count });
-        if self.taken * 4 > self.places.len() * 3 && self.places.len() < 1 << MOST_BITS {
+        if self.taken * 2 > self.places.len() && self.places.len() < 1 << MOST_BITS {
             let more = vec![FREE; self.places.len() * 2];
             let known = std::mem::replace(&mut self.places, more);
             self.taken = 0;
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn a_key_has_its_own_id_or_is_new() {
         // As many as there is room for, and too many.
-        for (count, known_at_least) in [(60_000, 59_000), (200_000, 0)] {
+        for (count, known_at_least) in [(60_000, 59_500), (200_000, 0)] {
             let mut keys = Keys::new();
             for number in 0..count {
                 assert_eq!(find_or_insert(&mut keys, number), None);

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use keytrail_model::ledger::{ArchiveStatus, LedgerRow, RecordCounts, ServiceKey, ServiceSpan};
 use keytrail_model::schema;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ use crate::sealed_file::{Seal, SealedWriter, read_groups};
 /// Rows from which a ledger is compressed. A store of many small runs has many small ledgers, and setting up sixteen
 /// decompressors takes 0.5 ms a file where reading the plain columns takes 0.1 ms (1000 files of one row, dev build).
 const COMPRESSED_FROM_ROWS: usize = 1000;
+/// The ledger is written when all else is done, by one thread: higher levels cost more time than they save room.
+const LEVEL: i32 = 1;
 /// Services that count like one more row for that.
 const SERVICES_PER_ROW: usize = 8;
 /// Rows that are turned into columns at a time, and bytes of JSON in them but for a single row: an archive can be made to have megabytes
@@ -35,11 +38,15 @@ const TEXT_BYTES_MAX: usize = 1 << 30;
 pub(crate) fn write(path: &Path, rows: &[LedgerRow]) -> Result<Seal, StoreError> {
     let services = rows.iter().filter_map(|row| row.service_spans.as_ref()).map(Vec::len).sum::<usize>();
     let large = rows.len() + services / SERVICES_PER_ROW >= COMPRESSED_FROM_ROWS;
-    let level = ZstdLevel::try_new(3).map_err(StoreError::parquet(path))?;
+    let level = ZstdLevel::try_new(LEVEL).map_err(StoreError::parquet(path))?;
+    let spans = || ColumnPath::from(schema::SERVICE_SPANS);
     let properties = WriterProperties::builder()
         .set_created_by("keytrail".into())
         .set_compression(if large { Compression::ZSTD(level) } else { Compression::UNCOMPRESSED })
         .set_dictionary_enabled(large)
+        // Kilobytes of text a row, none like another.
+        .set_column_dictionary_enabled(spans(), false)
+        .set_column_statistics_enabled(spans(), EnabledStatistics::None)
         .build();
     let mut file = SealedWriter::create(path, schema::ledger_file_schema(), properties)?;
     let (mut batch, mut bytes) = (Vec::new(), 0);
