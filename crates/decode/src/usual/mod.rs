@@ -3,9 +3,9 @@
 //! The records of one archive nearly always have the same members in the same order, between the same bytes. So the bytes between the
 //! values of a good record are learned (`learn`, `shapes`), and of the next record only two things are asked: are these bytes the same,
 //! and is each value plain text (printable ASCII without quotes and backslashes)? If so, the record is JSON of the same meaning with other
-//! texts, and nothing needs to be parsed. Most values were seen before: texts of one column are known by a few of their bytes (`values`), keys by
-//! their digits ([`crate::keys`]), and so are whole stretches of values that go together, like partition, service, client and tenant (`stretches`). Time is read as digits
-//! (`clock`).
+//! texts, and nothing needs to be parsed. Most values were seen before: texts of one column are known by a few of their bytes (`values`), keys
+//! by their digits ([`crate::keys`]), and so are whole stretches of values that go together, like partition, service, client and tenant
+//! (`stretches`). Time is read as digits (`clock`).
 //!
 //! Anything else is no matter of this module: the record goes to the general path, with the same result by construction, and may be
 //! learned from there. So this module rejects nothing and changes nothing but speed. What it cannot read: escapes, text beyond ASCII,

@@ -67,3 +67,45 @@ impl Zstd {
         Ok((self.compressed(sample)?.len() as f64) < sample.len() as f64 * WORTH_A_SEARCH)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Characters of an alphabet, by a seed.
+    fn random(alphabet: &[u8], length: usize) -> Vec<u8> {
+        let mut state = 7_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            alphabet[(state >> 33) as usize % alphabet.len()]
+        };
+        (0..length).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn texts_are_packed_only_where_nothing_is_found_in_them() {
+        let base64url = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let ids = random(base64url, 43 * 10_000);
+        let three_times: Vec<u8> = ids.chunks(43).flat_map(|id| id.repeat(3)).collect();
+        let one_odd = [ids.as_slice(), b"=", ids.as_slice()].concat();
+        let cases: [(&str, Vec<u8>, f64); 7] = [
+            ("random", ids.clone(), 0.752),
+            ("hexadecimal", random(b"0123456789abcdef", 64 * 10_000), 0.54),
+            ("each three times", three_times, 0.35),
+            ("all the same", ids.get(..43).unwrap().repeat(10_000), 0.01),
+            ("another character", one_odd, 0.76),
+            ("few", random(base64url, 430), 1.1),
+            ("none", Vec::new(), f64::INFINITY),
+        ];
+        let mut zstd = Zstd::new().unwrap();
+        for (name, texts, at_most) in cases {
+            let mut out = b"before".to_vec();
+            zstd.put_texts(&mut b"head".to_vec(), &texts, &mut out).unwrap();
+            let frame = out.strip_prefix(b"before").unwrap();
+            let plain = [b"head".as_slice(), &texts].concat();
+            assert!(zstd::bulk::decompress(frame, plain.len()).unwrap() == plain, "{name}");
+            let ratio = frame.len() as f64 / texts.len() as f64;
+            assert!(ratio <= at_most, "{name}: {ratio}");
+        }
+    }
+}
