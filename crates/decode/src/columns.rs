@@ -17,7 +17,6 @@ use keytrail_model::schema::{self, TEXT_COLUMNS};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::keys::{self, Key, Keys};
-use crate::unchecked::dictionary;
 
 /// Texts of a column, in number and in bytes, that are kept for the next batch; beyond that they are forgotten.
 const KEPT_TEXTS: usize = 1 << 16;
@@ -122,6 +121,11 @@ impl Columns {
     /// Turns the ids of all rows into indices of the batch, column by column.
     fn number_texts(&mut self) {
         self.find_keys();
+        for column in &mut self.texts {
+            if let TextColumn::Dictionary(dictionary) = column {
+                dictionary.start();
+            }
+        }
         for tile in self.rows.chunks(TILE_ROWS) {
             for (column, texts) in self.texts.iter_mut().enumerate() {
                 if let TextColumn::Dictionary(dictionary) = texts {
@@ -215,9 +219,8 @@ impl Columns {
         self.rows.clear();
         self.ids = [NULL; TEXT_COLUMNS.len()];
         for column in &mut self.texts {
-            match column {
-                TextColumn::Plain(plain) => *plain = PlainColumn::default(),
-                TextColumn::Dictionary(dictionary) => dictionary.clear(),
+            if let TextColumn::Plain(plain) = column {
+                *plain = PlainColumn::default();
             }
         }
     }
@@ -313,10 +316,16 @@ impl DictionaryColumn {
         }
     }
 
+    /// A batch starts.
+    fn start(&mut self) {
+        self.rows.clear();
+        self.indices.clear();
+        self.indices.resize(self.texts.ends.len(), UNUSED);
+    }
+
     /// Appends rows by the ids of their texts in a column. Indices follow the order in which texts first come.
     fn extend(&mut self, tile: &[Row], column: usize) {
         let first = self.rows.len();
-        self.indices.resize(self.texts.ends.len(), UNUSED);
         // Taken out, so that new texts can be added meanwhile.
         let mut rows = std::mem::take(&mut self.rows);
         rows.resize(first + tile.len(), 0);
@@ -348,21 +357,12 @@ impl DictionaryColumn {
 
     /// The rows as an array; there are none then.
     fn take(&mut self) -> Result<DictionaryArray<Int32Type>, ArrowError> {
-        self.indices.clear();
         let more = Vec::with_capacity(self.rows.capacity());
         let rows = std::mem::replace(&mut self.rows, more);
         let nulls = std::mem::take(&mut self.nulls);
         let nulls = (!nulls.is_empty()).then(|| valid_rows(rows.len(), nulls.into_iter()));
         let texts = self.batch_texts.take(self.batch_texts.len())?;
-        dictionary(Int32Array::try_new(rows.into(), nulls)?, texts)
-    }
-
-    /// Drops all rows.
-    fn clear(&mut self) {
-        self.indices.clear();
-        self.rows.clear();
-        self.nulls.clear();
-        self.batch_texts = PlainColumn::default();
+        DictionaryArray::try_new(Int32Array::try_new(rows.into(), nulls)?, Arc::new(texts))
     }
 }
 
@@ -461,6 +461,7 @@ mod tests {
                 (0..2000).map(|row| (row % 5 != 0).then(|| format!("text {}", (row + round) * row % 300))).collect();
             let ids: Vec<u32> =
                 rows.iter().map(|text| text.as_deref().map_or(NULL, |text| column.texts.find_or_add(text))).collect();
+            column.start();
             let rows_of = |id: &u32| Row { ids: [*id; TEXT_COLUMNS.len()], ..Row::default() };
             ids.chunks(TILE_ROWS).for_each(|tile| column.extend(&tile.iter().map(rows_of).collect::<Vec<_>>(), 3));
             let array = column.take().unwrap();

@@ -4,7 +4,8 @@
 //! the processor's caches miss most. Half a byte for each digit makes them small, and they are looked up many at a time, so that one
 //! does not wait for the other. Keys that are written in another way, with capitals for one, are texts like all others.
 
-use crate::unchecked::prefetch;
+use crate::prefetch::prefetch;
+use crate::text::ONES;
 
 /// The column of keys.
 pub(crate) const COLUMN: &str = "ouid";
@@ -15,8 +16,6 @@ const FIRST_BITS: u32 = 10;
 const MOST_BITS: u32 = 17;
 /// Places that are looked at for a key. Whoever chooses keys that fall into one place must not make the search long.
 const PROBES: usize = 12;
-
-const ONES: u64 = u64::from_le_bytes([1; 8]);
 
 /// A key of 24 digits, half a byte for each. Different digits are different keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -23,6 +23,7 @@ mod list;
 mod members;
 mod number;
 mod options;
+mod prefetch;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod resync;
@@ -31,7 +32,6 @@ mod scan;
 mod sink;
 mod tape;
 mod text;
-mod unchecked;
 mod usual;
 
 pub use decoder::Decoder;

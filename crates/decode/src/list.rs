@@ -13,11 +13,11 @@
 //! nesting is deep, so time is bounded too.
 
 use crate::intake::{Records, Verdict};
+use crate::prefetch::prefetch;
 use crate::resync::{Before, Resync, Search};
 use crate::scan::{Scan, ScanEnd, guess_end};
 use crate::sink::DecodeError;
 use crate::text::{blanks, head, shown, shown_or_end, tail, trim_end};
-use crate::unchecked::prefetch;
 
 /// An element is scanned byte by byte only if no end can be guessed within so many bytes.
 const GUESS_BYTES: usize = 4096;
@@ -428,10 +428,6 @@ fn usual_records(window: &[u8], records: &mut Records<'_>) -> Result<Usual, Deco
         };
         records.take_usual(rest, length)?;
         let behind = tail(rest, length);
-        if let [b',', b'{', ..] = behind {
-            start += length + 1;
-            continue;
-        }
         let comma = blanks(behind);
         let next = comma + 1 + blanks(tail(behind, comma + 1));
         if behind.get(comma) != Some(&b',') || behind.get(next) != Some(&b'{') {

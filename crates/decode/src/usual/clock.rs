@@ -2,14 +2,14 @@
 
 use keytrail_model::time::{self, RecordTime};
 
+use crate::text::ONES;
+
 /// Microseconds in a second.
 const SECOND: i64 = 1_000_000;
 /// Bytes of `YYYY-MM-DD`.
 const DATE_BYTES: usize = 10;
 /// Microseconds of one unit of the last digit of a fraction, by number of digits.
 const DIGIT_MICROS: [i64; 7] = [0, 100_000, 10_000, 1000, 100, 10, 1];
-
-const ONES: u64 = u64::from_le_bytes([1; 8]);
 
 /// Reads times; remembers the day.
 #[derive(Debug, Default)]

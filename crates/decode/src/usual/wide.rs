@@ -1,9 +1,10 @@
 //! Looking at several bytes at once, in plain integers and arrays that compilers turn into wide instructions.
 
+use crate::text::ONES;
+
 /// Bytes of a wide comparison.
 pub(super) const LANE: usize = 32;
 
-const ONES: u64 = u64::from_le_bytes([1; 8]);
 const HIGH_BITS: u64 = u64::from_le_bytes([0x80; 8]);
 
 /// Whether a byte can stand in plain text: printable ASCII (and DEL) but `"` and `\`.
