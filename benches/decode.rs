@@ -14,10 +14,9 @@
 use std::hint::black_box;
 use std::io::Read;
 
-use arrow_array::RecordBatch;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use keytrail_benches::{Archives, Deflated};
-use keytrail_decode::{DecodeOptions, Decoder, Reject, Sink, SinkError};
+use keytrail_decode::{DecodeOptions, Decoder, Reject, Rows, Sink, SinkError};
 use sha2::{Digest, Sha256};
 
 /// About 95 MB of JSON.
@@ -32,7 +31,8 @@ struct Count {
 }
 
 impl Sink for Count {
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+    fn rows(&mut self, rows: Rows<'_>) -> Result<(), SinkError> {
+        let batch = rows.into_batch()?;
         self.records += batch.num_rows() as u64;
         black_box(batch);
         Ok(())

@@ -16,7 +16,7 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keytrail_benches::Archives;
-use keytrail_decode::{DecodeOptions, Decoder, Reject, Sink, SinkError};
+use keytrail_decode::{DecodeOptions, Decoder, Reject, Rows, Sink, SinkError};
 use keytrail_store::{ColumnEncoder, EncodedColumn, TextPageEncoder};
 
 const RECORDS: u64 = 500_000;
@@ -24,7 +24,8 @@ const RECORDS: u64 = 500_000;
 struct Batches(Vec<RecordBatch>);
 
 impl Sink for Batches {
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+    fn rows(&mut self, rows: Rows<'_>) -> Result<(), SinkError> {
+        let batch = rows.into_batch()?;
         self.0.push(batch);
         Ok(())
     }

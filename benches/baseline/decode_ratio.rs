@@ -10,8 +10,7 @@ use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use arrow_array::RecordBatch;
-use keytrail_decode::{DecodeOptions, Decoder, Reject, Sink, SinkError};
+use keytrail_decode::{DecodeOptions, Decoder, Reject, Rows, Sink, SinkError};
 use keytrail_generate::{GenerateOptions, Load, generate};
 use libdeflater::{Crc, Decompressor};
 
@@ -155,7 +154,8 @@ impl Bench {
 struct Counted(u64);
 
 impl Sink for Counted {
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+    fn rows(&mut self, rows: Rows<'_>) -> Result<(), SinkError> {
+        let batch = rows.into_batch()?;
         self.0 += batch.num_rows() as u64;
         Ok(())
     }

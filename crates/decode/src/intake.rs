@@ -3,6 +3,7 @@
 use crate::columns::Columns;
 use crate::options::DecodeOptions;
 use crate::row::{RecordReader, Refusal};
+use crate::rows::Rows;
 use crate::sink::{DecodeError, MemberSummary, Reject, Sink};
 use crate::text::head;
 use crate::usual::UsualReader;
@@ -145,13 +146,13 @@ impl Records<'_> {
     fn hand_out_batch(&mut self) -> Result<(), DecodeError> {
         if self.intake.columns.rows() > 0 {
             self.intake.batch_bytes = 0;
-            let batch = self.intake.columns.take_batch()?;
-            if self.intake.columns.forget_too_many()
+            let taken = self.sink.rows(Rows::of(&mut self.intake.columns));
+            if self.intake.columns.end_batch()
                 && let Some(usual) = &mut self.intake.usual
             {
                 usual.forget_ids();
             }
-            self.sink.batch(batch)?;
+            taken?;
         }
         Ok(())
     }

@@ -8,34 +8,39 @@
 //! It knows no files, containers, threads, clock or query engine.
 //!
 //! The way of the bytes, by module: `decoder` (chunks) -> `list` or `lines` (where records start and end; `scan` and `resync` help) ->
-//! `intake` (counts) -> `row` (a record's members to columns; `members`, `canonical` and `number` help) -> `columns` (Arrow; `keys` helps). `row` reads
+//! `intake` (counts) -> `row` (a record's members to columns; `members`, `canonical` and `number` help) -> `columns` (`rows` hands them out). `row` reads
 //! JSON through `tape`, which chooses between the fast parser and `exact`. Most records take a shorter way: those of a shape met before go
 //! from `intake` through `usual` to `columns`, with the same outcome.
 
 mod canonical;
+mod coded;
 mod columns;
 mod decoder;
 mod exact;
 mod intake;
-mod keys;
 mod lines;
 mod list;
 mod members;
 mod number;
 mod options;
-mod prefetch;
+mod plain;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod resync;
 mod row;
+mod rows;
 mod scan;
 mod sink;
 mod tape;
 mod text;
+mod texts;
 mod usual;
 
+pub use coded::{CodedRows, Codes, KeyRows};
 pub use decoder::Decoder;
 pub use options::{
     DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, DEFAULT_MAX_DEPTH, DEFAULT_MAX_RECORD_BYTES, DecodeOptions,
 };
+pub use plain::PlainRows;
+pub use rows::{RowTexts, Rows};
 pub use sink::{DecodeError, MemberSummary, Reject, Sink, SinkError};

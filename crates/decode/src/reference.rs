@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use keytrail_model::export::{ENVELOPE, META};
@@ -19,7 +18,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::{DecodeError, DecodeOptions, Decoder, MemberSummary, Reject, Sink, SinkError};
+use crate::{DecodeError, DecodeOptions, Decoder, MemberSummary, Reject, Rows, Sink, SinkError};
 
 /// A row with its texts owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +58,8 @@ pub struct Collected {
 }
 
 impl Sink for Collected {
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+    fn rows(&mut self, rows: Rows<'_>) -> Result<(), SinkError> {
+        let batch = rows.into_batch()?;
         let columns = RecordColumns::of(&batch).map_err(SinkError::new)?;
         let ordinals = batch.column_by_name(ORDINAL).and_then(|column| column.as_primitive_opt::<Int64Type>());
         let ordinals = ordinals.ok_or_else(|| SinkError::new("a batch without ordinals"))?;

@@ -1,14 +1,14 @@
 //! What leaves the decoder, and where it goes.
 
-use arrow_array::RecordBatch;
+use crate::rows::Rows;
 
-/// Takes what a decoder makes of a member, in the order of the member's bytes (a batch after the rejects that stand among its rows).
+/// Takes what a decoder makes of a member, in the order of the member's bytes (rows after the rejects that stand among its rows).
 pub trait Sink {
-    /// Takes rows with the columns of [`keytrail_model::schema::decoded_schema`]. Never called with an empty batch.
+    /// Takes rows.
     ///
     /// # Errors
     /// The sink cannot go on; the decoder gives up the member.
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError>;
+    fn rows(&mut self, rows: Rows<'_>) -> Result<(), SinkError>;
 
     /// Takes something of the member that cannot be used.
     ///
@@ -61,6 +61,12 @@ impl SinkError {
     }
 }
 
+impl From<arrow_schema::ArrowError> for SinkError {
+    fn from(error: arrow_schema::ArrowError) -> Self {
+        Self::new(error)
+    }
+}
+
 /// Why a member as a whole cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -79,9 +85,6 @@ pub enum DecodeError {
     /// The sink could not go on.
     #[error("sink of records: {0}")]
     Sink(#[from] SinkError),
-    /// Arrow refused the columns of a batch. No input can cause this: it would be a defect of this crate.
-    #[error("columns of a record batch: {0}")]
-    Batch(#[from] arrow_schema::ArrowError),
     /// The member had failed before, and neither `finish` nor `reset` was called since.
     #[error("expected a new member after a failed one, found more bytes of it")]
     GivenUp,

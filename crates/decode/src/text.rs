@@ -1,7 +1,6 @@
 //! Small views of bytes that every stage shares: blanks, and bytes as people read them.
 
-/// A word with 1 in each of its bytes.
-pub(crate) const ONES: u64 = u64::from_le_bytes([1; 8]);
+pub(crate) use keytrail_model::key::ONES;
 
 /// Whether JSON allows the byte between its tokens.
 pub(crate) fn is_blank(byte: u8) -> bool {

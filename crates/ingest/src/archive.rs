@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
-use keytrail_decode::{DecodeError, DecodeOptions, Decoder, MemberSummary, Reject, Sink, SinkError};
+use keytrail_decode::{DecodeError, DecodeOptions, Decoder, MemberSummary, Reject, Rows, Sink, SinkError};
 use keytrail_model::ledger::{Note, ServiceSpan};
 use keytrail_model::time::Month;
 
@@ -459,18 +458,18 @@ fn describe(error: &std::io::Error) -> String {
 }
 
 impl<S: Records> Sink for StagingSink<'_, S> {
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+    fn rows(&mut self, rows: Rows<'_>) -> Result<(), SinkError> {
         // A record for each of thousands of months would be as many blocks, and then as many files of the store.
         if self.months.len() > self.limits.max_months {
             return Ok(());
         }
-        let before = self.blocks.len();
-        let staged = self.staging.records(&batch, (self.member, self.name), self.next_row, &mut self.blocks);
+        let (before, count) = (self.blocks.len(), rows.times().len() as u64);
+        let counted = self.services.add(&rows);
+        self.noted(counted)?;
+        let staged = self.staging.records(rows, (self.member, self.name), self.next_row, &mut self.blocks);
         self.noted(staged)?;
         self.months.extend(self.blocks.iter().skip(before).map(|block| block.month));
-        let counted = self.services.add(&batch);
-        self.noted(counted)?;
-        self.next_row += batch.num_rows() as u64;
+        self.next_row += count;
         Ok(())
     }
 

@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array as _, AsArray as _, DictionaryArray, RecordBatch, StringArray};
-use arrow::datatypes::Int32Type;
+use keytrail_decode::{CodedRows, Rows};
 use keytrail_model::ledger::{ServiceKey, ServiceSpan};
-use keytrail_model::record::RecordColumns;
 
 use crate::error::IngestError;
 
@@ -129,18 +127,17 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Counts the records of a batch.
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), IngestError> {
+    /// Counts records.
+    pub(crate) fn add(&mut self, rows: &Rows<'_>) -> Result<(), IngestError> {
         if self.is_too_much {
             return Ok(());
         }
-        let columns = [text(batch, "resource_id")?, text(batch, "source")?, text(batch, "tenant_id")?];
-        let [resources, sources, tenants] = &columns;
-        let times = RecordColumns::of(batch)?.times();
+        let [resources, sources, tenants] =
+            [texts(rows, "resource_id")?, texts(rows, "source")?, texts(rows, "tenant_id")?];
         // For each resource the pairs of source and tenant it was met with, nearly always one.
-        let mut met: Vec<Vec<([usize; 2], usize)>> = vec![Vec::new(); resources.nulls + 1];
-        for (row, &time) in times.iter().enumerate() {
-            let (resource, rest) = (resources.code(row), [sources.code(row), tenants.code(row)]);
+        let mut met: Vec<Vec<([usize; 2], usize)>> = vec![Vec::new(); resources.count() + 1];
+        for (row, &time) in rows.times().iter().enumerate() {
+            let (resource, rest) = (resources.codes().get(row), [sources.codes().get(row), tenants.codes().get(row)]);
             let Some(met) = met.get_mut(resource) else {
                 continue;
             };
@@ -149,9 +146,9 @@ impl Services {
                 None => {
                     let [source, tenant] = rest;
                     let key = ServiceKey {
-                        resource_id: resources.text(resource),
-                        source: sources.text(source),
-                        tenant_id: tenants.text(tenant),
+                        resource_id: resources.text(resource).map(str::to_owned),
+                        source: sources.text(source).map(str::to_owned),
+                        tenant_id: tenants.text(tenant).map(str::to_owned),
                     };
                     let Some(place) = self.place(key, time) else {
                         return Ok(());
@@ -214,59 +211,44 @@ impl Services {
     }
 }
 
-/// A text column with codes; the one behind all texts is null.
-struct Text<'a> {
-    codes: &'a DictionaryArray<Int32Type>,
-    texts: &'a StringArray,
-    nulls: usize,
-}
-
-impl Text<'_> {
-    fn code(&self, row: usize) -> usize {
-        self.codes.key(row).unwrap_or(self.nulls)
-    }
-
-    fn text(&self, code: usize) -> Option<String> {
-        (code < self.texts.len() && self.texts.is_valid(code)).then(|| self.texts.value(code).to_owned())
-    }
-}
-
-fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<Text<'a>, IngestError> {
-    let codes = batch.column_by_name(name).and_then(|column| column.as_dictionary_opt::<Int32Type>());
-    let texts = codes.and_then(|codes| codes.values().as_string_opt::<i32>());
-    let (codes, texts) = codes.zip(texts).ok_or_else(|| IngestError::StagedBlock {
-        expected: format!("a dictionary of texts in `{name}`"),
+fn texts<'a>(rows: &'a Rows<'_>, column: &str) -> Result<CodedRows<'a>, IngestError> {
+    rows.coded(column).ok_or_else(|| IngestError::StagedBlock {
+        expected: format!("texts that repeat in `{column}`"),
         found: "something else".into(),
-    })?;
-    Ok(Text { codes, texts, nulls: texts.len() })
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Int64Array, TimestampMicrosecondArray, new_null_array};
-    use keytrail_model::schema;
+    use keytrail_decode::{DecodeOptions, Decoder, Reject, Sink, SinkError};
+    use keytrail_model::time::format_service;
+    use serde_json::json;
 
     use super::*;
 
     /// A record: time, resource, source.
     type Row = (i64, Option<&'static str>, Option<&'static str>);
 
-    fn batch(rows: &[Row]) -> RecordBatch {
-        let columns = schema::decoded_schema();
-        let texts = |of: fn(&Row) -> Option<&'static str>| -> ArrayRef {
-            Arc::new(rows.iter().map(of).collect::<DictionaryArray<Int32Type>>())
-        };
-        let arrays = columns.fields().iter().map(|field| match field.name().as_str() {
-            "time" => {
-                Arc::new(rows.iter().map(|row| Some(row.0)).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
-                    as ArrayRef
-            }
-            "ordinal" => Arc::new(Int64Array::from_iter_values(0..rows.len() as i64)),
-            "resource_id" => texts(|row| row.1),
-            "source" => texts(|row| row.2),
-            _ => new_null_array(field.data_type(), rows.len()),
-        });
-        RecordBatch::try_new(Arc::clone(&columns), arrays.collect()).unwrap()
+    impl Sink for Services {
+        fn rows(&mut self, rows: Rows<'_>) -> std::result::Result<(), SinkError> {
+            self.add(&rows).map_err(SinkError::new)
+        }
+
+        fn reject(&mut self, reject: Reject) -> std::result::Result<(), SinkError> {
+            panic!("{reject:?}")
+        }
+    }
+
+    /// Counts records as they come out of a decoder.
+    fn add(services: &mut Services, rows: &[Row]) {
+        let record =
+            |row: &Row| json!({"time": format_service(row.0), "resourceID": row.1, "source": row.2}).to_string();
+        let member: Vec<String> = rows.iter().map(record).collect();
+        if !member.is_empty() {
+            let mut decoder = Decoder::new(DecodeOptions::default());
+            decoder.push(member.join("\n").as_bytes(), services).unwrap();
+            decoder.finish(services).unwrap();
+        }
     }
 
     fn told(services: Services) -> Vec<String> {
@@ -298,12 +280,12 @@ mod tests {
         for cut in 0..=rows.len() {
             let (front, back) = rows.split_at(cut);
             let mut one = Services::default();
-            one.add(&batch(front)).unwrap();
-            one.add(&batch(back)).unwrap();
+            add(&mut one, front);
+            add(&mut one, back);
             assert_eq!(told(one), expected);
             let (mut one, mut other) = (Services::default(), Services::default());
-            one.add(&batch(back)).unwrap();
-            other.add(&batch(front)).unwrap();
+            add(&mut one, back);
+            add(&mut other, front);
             one.merge(other);
             assert_eq!(told(one), expected);
         }
@@ -313,14 +295,14 @@ mod tests {
     fn what_is_too_much_is_not_told_in_part() {
         let long: &'static str = Box::leak("x".repeat(KEY_BYTES_MAX + 1).into_boxed_str());
         let mut services = Services::default();
-        services.add(&batch(&[(1, Some("a"), None), (2, Some(long), None)])).unwrap();
+        add(&mut services, &[(1, Some("a"), None), (2, Some(long), None)]);
         assert_eq!(services.finish(), None);
         let names: Vec<&'static str> =
             (0..=SERVICES_MAX).map(|n| &*Box::leak(n.to_string().into_boxed_str())).collect();
         let rows: Vec<Row> = names.iter().map(|name| (1, Some(*name), None)).collect();
         for (rows, is_told) in [(&rows[..SERVICES_MAX], true), (&rows[..], false)] {
             let mut services = Services::default();
-            services.add(&batch(rows)).unwrap();
+            add(&mut services, rows);
             assert_eq!(services.finish().is_some(), is_told);
         }
         let long = "x".repeat(KEY_BYTES_MAX - 4);
@@ -329,8 +311,8 @@ mod tests {
         let rows: Vec<Row> = names.iter().map(|name| (1, Some(*name), None)).collect();
         for (rows, is_told) in [(&rows[..1024], true), (&rows[..], false)] {
             let (mut one, mut other) = (Services::default(), Services::default());
-            one.add(&batch(&rows[..500])).unwrap();
-            other.add(&batch(&rows[400..])).unwrap();
+            add(&mut one, &rows[..500]);
+            add(&mut other, &rows[400..]);
             one.merge(other);
             assert_eq!(one.finish().is_some(), is_told, "names of an archive");
         }

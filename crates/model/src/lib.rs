@@ -3,13 +3,16 @@
 //! This crate answers for the columns of the store's three tables ([`schema`]), the texts and the identity of a record
 //! ([`record`]), digests of many ([`digest`]), its place among others ([`places`]), its time ([`time`]), writing it out again ([`export`]), the ledger
 //! ([`ledger`]), and
-//! what the codes of the service mean ([`actions`], [`statuses`]). It knows no files, containers, threads or query engine.
+//! what the codes of the service mean ([`actions`], [`statuses`]). Keys of the HSM have a short form ([`key`]), which readers and writers look up
+//! with a hint to the processor ([`prefetch`]). It knows no files, containers, threads or query engine.
 
 pub mod actions;
 pub mod digest;
 pub mod export;
+pub mod key;
 pub mod ledger;
 pub mod places;
+pub mod prefetch;
 pub mod record;
 pub mod schema;
 pub mod statuses;

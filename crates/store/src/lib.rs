@@ -42,7 +42,8 @@ use std::path::{Path, PathBuf};
 pub use compact::{CompactedMonth, Compaction, DEFAULT_TARGET_BYTES};
 pub use error::StoreError;
 pub use events_file::{
-    ChunkMemory, CodedTexts, Codes, ColumnEncoder, EncodedColumn, EventsWriter, StagedFile, TextPage, TextPageEncoder,
+    ChunkMemory, CodedTexts, Codes, ColumnEncoder, EncodedColumn, EventsWriter, KeyTexts, StagedFile, TextPage,
+    TextPageEncoder, TextSlice,
 };
 pub use forget::{Forgetting, ForgettingMonth};
 pub use forgotten_file::ForgottenRows;

@@ -8,8 +8,8 @@ use keytrail_model::schema::{self, TEXT_COLUMNS};
 
 use super::shapes::{Literal, NewStep, Slot};
 use super::wide::is_plain;
-use crate::keys;
 use crate::text::{blanks, tail};
+use keytrail_model::key;
 
 const QUOTE: &[u8] = b"\"";
 /// A quote inside of text.
@@ -116,7 +116,7 @@ impl<'a> Walk<'a> {
         }
         let place = TEXT_COLUMNS.iter().position(|known| known == column)?;
         let slot = match *column {
-            keys::COLUMN => Slot::Key(place),
+            key::COLUMN => Slot::Key(place),
             column if schema::is_dictionary(column) => Slot::Text(place),
             _ => Slot::Plain(place),
         };

@@ -4,7 +4,7 @@
 //! values of a good record are learned (`learn`, `shapes`), and of the next record only two things are asked: are these bytes the same,
 //! and is each value plain text (printable ASCII without quotes and backslashes)? If so, the record is JSON of the same meaning with other
 //! texts, and nothing needs to be parsed. Most values were seen before: texts of one column are known by a few of their bytes (`values`), keys
-//! by their digits ([`crate::keys`]), and so are whole stretches of values that go together, like partition, service, client and tenant
+//! by their digits ([`Key`]), and so are whole stretches of values that go together, like partition, service, client and tenant
 //! (`stretches`). Time is read as digits (`clock`).
 //!
 //! Anything else is no matter of this module: the record goes to the general path, with the same result by construction, and may be
@@ -21,9 +21,9 @@ mod wide;
 use keytrail_model::schema::TEXT_COLUMNS;
 
 use crate::columns::{Columns, NULL, Row, TO_BE_FOUND};
-use crate::keys::Key;
 use crate::text::tail;
 use clock::Clock;
+use keytrail_model::key::Key;
 use shapes::{Shapes, Slot, Step};
 use stretches::Stretches;
 use values::ValueCache;

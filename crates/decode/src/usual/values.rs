@@ -6,7 +6,7 @@
 use keytrail_model::schema;
 
 use super::wide::{equal_start, mask};
-use crate::keys;
+use keytrail_model::key;
 
 /// Longest text that is remembered.
 const TEXT_BYTES: usize = 48;
@@ -55,7 +55,7 @@ impl ValueCache {
     /// The cache of a text column.
     pub(super) fn of(column: &str) -> Self {
         let places_bits = match column {
-            keys::COLUMN => KEY_PLACES_BITS,
+            key::COLUMN => KEY_PLACES_BITS,
             _ => PLACES_BITS,
         };
         let places = if schema::is_dictionary(column) { 1 << places_bits } else { 0 };

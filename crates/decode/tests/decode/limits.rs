@@ -1,8 +1,7 @@
 //! Long records, batches, and sinks that fail.
 
-use arrow_array::RecordBatch;
 use keytrail_decode::reference::{Collected, collect};
-use keytrail_decode::{DecodeError, DecodeOptions, Decoder, Reject, Sink, SinkError};
+use keytrail_decode::{DecodeError, DecodeOptions, Decoder, Reject, Rows, Sink, SinkError};
 use keytrail_model::schema;
 
 use super::{TIME, assert_conserved, expand, outline, record};
@@ -100,7 +99,8 @@ fn a_decoder_can_be_given_to_another_thread() {
 struct Sizes(Vec<usize>);
 
 impl Sink for Sizes {
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+    fn rows(&mut self, rows: Rows<'_>) -> Result<(), SinkError> {
+        let batch = rows.into_batch()?;
         assert_eq!(batch.schema(), schema::decoded_schema());
         self.0.push(batch.num_rows());
         Ok(())
@@ -152,7 +152,7 @@ impl Failing {
 }
 
 impl Sink for Failing {
-    fn batch(&mut self, _: RecordBatch) -> Result<(), SinkError> {
+    fn rows(&mut self, _: Rows<'_>) -> Result<(), SinkError> {
         self.call()
     }
 

@@ -1,7 +1,7 @@
 //! Records of shapes met before are read on a way of their own: with the same outcome as on the general one.
 
 use arrow_array::RecordBatch;
-use keytrail_decode::{DecodeOptions, Decoder, MemberSummary, Reject, Sink, SinkError};
+use keytrail_decode::{DecodeOptions, Decoder, MemberSummary, Reject, Rows, Sink, SinkError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -15,7 +15,8 @@ struct Everything {
 }
 
 impl Sink for Everything {
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+    fn rows(&mut self, rows: Rows<'_>) -> Result<(), SinkError> {
+        let batch = rows.into_batch()?;
         self.batches.push(batch);
         Ok(())
     }

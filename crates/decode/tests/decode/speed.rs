@@ -4,13 +4,13 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use arrow_array::RecordBatch;
-use keytrail_decode::{DecodeOptions, Decoder, Reject, Sink, SinkError};
+use keytrail_decode::{DecodeOptions, Decoder, Reject, Rows, Sink, SinkError};
 
 struct Counting(usize);
 
 impl Sink for Counting {
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+    fn rows(&mut self, rows: Rows<'_>) -> Result<(), SinkError> {
+        let batch = rows.into_batch()?;
         self.0 += batch.num_rows();
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
+use keytrail_decode::Rows;
 use keytrail_model::digest::{Provenance, RowsDigest};
 use keytrail_model::places::PlaceSet;
 use keytrail_model::record::RecordColumns;
@@ -210,12 +211,13 @@ impl Records for Watch<'_> {
 
     fn records(
         &mut self,
-        batch: &RecordBatch,
+        rows: Rows<'_>,
         (index, name): (u32, &str),
         first_row: u64,
         blocks: &mut Vec<StagedBlock>,
     ) -> Result<(), IngestError> {
-        let columns = RecordColumns::of(batch)?;
+        let batch = rows.into_batch()?;
+        let columns = RecordColumns::of(&batch)?;
         let ordinals = batch.column_by_name(ORDINAL).and_then(|ordinals| ordinals.as_primitive_opt::<Int64Type>());
         let ordinals = ordinals.map(|ordinals| ordinals.values().as_ref()).unwrap_or_default();
         let tag = self.member_number();

@@ -3,7 +3,9 @@
 //! A block starts with its count of rows and with the end of each column, as `u32`; all numbers are little-endian. Times are 8
 //! bytes each. Ordinals are runs of consecutive numbers: first number (8 bytes) and length (4). A dictionary column holds its
 //! count of texts, their lengths, the texts, the width of a code with a bit for nulls, and a code for each row; the code after
-//! the last text means null. Plain texts of long blocks are a finished page of a data file; those of short ones wait as they
+//! the last text means null. A column of OUIDs may hold their digits instead, behind a count that no texts have: the number of rows
+//! with other texts, those rows with the lengths of their texts, the texts, whether there are nulls, a bit for each row that tells them if
+//! so, and 12 bytes a row. Plain texts of long blocks are a finished page of a data file; those of short ones wait as they
 //! are, to become a page together with others.
 
 use std::sync::Arc;
@@ -12,12 +14,14 @@ use arrow::array::{
     Array as _, ArrayRef, AsArray as _, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray,
 };
-use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use bytes::Bytes;
+use keytrail_decode::{CodedRows, KeyRows, PlainRows, RowTexts, Rows};
+use keytrail_model::key::{KEY_BYTES, Key};
 use keytrail_model::schema::{self, TEXT_COLUMNS};
-use keytrail_store::{CodedTexts, Codes, TextPage, TextPageEncoder};
+use keytrail_store::{CodedTexts, Codes, KeyTexts, TextPage, TextPageEncoder, TextSlice};
 
 use crate::error::IngestError;
 
@@ -47,6 +51,8 @@ pub(super) struct BlockEncoder {
 }
 
 const UNUSED: u32 = u32::MAX;
+/// In place of the count of texts: keys follow.
+const KEYS: u32 = u32::MAX;
 /// Set in the width of codes where a row is null.
 const HAS_NULLS: u8 = 0x80;
 
@@ -56,22 +62,91 @@ impl BlockEncoder {
         Ok(Self { bytes: Vec::new(), pages, codes: Vec::new(), renamed: Vec::new(), used: Vec::new() })
     }
 
+    /// The block of all rows, as the decoder has them.
+    pub(super) fn encode_rows(&mut self, rows: &Rows<'_>) -> Result<&[u8], IngestError> {
+        let mut header = self.start(rows.times().len())?;
+        for column in 0..COLUMNS {
+            match column.checked_sub(1).and_then(|texts| rows.texts(texts)) {
+                Some(RowTexts::Coded(coded)) => self.coded(&coded)?,
+                Some(RowTexts::Keys(keys)) => self.keys(&keys)?,
+                Some(RowTexts::Plain(plain)) => self.plain(&plain)?,
+                Some(RowTexts::Null) => self.no_texts(rows.times().len())?,
+                None if column == ORDINAL => self.ordinals(rows.ordinals(), None)?,
+                None => self.times(rows.times(), None)?,
+            }
+            header.push(number(self.bytes.len())?);
+        }
+        self.end(header)
+    }
+
     /// The block of some rows of a batch in the columns of [`schema::decoded_schema`], of all its rows where none are named.
     pub(super) fn encode(&mut self, batch: &RecordBatch, rows: Option<&[u32]>) -> Result<&[u8], IngestError> {
-        let count = rows.map_or(batch.num_rows(), <[u32]>::len);
-        self.bytes.clear();
-        self.bytes.resize(HEADER_BYTES, 0);
-        let mut header = vec![number(count)?];
+        let mut header = self.start(rows.map_or(batch.num_rows(), <[u32]>::len))?;
         for (index, column) in batch.columns().iter().enumerate() {
             self.column(index, column, rows)?;
             header.push(number(self.bytes.len())?);
         }
+        self.end(header)
+    }
+
+    fn start(&mut self, rows: usize) -> Result<Vec<u32>, IngestError> {
+        self.bytes.clear();
+        self.bytes.resize(HEADER_BYTES, 0);
+        Ok(vec![number(rows)?])
+    }
+
+    fn end(&mut self, header: Vec<u32>) -> Result<&[u8], IngestError> {
         if header.len() != COLUMNS + 1 {
             return Err(damaged(format!("{COLUMNS} columns"), format!("{}", header.len() - 1)));
         }
         let header = header.into_iter().flat_map(u32::to_le_bytes);
         self.bytes.iter_mut().zip(header).for_each(|(to, from)| *to = from);
         Ok(&self.bytes)
+    }
+
+    fn coded(&mut self, coded: &CodedRows<'_>) -> Result<(), IngestError> {
+        put_texts(&mut self.bytes, coded.texts())?;
+        let null = coded.count();
+        let nulls = if coded.has_nulls() { HAS_NULLS } else { 0 };
+        if null + usize::from(coded.has_nulls()) <= 1 {
+            // All rows are alike.
+            self.bytes.push(nulls);
+            return Ok(());
+        }
+        let (width, codes): (u8, &[u8]) = match coded.codes() {
+            keytrail_decode::Codes::One(codes) => (1, codes),
+            keytrail_decode::Codes::Two(codes) => (2, codes.as_flattened()),
+            keytrail_decode::Codes::Four(codes) => (4, codes.as_flattened()),
+        };
+        self.bytes.push(width | nulls);
+        self.bytes.extend_from_slice(codes);
+        Ok(())
+    }
+
+    fn keys(&mut self, keys: &KeyRows<'_>) -> Result<(), IngestError> {
+        self.bytes.extend_from_slice(&KEYS.to_le_bytes());
+        self.bytes.extend_from_slice(&number(keys.others().len())?.to_le_bytes());
+        for (row, text) in keys.others() {
+            let numbers = [number(row)?, number(text.len())?].map(u32::to_le_bytes);
+            self.bytes.extend_from_slice(numbers.as_flattened());
+        }
+        keys.others().for_each(|(_, text)| self.bytes.extend_from_slice(text.as_bytes()));
+        let valid = keys.valid();
+        self.bytes.push(if valid.is_some() { HAS_NULLS } else { 0 });
+        if let Some(valid) = valid {
+            self.bytes.extend_from_slice(valid.buffer().as_slice());
+        }
+        self.bytes.extend_from_slice(keys.keys().as_flattened());
+        Ok(())
+    }
+
+    fn plain(&mut self, plain: &PlainRows<'_>) -> Result<(), IngestError> {
+        let valid = plain.valid();
+        self.texts(&TextSlice::new(plain.text(), plain.ends(), valid.as_ref()))
+    }
+
+    fn no_texts(&mut self, rows: usize) -> Result<(), IngestError> {
+        self.texts(&TextSlice::of(&StringArray::new_null(rows)))
     }
 
     fn column(&mut self, index: usize, column: &ArrayRef, rows: Option<&[u32]>) -> Result<(), IngestError> {
@@ -85,10 +160,10 @@ impl BlockEncoder {
             return self.dictionary(dictionary, rows);
         }
         match (column.as_string_opt::<i32>(), rows) {
-            (Some(texts), None) => self.texts(texts),
+            (Some(texts), None) => self.texts(&TextSlice::of(texts)),
             (Some(texts), Some(rows)) => {
                 let chosen = take(texts, &arrow::array::UInt32Array::from(rows.to_vec()), None)?;
-                self.texts(chosen.as_string::<i32>())
+                self.texts(&TextSlice::of(chosen.as_string::<i32>()))
             }
             (None, _) => Err(damaged("a column of a record", format!("{} in place {index}", column.data_type()))),
         }
@@ -123,18 +198,18 @@ impl BlockEncoder {
         Ok(())
     }
 
-    fn texts(&mut self, texts: &StringArray) -> Result<(), IngestError> {
+    fn texts(&mut self, texts: &TextSlice<'_>) -> Result<(), IngestError> {
         if texts.len() >= PAGE_ROWS_MIN {
             self.bytes.push(IS_PAGE);
             return Ok(self.pages.encode_to(texts, &mut self.bytes)?);
         }
         self.bytes.push(IS_PLAIN);
         // Length and one; 0 is null.
-        for text in texts {
+        for text in texts.iter() {
             let length = text.map_or(Ok(0), |text| number(text.len() + 1))?;
             self.bytes.extend_from_slice(&length.to_le_bytes());
         }
-        texts.iter().flatten().for_each(|text| self.bytes.extend_from_slice(text.as_bytes()));
+        texts.iter().flatten().for_each(|text| self.bytes.extend_from_slice(text));
         Ok(())
     }
 
@@ -146,14 +221,7 @@ impl BlockEncoder {
             None => self.used.extend(0..number(texts.len())?),
             Some(rows) => self.rename(column, rows, texts.len())?,
         }
-        self.bytes.extend_from_slice(&number(self.used.len())?.to_le_bytes());
-        let chosen = || self.used.iter().map(|&code| texts.value(code as usize));
-        for text in chosen() {
-            self.bytes.extend_from_slice(&number(text.len())?.to_le_bytes());
-        }
-        for text in chosen() {
-            self.bytes.extend_from_slice(text.as_bytes());
-        }
+        put_texts(&mut self.bytes, self.used.iter().map(|&code| texts.value(code as usize)))?;
         let null = number(self.used.len())?;
         let keys = column.keys();
         match (rows, keys.nulls().filter(|nulls| nulls.null_count() > 0)) {
@@ -203,6 +271,19 @@ impl BlockEncoder {
             }
         }
     }
+}
+
+/// Appends the count of texts, their lengths and the texts.
+fn put_texts<'t>(
+    bytes: &mut Vec<u8>,
+    texts: impl ExactSizeIterator<Item = &'t str> + Clone,
+) -> Result<(), IngestError> {
+    bytes.extend_from_slice(&number(texts.len())?.to_le_bytes());
+    for text in texts.clone() {
+        bytes.extend_from_slice(&number(text.len())?.to_le_bytes());
+    }
+    texts.for_each(|text| bytes.extend_from_slice(text.as_bytes()));
+    Ok(())
 }
 
 /// Appends a code for each row, after their width. `null` follows the code of the last text.
@@ -263,6 +344,8 @@ pub(crate) enum StagedColumn<'a> {
     Array(ArrayRef),
     /// Texts that repeat.
     Coded(CodedTexts<'a>),
+    /// OUIDs as digits.
+    Keys(KeyTexts<'a>),
     /// Plain texts that are a page of a data file already.
     Page(TextPage),
 }
@@ -276,6 +359,7 @@ impl StagedColumn<'_> {
         match self {
             Self::Array(array) => Ok(array),
             Self::Coded(coded) => Ok(Arc::new(dictionary_of(&coded)?)),
+            Self::Keys(keys) => Ok(Arc::new(dictionary_of_keys(&keys)?)),
             Self::Page(page) => Ok(Arc::new(page.decode()?)),
         }
     }
@@ -333,7 +417,7 @@ impl BlockView {
             0 => Arc::new(TimestampMicrosecondArray::from(self.times(part)?).with_timezone("UTC")),
             ORDINAL => Arc::new(Int64Array::from(self.ordinals(part)?)),
             _ => match index.checked_sub(1).and_then(|text| TEXT_COLUMNS.get(text)) {
-                Some(name) if schema::is_dictionary(name) => return Ok(StagedColumn::Coded(self.coded(part)?)),
+                Some(name) if schema::is_dictionary(name) => return self.repeated(part),
                 Some(_) => return self.texts(part),
                 None => return Err(damaged(format!("one of {COLUMNS} columns"), index.to_string())),
             },
@@ -387,8 +471,48 @@ impl BlockView {
         Ok(StagedColumn::Array(Arc::new(texts)))
     }
 
-    fn coded<'b>(&self, mut part: &'b [u8]) -> Result<CodedTexts<'b>, IngestError> {
-        let count = take_u32(&mut part)? as usize;
+    fn repeated<'b>(&self, mut part: &'b [u8]) -> Result<StagedColumn<'b>, IngestError> {
+        match take_u32(&mut part)? {
+            KEYS => Ok(StagedColumn::Keys(self.keys(part)?)),
+            count => Ok(StagedColumn::Coded(self.coded(count as usize, part)?)),
+        }
+    }
+
+    fn keys<'b>(&self, mut part: &'b [u8]) -> Result<KeyTexts<'b>, IngestError> {
+        let (others, rest) = self.other_texts(&mut part)?;
+        let (&has_nulls, rest) = rest.split_first().ok_or_else(|| damaged("whether there are nulls", "nothing"))?;
+        let bits = if has_nulls == HAS_NULLS { self.rows.div_ceil(8) } else { 0 };
+        let split = rest.split_at_checked(bits);
+        let (bits, rest) = split.ok_or_else(|| damaged(format!("{} bits", self.rows), "fewer"))?;
+        let (keys, behind) = rest.as_chunks::<KEY_BYTES>();
+        self.expect(keys.len(), behind)?;
+        let valid = (!bits.is_empty()).then(|| NullBuffer::new(BooleanBuffer::new(bits.into(), 0, self.rows)));
+        Ok(KeyTexts::new(keys, others, valid))
+    }
+
+    /// Rows of a column of keys that have other texts, and what is behind them.
+    fn other_texts<'b>(&self, part: &mut &'b [u8]) -> Result<(Vec<(usize, &'b str)>, &'b [u8]), IngestError> {
+        let count = take_u32(part)? as usize;
+        let places = count.checked_mul(8).and_then(|bytes| part.split_at_checked(bytes));
+        let (places, mut rest) = places.ok_or_else(|| damaged(format!("{count} rows and lengths"), "fewer"))?;
+        let mut others = Vec::with_capacity(count);
+        let mut next = 0;
+        for place in places.as_chunks::<8>().0 {
+            let mut place = place.as_slice();
+            let (row, length) = (take_u32(&mut place)? as usize, take_u32(&mut place)? as usize);
+            if !(next..self.rows).contains(&row) {
+                return Err(damaged(format!("a row from {next} to {}", self.rows), row.to_string()));
+            }
+            next = row + 1;
+            let split = rest.split_at_checked(length);
+            let (text, more) = split.ok_or_else(|| damaged(format!("a text of {length} bytes"), "less"))?;
+            others.push((row, std::str::from_utf8(text).map_err(|error| damaged("a text", error.to_string()))?));
+            rest = more;
+        }
+        Ok((others, rest))
+    }
+
+    fn coded<'b>(&self, count: usize, part: &'b [u8]) -> Result<CodedTexts<'b>, IngestError> {
         let lengths = count.checked_mul(4).and_then(|bytes| part.split_at_checked(bytes));
         let (lengths, rest) = lengths.ok_or_else(|| damaged(format!("{count} lengths"), "fewer"))?;
         let mut ends = Vec::with_capacity(count);
@@ -436,6 +560,25 @@ fn dictionary_of(coded: &CodedTexts<'_>) -> Result<DictionaryArray<Int32Type>, I
     // Arrow checks the keys of rows that are not null.
     let keys = Int32Array::try_new(coded.codes().to_keys().into(), coded.nulls())?;
     Ok(DictionaryArray::try_new(keys, Arc::new(texts))?)
+}
+
+/// With a text for each row: that it repeats is of no use to who looks at each row.
+fn dictionary_of_keys(keys: &KeyTexts<'_>) -> Result<DictionaryArray<Int32Type>, IngestError> {
+    let rows = keys.keys().len();
+    let mut texts = String::with_capacity(rows * Key::length());
+    let mut lengths = Vec::with_capacity(rows);
+    let mut others = keys.others().iter().copied().peekable();
+    for (row, &key) in keys.keys().iter().enumerate() {
+        let start = texts.len();
+        match others.next_if(|&(other, _)| other == row) {
+            Some((_, text)) => texts.push_str(text),
+            None => Key::from_bytes(key).put_text(&mut texts),
+        }
+        lengths.push(texts.len() - start);
+    }
+    let texts = texts_of(lengths.into_iter(), &mut texts.as_bytes(), None)?;
+    let codes: Vec<i32> = (0..).take(rows).collect();
+    Ok(DictionaryArray::try_new(Int32Array::try_new(codes.into(), keys.valid().cloned())?, Arc::new(texts))?)
 }
 
 fn take_u32(bytes: &mut &[u8]) -> Result<u32, IngestError> {

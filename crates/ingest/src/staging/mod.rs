@@ -11,6 +11,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
+use keytrail_decode::Rows;
 use keytrail_model::time::Month;
 
 use crate::error::IngestError;
@@ -27,11 +28,11 @@ pub(crate) trait Records {
     /// Takes back what was put there from an end on: the member that began then gives nothing.
     fn take_back(&mut self, end: u64) -> Result<(), IngestError>;
 
-    /// Takes records of a member (its number and name), in the columns of [`keytrail_model::schema::decoded_schema`], and notes blocks that
+    /// Takes records of a member (its number and name), and notes blocks that
     /// count them. `first_row` is the position of the first one among all rows of the archive.
     fn records(
         &mut self,
-        batch: &RecordBatch,
+        rows: Rows<'_>,
         member: (u32, &str),
         first_row: u64,
         blocks: &mut Vec<StagedBlock>,
@@ -52,12 +53,12 @@ impl Records for StagingWriter {
 
     fn records(
         &mut self,
-        batch: &RecordBatch,
+        rows: Rows<'_>,
         (member, _): (u32, &str),
         first_row: u64,
         blocks: &mut Vec<StagedBlock>,
     ) -> Result<(), IngestError> {
-        self.append_records(batch, member, first_row, blocks)
+        self.append_rows(rows, member, first_row, blocks)
     }
 
     fn rejects(&mut self, batch: &RecordBatch) -> Result<Place, IngestError> {

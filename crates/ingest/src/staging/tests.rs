@@ -8,9 +8,11 @@ use arrow::array::{
 use arrow::compute::take_record_batch;
 use arrow::datatypes::Int32Type;
 use bytes::Bytes;
+use keytrail_decode::{DecodeOptions, Decoder, Reject, Rows, Sink, SinkError};
 use keytrail_model::schema::{self, TEXT_COLUMNS};
 use keytrail_model::time;
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::block::BlockEncoder;
 use super::*;
@@ -106,6 +108,76 @@ fn a_block_of_few_rows_takes_few_texts() {
     assert!(encoder.encode(&batch(&rows), Some(&[7, 9000])).unwrap().len() < 1000);
 }
 
+/// Hands what comes out of a decoder on to a closure.
+struct Each<F>(F);
+
+impl<F: FnMut(Rows<'_>)> Sink for Each<F> {
+    fn rows(&mut self, rows: Rows<'_>) -> Result<(), SinkError> {
+        (self.0)(rows);
+        Ok(())
+    }
+
+    fn reject(&mut self, reject: Reject) -> Result<(), SinkError> {
+        panic!("{reject:?}")
+    }
+}
+
+/// A member of records with these OUIDs and trace ids, and other texts by turns.
+fn member(records: &[(Option<String>, Option<String>)]) -> String {
+    let record = |(row, (ouid, trace_id)): (usize, &(Option<String>, Option<String>))| {
+        let action = (row % 3 > 0).then(|| format!("ACTION_{}", row % 300));
+        let meta = json!({"ouid": ouid, "clientip": format!("192.0.2.{}", row % 7)});
+        let time = format!("2026-01-05 08:00:{:02}.{row:06} UTC", row % 60);
+        json!({"time": time, "source": "one", "action": action, "traceID": trace_id, "meta": meta}).to_string()
+    };
+    records.iter().enumerate().map(record).collect::<Vec<_>>().join("\n")
+}
+
+fn check_rows(records: &[(Option<String>, Option<String>)], batch_rows: usize) {
+    let member = member(records);
+    let decode = |sink: &mut dyn Sink| {
+        let mut decoder = Decoder::new(DecodeOptions { batch_rows, ..DecodeOptions::default() });
+        decoder.push(member.as_bytes(), sink).unwrap();
+        decoder.finish(sink).unwrap();
+    };
+    let (mut batches, mut blocks) = (Vec::new(), Vec::new());
+    decode(&mut Each(|rows: Rows<'_>| batches.push(rows.into_batch().unwrap())));
+    let mut encoder = BlockEncoder::new().unwrap();
+    decode(&mut Each(|rows: Rows<'_>| blocks.push(encoder.encode_rows(&rows).unwrap().to_vec())));
+    assert_eq!(blocks.len(), batches.len());
+    for (block, batch) in blocks.iter().zip(&batches) {
+        assert_same(&view(block).batch().unwrap(), batch, &member);
+        // The longer way, for batches of several months, gives the same rows.
+        assert_same(&view(encoder.encode(batch, None).unwrap()).batch().unwrap(), batch, &member);
+    }
+}
+
+#[test]
+fn a_block_holds_the_rows_that_the_decoder_has() {
+    let key = |row: usize| format!("2c000005{:016x}", row * 7919 % 1000);
+    let trace_id = |row: usize| format!("{:043}", row * row);
+    type Record = (Option<String>, Option<String>);
+    // Whether a row has an OUID, and whether that is no key.
+    type Is = fn(usize) -> bool;
+    let cases: [(&str, Is, Is); 6] = [
+        ("keys", |_| true, |_| false),
+        ("keys and other texts", |_| true, |row| row % 50 == 7),
+        ("keys, other texts and nulls", |row| row % 5 > 0, |row| row % 50 == 7),
+        ("mostly other texts", |row| row % 5 > 0, |row| row % 3 > 0),
+        ("nothing", |_| false, |_| false),
+        ("one key", |row| row == 4000, |_| false),
+    ];
+    for (name, is_there, is_other) in cases {
+        for rows in [1, 7, 5000] {
+            let ouid = |row: usize| if is_other(row) { format!("Key {}", row % 90) } else { key(row) };
+            let record = |row: usize| (is_there(row).then(|| ouid(row)), is_there(row + 1).then(|| trace_id(row)));
+            let records: Vec<Record> = (0..rows).map(record).collect();
+            println!("{name}, {rows}");
+            check_rows(&records, 4999);
+        }
+    }
+}
+
 #[test]
 fn records_are_staged_by_month() {
     let times = [
@@ -153,6 +225,27 @@ fn a_block_in_memory_is_small() {
 }
 
 proptest! {
+    #[test]
+    fn damage_to_keys_is_an_error_or_other_rows_and_never_a_panic(
+        records in prop::collection::vec((prop::option::of("[0-9a-f]{24}|[A-F]{24}"), Just(None)), 1..60),
+        place: prop::sample::Index,
+        change: Option<u8>,
+    ) {
+        check_rows(&records, 7);
+        let mut decoder = Decoder::new(DecodeOptions::default());
+        let mut encoder = BlockEncoder::new().unwrap();
+        let mut bytes = Vec::new();
+        let mut sink = Each(|rows: Rows<'_>| bytes = encoder.encode_rows(&rows).unwrap().to_vec());
+        decoder.push(member(&records).as_bytes(), &mut sink).unwrap();
+        decoder.finish(&mut sink).unwrap();
+        let place = place.index(bytes.len());
+        match change {
+            Some(change) => bytes[place] ^= change,
+            None => bytes.truncate(place),
+        }
+        let _ = BlockView::new(bytes.into()).and_then(|view| view.batch());
+    }
+
     #[test]
     fn damage_is_an_error_or_other_rows_and_never_a_panic(
         texts in prop::collection::vec(prop::option::of("[a-c]{0,3}"), 1..40),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::ipc::writer::StreamWriter;
+use keytrail_decode::Rows;
 use keytrail_model::record::RecordColumns;
 use keytrail_model::time::Month;
 use keytrail_store::failpoint::{Point, reach};
@@ -68,11 +69,31 @@ impl StagingWriter {
         put(&mut self.file, &self.path, self.number, &mut self.bytes, &self.scratch)
     }
 
-    /// Stages records of a member, in the columns of [`keytrail_model::schema::decoded_schema`]: a block for each month, in the order in
-    /// which the months first occur. `first_row` is the position of the first row among all rows of the archive.
+    /// Stages records of a member: a block for each month, in the order in which the months first occur. `first_row` is the position of
+    /// the first row among all rows of the archive.
     ///
     /// # Errors
-    /// The disk refuses, or the columns are others.
+    /// The disk refuses.
+    pub(crate) fn append_rows(
+        &mut self,
+        rows: Rows<'_>,
+        member: u32,
+        first_row: u64,
+        blocks: &mut Vec<StagedBlock>,
+    ) -> Result<(), IngestError> {
+        match one_month(rows.times())? {
+            Some((month, times)) => {
+                let count = rows.times().len();
+                let place =
+                    put(&mut self.file, &self.path, self.number, &mut self.bytes, self.encoder.encode_rows(&rows)?)?;
+                blocks.push(block_of(place, count, (month, times), (member, first_row)));
+                Ok(())
+            }
+            None => self.append_records(&rows.into_batch()?, member, first_row, blocks),
+        }
+    }
+
+    /// As [`Self::append_rows`], for records in the columns of [`keytrail_model::schema::decoded_schema`].
     pub(crate) fn append_records(
         &mut self,
         batch: &RecordBatch,
@@ -81,29 +102,38 @@ impl StagingWriter {
         blocks: &mut Vec<StagedBlock>,
     ) -> Result<(), IngestError> {
         let times = RecordColumns::of(batch)?.times();
-        let Some((first, last)) = times.iter().copied().min().zip(times.iter().copied().max()) else {
-            return Ok(());
-        };
         let mut next_row = first_row;
-        let mut append = |month, span, rows: Option<&[u32]>| -> Result<(), IngestError> {
-            let bytes = self.encoder.encode(batch, rows)?;
-            let place = put(&mut self.file, &self.path, self.number, &mut self.bytes, bytes)?;
-            let rows = u32::try_from(rows.map_or(times.len(), <[u32]>::len)).unwrap_or(u32::MAX);
-            blocks.push(StagedBlock { place, first_row: next_row, times: span, rows, member, month });
-            next_row += u64::from(rows);
-            Ok(())
-        };
-        let month = month_of(first)?;
-        if last < month.bounds().1 {
-            return append(month, (first, last), None);
-        }
         for (month, rows) in rows_by_month(times)? {
-            let span = rows.iter().filter_map(|&row| times.get(row as usize));
-            let span = span.clone().copied().min().zip(span.copied().max()).unwrap_or((first, last));
-            append(month, span, Some(&rows))?;
+            let some = if rows.len() < times.len() { Some(rows.as_slice()) } else { None };
+            let span = rows.iter().filter_map(|&row| times.get(row as usize).copied());
+            let span = span.clone().min().zip(span.max()).unwrap_or_default();
+            let bytes = self.encoder.encode(batch, some)?;
+            let place = put(&mut self.file, &self.path, self.number, &mut self.bytes, bytes)?;
+            blocks.push(block_of(place, rows.len(), (month, span), (member, next_row)));
+            next_row += rows.len() as u64;
         }
         Ok(())
     }
+}
+
+fn block_of(
+    place: Place,
+    rows: usize,
+    (month, times): (Month, (i64, i64)),
+    (member, first_row): (u32, u64),
+) -> StagedBlock {
+    // A batch has no more rows than this number holds.
+    let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+    StagedBlock { place, first_row, times, rows, member, month }
+}
+
+/// The month of all times, with the earliest and the latest; `None` where there is not exactly one.
+fn one_month(times: &[i64]) -> Result<Option<(Month, (i64, i64))>, IngestError> {
+    let Some((first, last)) = times.iter().copied().min().zip(times.iter().copied().max()) else {
+        return Ok(None);
+    };
+    let month = month_of(first)?;
+    Ok((last < month.bounds().1).then_some((month, (first, last))))
 }
 
 fn put(file: &mut File, path: &Path, number: u32, end: &mut u64, bytes: &[u8]) -> Result<Place, IngestError> {

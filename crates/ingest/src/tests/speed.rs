@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use keytrail_decode::{DecodeOptions, Decoder, Reject, Sink, SinkError};
+use keytrail_decode::{DecodeOptions, Decoder, Reject, Rows, Sink, SinkError};
 use keytrail_generate::{Container, GenerateOptions, generate};
 use keytrail_store::Writer;
 
@@ -21,7 +21,8 @@ const ROWS: u64 = 1 << 20;
 struct Batches(Vec<RecordBatch>);
 
 impl Sink for Batches {
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+    fn rows(&mut self, rows: Rows<'_>) -> Result<(), SinkError> {
+        let batch = rows.into_batch()?;
         self.0.push(batch);
         Ok(())
     }

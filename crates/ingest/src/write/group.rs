@@ -173,6 +173,7 @@ impl<'a> GroupEncoder<'a> {
                 Values::Staged(place) => match block.column(place)? {
                     StagedColumn::Page(page) => column.encoder.push_page(page)?,
                     StagedColumn::Coded(texts) => column.encoder.push_coded(&texts)?,
+                    StagedColumn::Keys(keys) => column.encoder.push_keys(&keys)?,
                     StagedColumn::Array(array) => {
                         column.encoder.push(&array)?;
                         if column.values == TIME {

@@ -2,6 +2,7 @@
 
 use arrow::array::{Array as _, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
+use keytrail_model::key::KEY_BYTES;
 
 /// Rows of a column of texts that repeat: each text once, and for each row the number of its text.
 ///
@@ -99,6 +100,43 @@ impl<'a> CodedTexts<'a> {
             Codes::Four(codes) => valid(codes, null),
         });
         nulls.filter(|nulls| nulls.null_count() > 0)
+    }
+}
+
+/// Rows of the column of keys, for each its digits as [`Key::to_bytes`] gives them.
+///
+/// [`Key::to_bytes`]: keytrail_model::key::Key::to_bytes
+#[derive(Debug, Clone)]
+pub struct KeyTexts<'a> {
+    keys: &'a [[u8; KEY_BYTES]],
+    others: Vec<(usize, &'a str)>,
+    valid: Option<NullBuffer>,
+}
+
+impl<'a> KeyTexts<'a> {
+    /// Keys of rows. `others` are rows that have another text, in order; `valid` says which rows have a key or a text, if not all. Of rows
+    /// without a key the digits mean nothing.
+    #[must_use]
+    pub fn new(keys: &'a [[u8; KEY_BYTES]], others: Vec<(usize, &'a str)>, valid: Option<NullBuffer>) -> Self {
+        Self { keys, others, valid: valid.filter(|valid| valid.null_count() > 0) }
+    }
+
+    /// The digits of each row.
+    #[must_use]
+    pub fn keys(&self) -> &'a [[u8; KEY_BYTES]] {
+        self.keys
+    }
+
+    /// Rows with another text.
+    #[must_use]
+    pub fn others(&self) -> &[(usize, &'a str)] {
+        &self.others
+    }
+
+    /// Which rows have a key or a text; `None` where all have.
+    #[must_use]
+    pub fn valid(&self) -> Option<&NullBuffer> {
+        self.valid.as_ref()
     }
 }
 

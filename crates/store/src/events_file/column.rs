@@ -3,14 +3,14 @@
 use arrow::array::{Array, AsArray as _};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use bytes::Bytes;
-use keytrail_model::schema;
+use keytrail_model::{key, schema};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::SchemaDescriptor;
 
 use super::chunk::{Bound, FinishedChunk};
-use super::coded::CodedTexts;
+use super::coded::{CodedTexts, KeyTexts};
 use super::dictionary::{Dictionary, Settings};
 use super::memory::ChunkMemory;
 use super::numbers::Numbers;
@@ -123,6 +123,19 @@ impl ColumnEncoder {
         }
     }
 
+    /// Appends keys as digits (column `ouid`).
+    ///
+    /// # Errors
+    /// The column holds no dictionary, or has no nulls where there are some.
+    pub fn push_keys(&mut self, keys: &KeyTexts<'_>) -> std::result::Result<(), StoreError> {
+        match &mut self.kind {
+            Kind::Dictionary(dictionary) if self.nullable || keys.valid().is_none() => {
+                dictionary.push_keys(keys).map_err(failed(&self.column))
+            }
+            _ => Err(refused(&self.column, self.data_type.to_string(), "keys")),
+        }
+    }
+
     /// Appends a finished page (columns `trace_id` and `extra`).
     ///
     /// # Errors
@@ -167,7 +180,7 @@ impl Kind {
             DataType::Timestamp(..) => Self::Numbers(Numbers::new(descriptor, false)?),
             DataType::Int64 => Self::Numbers(Numbers::new(descriptor, true)?),
             DataType::Dictionary(..) => {
-                let ouid = column == "ouid";
+                let ouid = column == key::COLUMN;
                 let limit = if ouid { OUID_DICTIONARY_BYTES } else { DICTIONARY_BYTES };
                 let settings = Settings { limit, nullable, false_positives: ouid.then_some(OUID_FALSE_POSITIVES) };
                 Self::Dictionary(Box::new(Dictionary::new(descriptor, settings)?))

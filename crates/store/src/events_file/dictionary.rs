@@ -1,8 +1,11 @@
 //! Columns of texts that repeat: one dictionary a row group, indices into it, and plain texts once it is full.
 
+use std::ops::Range;
+
 use arrow::array::{Array as _, DictionaryArray, NullBufferBuilder, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::Int32Type;
+use keytrail_model::key::{KEY_BYTES, KEYS_AT_ONCE, Key as Digits, KeyNumbers};
 use parquet::basic::Encoding;
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::{ParquetError, Result};
@@ -11,7 +14,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::PAGE_ROWS;
 use super::bits::width_of;
 use super::chunk::{Bound, Chunk, DataPage, DictionaryPage, FinishedChunk};
-use super::coded::{CodedTexts, Codes, Key, TextList};
+use super::coded::{CodedTexts, Codes, Key, KeyTexts, TextList};
 use super::compress::{Zstd, zstd};
 use super::entries::Entries;
 use super::hybrid::{put_indices, put_levels};
@@ -19,6 +22,9 @@ use super::plain::Plain;
 
 /// An entry of an array that was not looked up yet.
 const UNKNOWN: u32 = u32::MAX;
+
+/// Places for keys, as a power of two: more than twice the keys that fit a dictionary.
+const KEY_PLACES_BITS: u32 = 19;
 
 /// What a column is allowed and asked for.
 pub(super) struct Settings {
@@ -39,6 +45,8 @@ pub(super) struct Dictionary {
     page: PageInWork,
     /// For each entry of the array at hand its number in `entries`.
     numbers: Vec<u32>,
+    /// The same of keys that come as digits.
+    key_numbers: KeyNumbers,
     plain: Option<Plain>,
     scratch: Vec<u8>,
 }
@@ -61,6 +69,7 @@ impl Dictionary {
             settings,
             page: PageInWork { valid: NullBufferBuilder::new(0), indices: Vec::new(), bounds: None },
             numbers: Vec::new(),
+            key_numbers: KeyNumbers::within(KEY_PLACES_BITS),
             plain: None,
             scratch: Vec::new(),
         })
@@ -98,19 +107,55 @@ impl Dictionary {
             let rows = (keys.len() - from).min(PAGE_ROWS - self.page.valid.len());
             let piece = keys.get(from..from + rows).unwrap_or_default();
             let valid = nulls.map(|nulls| nulls.slice(from, rows));
-            let taken = self.push_piece(piece, valid.as_ref(), texts)?;
+            self.numbers.clear();
+            self.numbers.resize(texts.count(), UNKNOWN);
+            let taken = self.push_runs(rows, valid.as_ref(), |dictionary, run| {
+                dictionary.push_codes(piece.get(run).unwrap_or_default(), texts)
+            })?;
             from += taken;
-            if taken < rows {
-                self.give_up()?;
-            } else if self.page.valid.len() == PAGE_ROWS {
-                self.end_page()?;
-            }
+            self.end_piece(taken < rows)?;
         }
         for (row, key) in keys.iter().enumerate().skip(from) {
             let is_valid = nulls.is_none_or(|nulls| nulls.is_valid(row));
             let place = key.place();
             let text = is_valid.then(|| texts.text(place).ok_or_else(|| bad_key(place, texts))).transpose()?;
             self.push_plain(text)?;
+        }
+        Ok(())
+    }
+
+    /// Appends keys that come as digits.
+    pub(super) fn push_keys(&mut self, keys: &KeyTexts<'_>) -> Result<()> {
+        let mut from = 0;
+        for &(row, text) in keys.others() {
+            self.push_keys_only(keys, from..row)?;
+            self.push_run(text.as_bytes(), 1)?;
+            from = row + 1;
+        }
+        self.push_keys_only(keys, from..keys.keys().len())
+    }
+
+    /// Appends rows that have a key or nothing.
+    fn push_keys_only(&mut self, keys: &KeyTexts<'_>, rows: Range<usize>) -> Result<()> {
+        let mut from = rows.start;
+        while from < rows.end && self.plain.is_none() {
+            let count = (rows.end - from).min(PAGE_ROWS - self.page.valid.len());
+            let piece = keys.keys().get(from..from + count).unwrap_or_default();
+            let valid = keys.valid().map(|valid| valid.slice(from, count)).filter(|valid| valid.null_count() > 0);
+            let taken = self.push_digits(piece, valid.as_ref());
+            match valid {
+                None => self.page.valid.append_n_non_nulls(taken),
+                Some(valid) => self.page.valid.append_buffer(&valid.slice(0, taken)),
+            }
+            from += taken;
+            self.end_piece(taken < count)?;
+        }
+        let mut text = String::new();
+        for row in from..rows.end {
+            text.clear();
+            Digits::from_bytes(keys.keys().get(row).copied().unwrap_or_default()).put_text(&mut text);
+            let is_valid = keys.valid().is_none_or(|valid| valid.is_valid(row));
+            self.push_plain(is_valid.then_some(text.as_bytes()))?;
         }
         Ok(())
     }
@@ -189,29 +234,73 @@ impl Dictionary {
         Ok(Some(bloom))
     }
 
-    /// Appends rows to the page at hand, which has room for them; returns how many. They are fewer than given if the dictionary is full.
-    fn push_piece<K: Key>(&mut self, keys: &[K], nulls: Option<&NullBuffer>, texts: &impl TextList) -> Result<usize> {
-        self.numbers.clear();
-        self.numbers.resize(texts.count(), UNKNOWN);
-        let Some(nulls) = nulls else {
-            let taken = self.push_keys(keys, texts)?;
+    /// Appends rows to the page at hand, which has room for them: `push` takes each run of rows that are not null, as far as the
+    /// dictionary has room, and tells how many that were. Returns how many rows were taken.
+    fn push_runs(
+        &mut self,
+        rows: usize,
+        valid: Option<&NullBuffer>,
+        mut push: impl FnMut(&mut Self, Range<usize>) -> Result<usize>,
+    ) -> Result<usize> {
+        let Some(valid) = valid else {
+            let taken = push(self, 0..rows)?;
             self.page.valid.append_n_non_nulls(taken);
             return Ok(taken);
         };
-        let mut taken = keys.len();
-        for (start, end) in nulls.valid_slices() {
-            let done = self.push_keys(keys.get(start..end).unwrap_or_default(), texts)?;
+        let mut taken = rows;
+        for (start, end) in valid.valid_slices() {
+            let done = push(self, start..end)?;
             if done < end - start {
                 taken = start + done;
                 break;
             }
         }
-        self.page.valid.append_buffer(&nulls.slice(0, taken));
+        self.page.valid.append_buffer(&valid.slice(0, taken));
         Ok(taken)
     }
 
-    /// Appends indices for keys that are not null, up to the first text that the dictionary has no room for.
-    fn push_keys<K: Key>(&mut self, keys: &[K], texts: &impl TextList) -> Result<usize> {
+    /// Ends the page where it is full, and the dictionary where that is.
+    fn end_piece(&mut self, is_full: bool) -> Result<()> {
+        match self.page.valid.len() {
+            _ if is_full => self.give_up(),
+            PAGE_ROWS => self.end_page(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends indices for keys that are not null, up to the first one that the dictionary has no room for. Many are asked for before the
+    /// first of them is looked at.
+    fn push_digits(&mut self, keys: &[[u8; KEY_BYTES]], valid: Option<&NullBuffer>) -> usize {
+        let Self { key_numbers, entries, page, .. } = self;
+        let mut bounds: Option<[(Digits, u32); 2]> = None;
+        let mut taken = 0;
+        'keys: for some in keys.chunks(KEYS_AT_ONCE) {
+            some.iter().for_each(|&key| key_numbers.ask_for(Digits::from_bytes(key)));
+            for &key in some {
+                taken += 1;
+                if valid.is_some_and(|valid| valid.is_null(taken - 1)) {
+                    continue;
+                }
+                let key = Digits::from_bytes(key);
+                let Some(number) = key_numbers.number(key, |text| entries.number(text.as_bytes())) else {
+                    taken -= 1;
+                    break 'keys;
+                };
+                page.indices.push(number);
+                let [least, greatest] = bounds.get_or_insert([(key, number); 2]);
+                if key < least.0 {
+                    *least = (key, number);
+                } else if key > greatest.0 {
+                    *greatest = (key, number);
+                }
+            }
+        }
+        bounds.into_iter().flatten().for_each(|(_, number)| widen(&mut page.bounds, number, entries));
+        taken
+    }
+
+    /// Appends indices for codes, up to the first text that the dictionary has no room for.
+    fn push_codes<K: Key>(&mut self, keys: &[K], texts: &impl TextList) -> Result<usize> {
         let start = self.page.indices.len();
         self.page.indices.resize(start + keys.len(), UNKNOWN);
         let indices = self.page.indices.get_mut(start..).unwrap_or_default();

@@ -2,7 +2,7 @@
 //!
 //! Columns of row groups are encoded on their own, by whichever thread ([`ColumnEncoder`]), and put into the file when all are there.
 //! The modules in the order of the bytes: `bits`, `hybrid` and `packed_deltas` lay numbers side by side, `coded` is rows before they
-//! have a dictionary, `entries` is one, `text_rows` the texts of a page; `numbers`, `dictionary` (with `plain` behind it) and `texts` make the
+//! have a dictionary, `entries` is one, `text_rows` the texts of a page (given as a `text_slice`); `numbers`, `dictionary` (with `plain` behind it) and `texts` make the
 //! pages of a column, which `compress` (with `random_text`) shrinks and `chunk` puts together, in `memory` that is used again. Everything is ours but the footer: the `parquet` crate's
 //! own writer takes several times as long, as it looks at every value by itself.
 
@@ -21,6 +21,7 @@ mod plain;
 mod random_text;
 mod text_page;
 mod text_rows;
+mod text_slice;
 mod texts;
 
 use std::path::{Path, PathBuf};
@@ -37,10 +38,11 @@ use parquet::file::writer::SerializedFileWriter;
 use crate::StoreError;
 use crate::sealed_file::{HashingFile, describe, same_columns};
 
-pub use coded::{CodedTexts, Codes};
+pub use coded::{CodedTexts, Codes, KeyTexts};
 pub use column::{ColumnEncoder, EncodedColumn};
 pub use memory::ChunkMemory;
 pub use text_page::{TextPage, TextPageEncoder};
+pub use text_slice::TextSlice;
 
 /// Rows of a row group: few enough that one fits in memory while it is encoded, many enough that dictionaries pay.
 const ROW_GROUP_ROWS: usize = 1 << 20;

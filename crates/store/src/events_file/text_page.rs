@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use super::chunk::{Chunk, DataPage};
 use super::compress::{Zstd, zstd};
 use super::text_rows::{PageSizes, TextRows};
+use super::text_slice::TextSlice;
 use crate::StoreError;
 
 /// Four lengths, and with a checksum behind them all that stands before the body of a staged page.
@@ -172,7 +173,7 @@ impl TextPageEncoder {
     /// The texts with their lengths do not fit a page (2 GiB).
     pub fn encode(&mut self, texts: &StringArray) -> std::result::Result<TextPage, StoreError> {
         let mut body = Vec::new();
-        let PageSizes { plain_bytes, rows, nulls } = self.put_body(texts, &mut body)?;
+        let PageSizes { plain_bytes, rows, nulls } = self.put_body(&TextSlice::of(texts), &mut body)?;
         Ok(TextPage { rows, nulls, plain_bytes, body: body.into() })
     }
 
@@ -181,7 +182,7 @@ impl TextPageEncoder {
     ///
     /// # Errors
     /// As [`Self::encode`].
-    pub fn encode_to(&mut self, texts: &StringArray, out: &mut Vec<u8>) -> std::result::Result<(), StoreError> {
+    pub fn encode_to(&mut self, texts: &TextSlice<'_>, out: &mut Vec<u8>) -> std::result::Result<(), StoreError> {
         let start = out.len();
         out.extend_from_slice(&[0; HEADER_BYTES]);
         let PageSizes { plain_bytes, rows, nulls } = self.put_body(texts, out)?;
@@ -191,7 +192,7 @@ impl TextPageEncoder {
         Ok(())
     }
 
-    fn put_body(&mut self, texts: &StringArray, out: &mut Vec<u8>) -> std::result::Result<PageSizes, StoreError> {
+    fn put_body(&mut self, texts: &TextSlice<'_>, out: &mut Vec<u8>) -> std::result::Result<PageSizes, StoreError> {
         self.rows.put_page_of(texts, &mut self.zstd, out).map_err(failed)
     }
 }

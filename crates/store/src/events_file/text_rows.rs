@@ -6,6 +6,7 @@ use parquet::errors::{ParquetError, Result};
 use super::compress::Zstd;
 use super::hybrid::put_levels;
 use super::packed_deltas::put_i32;
+use super::text_slice::TextSlice;
 use super::{PAGE_BYTES, PAGE_ROWS};
 
 /// Texts of one page, some of them null.
@@ -64,28 +65,28 @@ impl TextRows {
         let room = i32::try_from(PAGE_BYTES.saturating_sub(self.bytes.len())).unwrap_or(i32::MAX);
         let fitting = offsets.partition_point(|&end| end - first <= room).saturating_sub(1);
         let rows = fitting.max(1).min(PAGE_ROWS.saturating_sub(self.len())).min(texts.len());
-        self.append(&texts.slice(0, rows));
+        self.append(&TextSlice::of(&texts.slice(0, rows)));
         rows
     }
 
     /// Appends texts, however many.
-    pub(super) fn append(&mut self, texts: &StringArray) {
-        let offsets = texts.value_offsets();
-        match texts.nulls().filter(|nulls| nulls.null_count() > 0) {
+    pub(super) fn append(&mut self, texts: &TextSlice<'_>) {
+        match texts.valid() {
             None => {
-                self.lengths.extend(lengths(offsets));
-                self.bytes.extend_from_slice(text_of(texts, offsets));
+                self.append_run(texts, 0, texts.len());
                 self.valid.append_n_non_nulls(texts.len());
             }
-            Some(nulls) => {
-                for (start, end) in nulls.valid_slices() {
-                    let run = offsets.get(start..=end).unwrap_or_default();
-                    self.lengths.extend(lengths(run));
-                    self.bytes.extend_from_slice(text_of(texts, run));
-                }
-                self.valid.append_buffer(nulls);
+            Some(valid) => {
+                valid.valid_slices().for_each(|(start, end)| self.append_run(texts, start, end));
+                self.valid.append_buffer(valid);
             }
         }
+    }
+
+    fn append_run(&mut self, texts: &TextSlice<'_>, start: usize, end: usize) {
+        let (lengths, bytes) = texts.run(start, end);
+        self.lengths.extend(lengths);
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// Ends the page, which goes to the end of `out`, and starts the next one. Without `levels`, no text may be null.
@@ -108,17 +109,22 @@ impl TextRows {
     }
 
     /// The page of these texts alone, with levels. Texts without nulls are not copied for it.
-    pub(super) fn put_page_of(&mut self, texts: &StringArray, zstd: &mut Zstd, out: &mut Vec<u8>) -> Result<PageSizes> {
-        if texts.null_count() > 0 || self.len() > 0 {
+    pub(super) fn put_page_of(
+        &mut self,
+        texts: &TextSlice<'_>,
+        zstd: &mut Zstd,
+        out: &mut Vec<u8>,
+    ) -> Result<PageSizes> {
+        if texts.valid().is_some() || self.len() > 0 {
             self.append(texts);
             return self.put_page(true, zstd, out);
         }
-        let offsets = texts.value_offsets();
+        let (lengths, bytes) = texts.run(0, texts.len());
         self.lengths.clear();
-        self.lengths.extend(lengths(offsets));
+        self.lengths.extend(lengths);
         self.plain.clear();
         put_levels(&mut self.plain, None, texts.len());
-        let sizes = put_texts(texts.len(), &self.lengths, text_of(texts, offsets), &mut self.plain, zstd, out);
+        let sizes = put_texts(texts.len(), &self.lengths, bytes, &mut self.plain, zstd, out);
         self.lengths.clear();
         sizes
     }
@@ -141,19 +147,6 @@ fn put_texts(
     zstd.put_texts(plain, texts, out)?;
     let count = |rows: usize| u32::try_from(rows).map_err(|_| ParquetError::General(format!("page of {rows} rows")));
     Ok(PageSizes { plain_bytes: count(plain_bytes)?, rows: count(rows)?, nulls: count(rows - lengths.len())? })
-}
-
-fn lengths(offsets: &[i32]) -> impl Iterator<Item = i32> {
-    offsets.windows(2).map(|pair| pair.last().zip(pair.first()).map_or(0, |(end, start)| end - start))
-}
-
-/// The bytes between the first and the last of some offsets.
-fn text_of<'a>(texts: &'a StringArray, offsets: &[i32]) -> &'a [u8] {
-    let range = offsets.first().zip(offsets.last());
-    range
-        .and_then(|(&start, &end)| Some(usize::try_from(start).ok()?..usize::try_from(end).ok()?))
-        .and_then(|range| texts.value_data().get(range))
-        .unwrap_or_default()
 }
 
 fn too_long(bytes: usize) -> ParquetError {

@@ -6,14 +6,16 @@ mod written;
 use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use bytes::Bytes;
+use keytrail_model::key::Key;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::basic::Encoding;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use super::*;
-use crate::{CodedTexts, Codes, ColumnEncoder, EncodedColumn, TextPage, TextPageEncoder};
+use crate::{CodedTexts, Codes, ColumnEncoder, EncodedColumn, KeyTexts, TextPage, TextPageEncoder, TextSlice};
 
 use samples::{Text, array_of, draw, encode, parts, pieces, rows, texts_of};
 use written::{Written, check_bloom, check_statistics, columns_around, reader};
@@ -94,7 +96,7 @@ proptest! {
             let start = staged.len();
             page.write_to(&mut staged);
             let mut at_once = Vec::new();
-            pages.encode_to(&array, &mut at_once).unwrap();
+            pages.encode_to(&TextSlice::of(&array), &mut at_once).unwrap();
             assert_eq!(at_once, staged[start..]);
         }
         let mut rest = Bytes::from(staged);
@@ -127,6 +129,21 @@ proptest! {
             assert!(written.bytes == Written::new(name, encode(name, &arrays)).bytes);
             assert!(written.texts(None) == texts);
         }
+    }
+
+    #[test]
+    fn keys_give_the_bytes_that_arrays_give(
+        rows in prop::collection::vec((0..40_u8, any::<u16>()), 0..3000),
+        keys in select(vec![1, 20, 1000]),
+        odd in select(vec![1, 2, 8]),
+        cuts in prop::collection::vec(any::<usize>(), 0..6),
+    ) {
+        let text = |&(kind, number): &(u8, u16)| match kind {
+            kind if kind >= odd => Some(key_text(u32::from(number) % keys)),
+            0 => None,
+            kind => Some(format!("other {}", u16::from(kind) + number % 50)),
+        };
+        check_keys(&rows.iter().map(text).collect::<Vec<_>>(), &cuts);
     }
 
     #[test]
@@ -210,6 +227,46 @@ fn check_integers(values: &[i64], cuts: &[usize]) {
     for (page, rows) in written.page_rows().into_iter().enumerate() {
         assert_eq!((index.min_value(page).copied(), index.max_value(page).copied()), bounds(&values[rows]));
     }
+}
+
+/// Keys whose first digits are alike, or not.
+fn key_text(number: u32) -> String {
+    format!("{:02x}000005{number:08x}{:04x}0800", number % 3, number.wrapping_mul(40_503) & 0xffff)
+}
+
+/// A column of rows that come as digits, as far as they are keys, has the bytes of one that comes as texts.
+fn check_keys(texts: &[Text], cuts: &[usize]) {
+    let mut column = ColumnEncoder::new("ouid").unwrap();
+    let mut arrays = Vec::new();
+    for piece in pieces(texts.len(), cuts) {
+        let piece = &texts[piece];
+        let key = |text: &Text| text.as_deref().and_then(Key::of_text);
+        let digits: Vec<_> = piece.iter().map(|text| key(text).unwrap_or_default().to_bytes()).collect();
+        let others = piece.iter().enumerate().filter(|(_, text)| key(text).is_none());
+        let others = others.filter_map(|(row, text)| Some((row, text.as_deref()?))).collect();
+        let valid = piece.iter().map(Option::is_some).collect();
+        column.push_keys(&KeyTexts::new(&digits, others, Some(valid))).unwrap();
+        let array: DictionaryArray<Int32Type> = piece.iter().map(Option::as_deref).collect();
+        arrays.push(Arc::new(array) as ArrayRef);
+    }
+    let written = Written::new("ouid", column.finish().unwrap());
+    assert!(written.texts(None) == texts, "rows are others");
+    assert!(written.bytes == Written::new("ouid", encode("ouid", &arrays)).bytes, "bytes are others");
+    check_statistics(&written, texts, true);
+}
+
+#[test]
+fn keys_give_way_to_plain_texts_when_the_dictionary_is_full() {
+    let text = |number: u32| match number % 1000 {
+        500 => None,
+        501 => Some(format!("other {number}")),
+        // Some twice, near and far.
+        502 => Some(key_text(number - 1)),
+        503 => Some(key_text(number / 2)),
+        _ => Some(key_text(number)),
+    };
+    let texts: Vec<Text> = (0..200_000).map(text).collect();
+    check_keys(&texts, &[70_000, 120_001, 149_900]);
 }
 
 #[test]

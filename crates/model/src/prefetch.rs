@@ -1,13 +1,13 @@
 //! Asking for bytes before they are needed.
 //!
 //! A member is inflated as a whole before it is decoded, so its bytes come from memory, and the processor's own reading ahead starts anew
-//! with every page of 4 KiB. Keys are looked up in no order at all. The one unsafe call of this crate is here: there is no safe way to give
+//! with every page of 4 KiB. Keys are looked up in no order at all. The one unsafe call of keytrail is here: there is no safe way to give
 //! this hint.
 
 /// Asks for the bytes around a place of a window or a table, or behind its end. A hint: nothing is read, and nothing happens where there
 /// is no such instruction.
 #[inline(always)]
-pub(crate) fn prefetch<T>(window: &[T], at: usize) {
+pub fn prefetch<T>(window: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
