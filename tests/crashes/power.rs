@@ -20,6 +20,7 @@ enum Event {
     MakeFolder(PathBuf),
     Create { path: PathBuf, cut: bool },
     Write { path: PathBuf, at: Option<usize>, bytes: Vec<u8> },
+    SetLength { path: PathBuf, bytes: usize },
     Sync(PathBuf),
     Rename(PathBuf, PathBuf),
     Link(PathBuf, PathBuf),
@@ -104,6 +105,10 @@ fn event(call: &str, base: &Path) -> Option<Event> {
         "pwrite64" => {
             let at = arguments.rsplit_once(", ")?.1.parse().unwrap();
             Some(Event::Write { path: of_file()?, at: Some(at), bytes: texts.first()?.clone() })
+        }
+        "ftruncate" => {
+            let bytes = arguments.rsplit_once(", ")?.1.parse().unwrap();
+            Some(Event::SetLength { path: of_file()?, bytes })
         }
         "fsync" | "fdatasync" => of_file().map(Event::Sync),
         "rename" | "renameat" | "renameat2" => Some(Event::Rename(relative(0, 0)?, relative(1, 1)?)),
@@ -231,6 +236,10 @@ impl Disk {
                 let at = at.unwrap_or(file.len());
                 file.resize(file.len().max(at + bytes.len()), 0);
                 file[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+            Event::SetLength { path, bytes } => {
+                let id = self.find(path).unwrap();
+                self.files.get_mut(&id).unwrap().now.resize(*bytes, 0);
             }
             Event::Sync(path) => {
                 let id = self.find(path).unwrap();
@@ -479,6 +488,9 @@ fn the_replay_loses_what_was_not_synced() {
     assert_eq!(after(&events, Crash::OnlySynced), [""; 0], "a file's sync is not its name's");
     events.push(Event::Sync(path("")));
     assert_eq!(after(&events, Crash::OnlySynced), ["a=Some(4)"]);
+    let shortened = [events.clone(), vec![Event::SetLength { path: path("a"), bytes: 1 }]].concat();
+    assert_eq!(after(&shortened, Crash::OnlySynced), ["a=Some(4)"]);
+    assert_eq!(after(&shortened, Crash::NamesZeroed), ["a=Some(1)"]);
     events.push(Event::Rename(path("a"), path("b")));
     assert_eq!(after(&events, Crash::OnlySynced), ["a=Some(4)"]);
     assert_eq!(after(&events, Crash::NamesZeroed), ["b=Some(4)"]);
@@ -495,6 +507,7 @@ fn lines_of_strace_are_understood() {
          7 <... write resumed>) = 3\n\
          7 pwrite64(5<{file}>, \"{bytes}\", 3, 24 <unfinished ...>\n\
          7 <... pwrite64 resumed>)              = 3\n\
+         7 ftruncate(5<{file}>, 2) = 0\n\
          8 unlinkat(6<{folder}>, \"{name}\", 0) = 0\n\
          8 mkdir(\"{other}\", 0777) = -1 EEXIST (File exists)\n\
          8 fsync(9<{other}>) = 0\n",
@@ -509,6 +522,7 @@ fn lines_of_strace_are_understood() {
         Event::Sync(path("store")),
         Event::Write { path: path("store/f"), at: None, bytes: b"a\"<".to_vec() },
         Event::Write { path: path("store/f"), at: Some(24), bytes: b"a\"<".to_vec() },
+        Event::SetLength { path: path("store/f"), bytes: 2 },
         Event::Remove(path("store/f")),
     ];
     assert_eq!(parse(&trace, Path::new("/b")), expected);

@@ -195,8 +195,8 @@ impl<'a> CodedRows<'a> {
 
     /// The text of a code; `None` of the code behind the last one.
     #[must_use]
-    pub fn text(&self, code: usize) -> Option<&'a str> {
-        self.texts.get(*self.used.get(code)?)
+    pub fn text(&self, code: u32) -> Option<&'a str> {
+        self.texts.get(*self.used.get(code as usize)?)
     }
 
     /// The code of each row.
@@ -215,11 +215,7 @@ impl<'a> CodedRows<'a> {
         let mut texts = PlainColumn::default();
         self.texts().enumerate().for_each(|(code, text)| texts.push(code, text.as_bytes()));
         let texts = texts.take(self.count())?;
-        let mut keys: Vec<i32> = match self.codes {
-            Codes::One(codes) => codes.iter().map(|&code| code.into()).collect(),
-            Codes::Two(codes) => codes.iter().map(|&code| u16::from_le_bytes(code).into()).collect(),
-            Codes::Four(codes) => codes.iter().map(|&code| i32::from_le_bytes(code)).collect(),
-        };
+        let mut keys: Vec<i32> = self.codes.to_numbers().into_iter().map(u32::cast_signed).collect();
         for &row in self.nulls {
             // It means nothing there.
             keys.get_mut(row).into_iter().for_each(|key| *key = 0);
@@ -230,15 +226,14 @@ impl<'a> CodedRows<'a> {
 }
 
 impl Codes<'_> {
-    /// The code of a row; beyond all texts where there is no such row.
+    /// The codes as numbers.
     #[must_use]
-    pub fn get(&self, row: usize) -> usize {
-        let code = match self {
-            Self::One(codes) => codes.get(row).map(|&code| code.into()),
-            Self::Two(codes) => codes.get(row).map(|&code| u16::from_le_bytes(code).into()),
-            Self::Four(codes) => codes.get(row).map(|&code| u32::from_le_bytes(code)),
-        };
-        code.map_or(usize::MAX, |code| code as usize)
+    pub fn to_numbers(&self) -> Vec<u32> {
+        match self {
+            Self::One(codes) => codes.iter().map(|&code| code.into()).collect(),
+            Self::Two(codes) => codes.iter().map(|&code| u16::from_le_bytes(code).into()).collect(),
+            Self::Four(codes) => codes.iter().map(|&code| u32::from_le_bytes(code)).collect(),
+        }
     }
 }
 
@@ -317,10 +312,10 @@ mod tests {
                     }
                 }
                 assert!(coded.texts().eq(used.iter().copied()), "round {round} of {distinct}");
-                let codes: Vec<usize> = (0..rows.len()).map(|row| coded.codes().get(row)).collect();
+                let codes = coded.codes().to_numbers();
                 let found = codes.iter().map(|&code| coded.text(code));
                 assert!(found.eq(rows.iter().map(Option::as_deref)), "round {round} of {distinct}");
-                assert!(codes.iter().all(|&code| code <= coded.count()) && coded.has_nulls());
+                assert!(codes.iter().all(|&code| code as usize <= coded.count()) && coded.has_nulls());
                 let array = coded.to_array().unwrap();
                 let texts: &StringArray = array.values().as_string();
                 assert!(texts.iter().flatten().eq(used.iter().copied()));

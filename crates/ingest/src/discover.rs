@@ -4,7 +4,8 @@
 //! `__MACOSX` and the store itself; and everywhere the side file `X.request.json` of an archive `X`, also where `X` has gone and the file
 //! holds a request. Any other file that is named on the command line is looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
@@ -30,16 +31,16 @@ pub struct Discovered {
 pub fn discover(paths: &[PathBuf], store: &Path) -> Result<Discovered, IngestError> {
     let store = store.canonicalize().ok();
     // The same file under two spellings counts once; the first spelling in order is kept.
-    let mut found = BTreeMap::new();
+    let (mut found, mut places) = (HashMap::new(), Places::default());
     let (mut unreadable, mut side_files) = (Vec::new(), BTreeMap::new());
     let mut add = |path: PathBuf, is_named: bool| {
         if let Some(say) = of_side_file(&path, is_named) {
             side_files.extend(say.map(|say| (path, say)));
             return;
         }
-        let place = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let place = places.of(&path).unwrap_or_else(|_| path.clone());
         if !store.as_ref().is_some_and(|store| place.starts_with(store)) {
-            found.entry(place).or_insert(path);
+            found.entry(place.into_os_string()).or_insert(path);
         }
     };
     for path in paths {
@@ -62,6 +63,33 @@ pub fn discover(paths: &[PathBuf], store: &Path) -> Result<Discovered, IngestErr
     let mut files: Vec<PathBuf> = found.into_values().collect();
     files.sort();
     Ok(Discovered { files, unreadable, side_files: side_files.into_iter().collect() })
+}
+
+/// Where files really are. Asking the system costs a call for each folder above a file: so it is asked once for the files of a folder.
+#[derive(Default)]
+struct Places {
+    /// The folder of the file before, as it was spelt.
+    folder: PathBuf,
+    /// The same as it really is; empty where there was none.
+    place: PathBuf,
+}
+
+impl Places {
+    fn of(&mut self, path: &Path) -> io::Result<PathBuf> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return path.canonicalize();
+        };
+        if path.symlink_metadata()?.is_symlink() {
+            return path.canonicalize();
+        }
+        // Compared by their bytes: what is spelt in another way is asked for again, no more.
+        if self.place.as_os_str().is_empty() || self.folder.as_os_str() != folder.as_os_str() {
+            let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            self.place = here.canonicalize()?;
+            self.folder = folder.to_owned();
+        }
+        Ok(self.place.join(name))
+    }
 }
 
 fn expand(path: &Path) -> Result<Vec<PathBuf>, IngestError> {
@@ -178,6 +206,28 @@ mod tests {
     }
 
     #[cfg(unix)]
+    #[test]
+    fn a_file_under_several_spellings_counts_once() {
+        let root = tree(&["a/1.zip", "a/b/2.zip", "c/1.zip"]);
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, root.path().join(name)).unwrap();
+        link("1.zip", "a/0.zip");
+        link("../a", "c/again");
+        let cases: [(&[&str], &[&str]); 4] = [
+            (&["a/1.zip", "a/../a/1.zip", "a/./1.zip", "a//1.zip"], &["a/../a/1.zip"]),
+            (&["a"], &["a/0.zip", "a/b/2.zip"]),
+            (&["a/b", "a/b/../b", "c/again/b/2.zip"], &["a/b/../b/2.zip"]),
+            (&["a", "c"], &["a/0.zip", "a/b/2.zip", "c/1.zip"]),
+        ];
+        for (paths, expected) in cases {
+            let mut places: Vec<_> =
+                names(root.path(), paths).iter().map(|name| root.path().join(name).canonicalize().unwrap()).collect();
+            let mut all: Vec<_> = expected.iter().map(|name| root.path().join(name).canonicalize().unwrap()).collect();
+            places.sort();
+            all.sort();
+            assert_eq!(places, all, "{paths:?}");
+        }
+    }
+
     #[test]
     fn a_link_that_leads_nowhere_stops_nothing() {
         let root = tree(&["a/1.zip", "store/events/month=2026-01/f.parquet"]);

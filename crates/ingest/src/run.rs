@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use keytrail_model::ledger::{ArchiveStatus, LedgerRow, Note, RecordCounts};
 use keytrail_store::failpoint::{Point, reach};
-use keytrail_store::{RunCommit, RunInfo, Snapshot, Writer};
+use keytrail_store::{RunCommit, RunInfo, Snapshot, StagedLedger, StagedRejects, Writer};
 
 use crate::archive::{Archive, DecodedArchive, display};
 use crate::claims::Settled;
 use crate::container::Budget;
-use crate::dedupe;
+use crate::dedupe::{self, Duplicates};
 use crate::discover::discover;
 use crate::error::IngestError;
 use crate::options::IngestOptions;
@@ -218,28 +218,27 @@ impl Run<'_> {
             Source { archives: &archives, decoded: &decoded, duplicates: &duplicates, reader: &reader, staging };
         let of = files.len() as u64;
         (self.observer)(Progress::Writing { done: 0, of });
-        let (files, written) = write::write_events(&source, &files)?;
-        (self.observer)(Progress::Writing { done: of, of });
         let named = archives.iter().map(|archive| archive.digest.sha256.as_str());
         let run = writer.next_run(&mut named.chain(late.iter().map(|row| row.archive.as_str())));
         late.iter_mut().for_each(|row| row.run.clone_from(&run));
-        let outcomes = archives.iter().zip(&decoded).enumerate().map(|(index, (archive, decoded))| {
-            self.balance(index, archive, decoded, &source, &written, (&run, &side_files))
-        });
-        let outcomes: Vec<Outcome> = outcomes.collect::<Result<_, _>>()?;
-        for (outcome, decoded) in outcomes.iter().zip(&decoded) {
-            self.summarise(outcome, decoded);
+        let mut summary = std::mem::take(&mut self.summary);
+        let (files, written, books) = write::write_events(&source, &files, || {
+            let outcomes = archives.iter().zip(&decoded).enumerate();
+            let outcomes = outcomes.map(|(index, (archive, decoded))| {
+                self.book(index, archive, decoded, source.duplicates, (&run, &side_files))
+            });
+            let outcomes: Vec<Outcome> = outcomes.collect::<Result<_, _>>()?;
+            for (outcome, decoded) in outcomes.iter().zip(&decoded) {
+                summarise(&mut summary, outcome, decoded);
+            }
+            Books::write(&source, outcomes, late, (writer.snapshot(), &earlier))
+        })?;
+        self.summary = summary;
+        for (index, archive) in archives.iter().enumerate() {
+            books.balance(index, archive, &written)?;
         }
-        let mut records = RecordCounts::default();
-        outcomes.iter().filter(|outcome| outcome.is_news).for_each(|outcome| records += outcome.counts);
-        let rejects = outcomes.iter().zip(&decoded).filter(|(outcome, _)| outcome.is_news);
-        let rejects = write::write_rejects(
-            &source,
-            rejects.flat_map(|(_, decoded)| decoded.rejects.iter().map(|(place, _)| *place)),
-            (writer.snapshot(), &earlier),
-        )?;
-        let news = outcomes.into_iter().filter(|outcome| outcome.is_news).map(|outcome| outcome.row);
-        let ledger: Vec<LedgerRow> = news.chain(late).collect();
+        (self.observer)(Progress::Writing { done: of, of });
+        let Books { records, rejects, ledger, .. } = books;
         if ledger.is_empty() {
             return Ok(());
         }
@@ -255,27 +254,21 @@ impl Run<'_> {
         numbered.filter(|(sha256, _)| has_rows(sha256)).collect()
     }
 
-    /// The books of one archive, checked: every record read went somewhere.
-    fn balance(
+    /// The books of one archive: every record read must go somewhere. What writers write is held against them later ([`Books::balance`]).
+    fn book(
         &self,
         index: usize,
         archive: &Archive,
         decoded: &DecodedArchive,
-        source: &Source<'_>,
-        written: &RowsWritten,
+        duplicates: &Duplicates,
         (run, side_files): (&str, &SideFiles),
     ) -> Result<Outcome, IngestError> {
-        // Counts of four places: the decoder's own, the rows that writers wrote, the marks of the duplicate check, the rejects staged.
-        let counts = RecordCounts {
-            read: decoded.read,
-            stored: written.of(index),
-            duplicates: source.duplicates.count(index, 0..decoded.accepted),
-            rejected: decoded.rejected(),
-        };
+        // Counts of three places: the decoder's own, the marks of the duplicate check among the rows staged, the rejects staged.
+        let duplicates = duplicates.count(index, 0..decoded.accepted);
+        let stored = decoded.accepted.saturating_sub(duplicates);
+        let counts = RecordCounts { read: decoded.read, stored, duplicates, rejected: decoded.rejected() };
         if !counts.conserved() {
-            let RecordCounts { read, stored, duplicates, rejected } = counts;
-            let archive = archive.digest.sha256.clone();
-            return Err(IngestError::NotConserved { archive, read, stored, duplicates, rejected });
+            return Err(not_conserved(archive, counts));
         }
         let before = self.known.get(&archive.digest.sha256);
         let mut row = self.ledger_row(archive, decoded, counts, before, run);
@@ -328,34 +321,37 @@ impl Run<'_> {
             service_spans: decoded.services.clone(),
         }
     }
+}
 
-    fn summarise(&mut self, outcome: &Outcome, decoded: &DecodedArchive) {
-        let summary = &mut self.summary;
-        match outcome.row.status {
-            ArchiveStatus::Failed => summary.archives.failed += 1,
-            ArchiveStatus::Stored => summary.archives.new += 1,
-            ArchiveStatus::Salvaged => {
-                summary.archives.new += 1;
-                summary.salvaged += 1;
-            }
-        }
-        summary.records += outcome.counts;
-        summary.bytes.archives += outcome.row.bytes;
-        summary.bytes.json += outcome.row.json_bytes;
-        let mut notice = |kind, reason: &str| {
-            let notice =
-                Notice { path: outcome.path.clone(), kind, reason: reason.to_owned(), records: outcome.counts };
-            summary.notices.push(notice);
-        };
-        let kind = if outcome.row.status == ArchiveStatus::Salvaged { "salvaged" } else { "failed" };
-        decoded.faults.told.iter().for_each(|fault| notice(kind, &fault.text));
-        decoded.notes.told.iter().for_each(|note| notice("note", &note.text));
-        let of_requests = outcome.row.requests.iter().flat_map(|request| &request.notes);
-        of_requests.for_each(|note| notice("note", &note.text));
-        if let (Some(reject), true) = (&decoded.first_reject, decoded.faults.is_empty()) {
-            notice("rejects", reject);
+fn summarise(summary: &mut Summary, outcome: &Outcome, decoded: &DecodedArchive) {
+    match outcome.row.status {
+        ArchiveStatus::Failed => summary.archives.failed += 1,
+        ArchiveStatus::Stored => summary.archives.new += 1,
+        ArchiveStatus::Salvaged => {
+            summary.archives.new += 1;
+            summary.salvaged += 1;
         }
     }
+    summary.records += outcome.counts;
+    summary.bytes.archives += outcome.row.bytes;
+    summary.bytes.json += outcome.row.json_bytes;
+    let mut notice = |kind, reason: &str| {
+        let notice = Notice { path: outcome.path.clone(), kind, reason: reason.to_owned(), records: outcome.counts };
+        summary.notices.push(notice);
+    };
+    let kind = if outcome.row.status == ArchiveStatus::Salvaged { "salvaged" } else { "failed" };
+    decoded.faults.told.iter().for_each(|fault| notice(kind, &fault.text));
+    decoded.notes.told.iter().for_each(|note| notice("note", &note.text));
+    let of_requests = outcome.row.requests.iter().flat_map(|request| &request.notes);
+    of_requests.for_each(|note| notice("note", &note.text));
+    if let (Some(reject), true) = (&decoded.first_reject, decoded.faults.is_empty()) {
+        notice("rejects", reject);
+    }
+}
+
+fn not_conserved(archive: &Archive, counts: RecordCounts) -> IngestError {
+    let RecordCounts { read, stored, duplicates, rejected } = counts;
+    IngestError::NotConserved { archive: archive.digest.sha256.clone(), read, stored, duplicates, rejected }
 }
 
 /// The folder in which a run stages its work; goes with the run, however that ends.
@@ -376,6 +372,42 @@ impl Drop for StagingFolder {
     fn drop(&mut self) {
         // What cannot be removed now is swept by the next run.
         let _ = reach(Point::StagingRemoving).and_then(|()| std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// What a run commits beside its data files.
+struct Books {
+    /// Of each archive, in order, what the run does with its records.
+    counts: Vec<RecordCounts>,
+    records: RecordCounts,
+    rejects: StagedRejects,
+    ledger: StagedLedger,
+}
+
+impl Books {
+    /// Writes rejects and ledger. `late` are rows of archives that the store knows already, and `earlier` what it says of them.
+    fn write(
+        source: &Source<'_>,
+        outcomes: Vec<Outcome>,
+        late: Vec<LedgerRow>,
+        (snapshot, earlier): (&Snapshot, &[LedgerRow]),
+    ) -> Result<Self, IngestError> {
+        let counts = outcomes.iter().map(|outcome| outcome.counts).collect();
+        let news = || outcomes.iter().zip(source.decoded).filter(|(outcome, _)| outcome.is_news);
+        let mut records = RecordCounts::default();
+        news().for_each(|(outcome, _)| records += outcome.counts);
+        let rejects = news().flat_map(|(_, decoded)| decoded.rejects.iter().map(|(place, _)| *place));
+        let rejects = write::write_rejects(source, rejects, (snapshot, earlier))?;
+        let rows = outcomes.into_iter().filter(|outcome| outcome.is_news).map(|outcome| outcome.row);
+        let ledger = StagedLedger::write(&source.staging.join("ledger.parquet"), rows.chain(late).collect())?;
+        Ok(Self { counts, records, rejects, ledger })
+    }
+
+    /// Holds the rows that writers wrote of an archive, by their own count, against what its books say.
+    fn balance(&self, index: usize, archive: &Archive, written: &RowsWritten) -> Result<(), IngestError> {
+        let booked = self.counts.get(index).copied().unwrap_or_default();
+        let counts = RecordCounts { stored: written.of(index), ..booked };
+        if counts.conserved() { Ok(()) } else { Err(not_conserved(archive, counts)) }
     }
 }
 

@@ -134,17 +134,18 @@ impl Services {
         }
         let [resources, sources, tenants] =
             [texts(rows, "resource_id")?, texts(rows, "source")?, texts(rows, "tenant_id")?];
+        let [resource_codes, source_codes, tenant_codes] =
+            [&resources, &sources, &tenants].map(|texts| texts.codes().to_numbers());
         // For each resource the pairs of source and tenant it was met with, nearly always one.
-        let mut met: Vec<Vec<([usize; 2], usize)>> = vec![Vec::new(); resources.count() + 1];
-        for (row, &time) in rows.times().iter().enumerate() {
-            let (resource, rest) = (resources.codes().get(row), [sources.codes().get(row), tenants.codes().get(row)]);
-            let Some(met) = met.get_mut(resource) else {
+        let mut met: Vec<Vec<([u32; 2], usize)>> = vec![Vec::new(); resources.count() + 1];
+        let codes = resource_codes.into_iter().zip(source_codes.into_iter().zip(tenant_codes));
+        for (&time, (resource, (source, tenant))) in rows.times().iter().zip(codes) {
+            let Some(met) = met.get_mut(resource as usize) else {
                 continue;
             };
-            let place = match met.iter().find(|(other, _)| *other == rest) {
+            let place = match met.iter().find(|(pair, _)| *pair == [source, tenant]) {
                 Some((_, place)) => *place,
                 None => {
-                    let [source, tenant] = rest;
                     let key = ServiceKey {
                         resource_id: resources.text(resource).map(str::to_owned),
                         source: sources.text(source).map(str::to_owned),
@@ -153,7 +154,7 @@ impl Services {
                     let Some(place) = self.place(key, time) else {
                         return Ok(());
                     };
-                    met.push((rest, place));
+                    met.push(([source, tenant], place));
                     place
                 }
             };

@@ -1,7 +1,7 @@
 //! Ledger files: the rows of `archives` that one run wrote, to Parquet and back.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -33,6 +33,31 @@ const BATCH_ROWS: usize = 4096;
 const BATCH_BYTES: usize = 8 << 20;
 /// Bytes of a text at most.
 const TEXT_BYTES_MAX: usize = 1 << 30;
+
+/// The ledger of a run, complete and durable; it waits in the staging folder for its commit.
+#[derive(Debug)]
+pub struct StagedLedger {
+    pub(crate) path: PathBuf,
+    pub(crate) seal: Seal,
+    pub(crate) rows: Vec<LedgerRow>,
+}
+
+impl StagedLedger {
+    /// Writes new rows of the ledger. Each has `run` equal to the name of the run that will commit them; a row of an archive known before
+    /// takes the place of its earlier row. `path` lies in [`crate::Writer::staging_dir`]; a file there is replaced.
+    ///
+    /// # Errors
+    /// A count is 2^63 or more, the services of an archive are too long a text, or the disk refuses.
+    pub fn write(path: &Path, rows: Vec<LedgerRow>) -> Result<Self, StoreError> {
+        Ok(Self { path: path.to_owned(), seal: write(path, &rows)?, rows })
+    }
+
+    /// Whether it has no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
 
 /// Writes the ledger of a run, durably.
 pub(crate) fn write(path: &Path, rows: &[LedgerRow]) -> Result<Seal, StoreError> {

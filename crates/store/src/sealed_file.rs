@@ -148,6 +148,24 @@ pub(crate) struct HashingFile {
     bytes: u64,
 }
 
+/// A second handle on a file that is being written.
+pub struct FileHandle {
+    path: PathBuf,
+    file: File,
+}
+
+impl FileHandle {
+    /// Waits until what was handed to the operating system is on the disk. An error counts for the file: it is told once only.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        let synced =
+            reach(Point::FileSyncing).and_then(|()| self.file.sync_data()).and_then(|()| reach(Point::FileSynced));
+        synced.map_err(StoreError::io("sync the file", &self.path))
+    }
+}
+
 /// Length and SHA-256 of a file that is on the disk.
 pub(crate) struct FileSeal {
     pub(crate) bytes: u64,
@@ -161,6 +179,12 @@ impl HashingFile {
         let file = file.and_then(|file| reach(Point::FileCreated).map(|()| file));
         let file = file.map_err(StoreError::io("create the file", path))?;
         Ok(Self { file: BufWriter::with_capacity(WRITE_BYTES, file), digest: Sha256::new(), bytes: 0 })
+    }
+
+    /// See [`FileHandle`].
+    pub(crate) fn handle(&self, path: &Path) -> Result<FileHandle, StoreError> {
+        let file = self.file.get_ref().try_clone().map_err(StoreError::io("open the file again", path))?;
+        Ok(FileHandle { path: path.to_owned(), file })
     }
 
     /// Syncs the contents.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use keytrail_model::ledger::{LedgerRow, RecordCounts};
+use keytrail_model::ledger::RecordCounts;
 use keytrail_model::schema::SCHEMA_VERSION;
 
 use crate::chain::{self, Chain, CommitRecord, FileRecord, RunRecord, SidecarRecord, actions_digest};
@@ -19,7 +19,7 @@ use crate::leases::{self, Lease};
 use crate::lock::Lock;
 use crate::rejects_file::StagedRejects;
 use crate::sealed_file::{Seal, sha256};
-use crate::{Snapshot, StoreError, checkpoints, durable, ledger_file, sweep};
+use crate::{Snapshot, StagedLedger, StoreError, checkpoints, durable, sweep};
 
 /// Commits between two checkpoints: other engines replay at most so many commit files.
 const COMMITS_PER_CHECKPOINT: u64 = 100;
@@ -53,9 +53,8 @@ pub struct RunCommit {
     pub records: RecordCounts,
     /// New data files. Their order decides the numbers in their names, so it must not depend on chance.
     pub files: Vec<StagedFile>,
-    /// New rows of the ledger; each with `run` equal to the run's name. A row of an archive known before takes the place
-    /// of its earlier row.
-    pub ledger: Vec<LedgerRow>,
+    /// New rows of the ledger.
+    pub ledger: StagedLedger,
     /// New rejects: one for each that `ledger` counts.
     pub rejects: StagedRejects,
 }
@@ -161,15 +160,13 @@ impl Writer {
     pub(crate) fn place(&self, run: RunCommit) -> Result<Placed, StoreError> {
         let version = self.snapshot.version() + 1;
         check(&run, version, &self.staging)?;
-        let staged_ledger = self.staging.join("ledger.parquet");
-        let ledger = ledger_file::write(&staged_ledger, &run.ledger)?;
-        let archives = SidecarRecord::new(layout::sidecar("archives", &run.run), &ledger);
-        let RunCommit { rejects: StagedRejects { path: staged_rejects, rows, bytes, sha256 }, .. } = run;
+        let archives = SidecarRecord::new(layout::sidecar("archives", &run.run), &run.ledger.seal);
+        let StagedRejects { path: staged_rejects, rows, bytes, sha256 } = run.rejects;
         let rejects = SidecarRecord::new(layout::sidecar("rejects", &run.run), &Seal { sha256, bytes, rows });
         let (adds, files) = self.name_files(&run.run, &run.files);
 
         let root = self.layout.root();
-        move_file(&staged_ledger, &root.join(&archives.path))?;
+        move_file(&run.ledger.path, &root.join(&archives.path))?;
         move_file(&staged_rejects, &root.join(&rejects.path))?;
         self.place_files(&run.files, &adds)?;
         // Also the folders above: a run that was killed may have made one and not have come to sync its name.
@@ -394,21 +391,22 @@ fn check(run: &RunCommit, version: u64, staging: &Path) -> Result<(), StoreError
         &"read = stored + duplicates + rejected",
         &sum(&run.records),
     )?;
-    for row in &run.ledger {
+    for row in &run.ledger.rows {
         let what = format!("records of archive {}", row.archive);
         require(row.records.conserved(), &what, &"read = stored + duplicates + rejected", &sum(&row.records))?;
         require(row.run == run.run, &format!("run of archive {}", row.archive), &run.run, &row.run)?;
     }
-    let mut archives: Vec<_> = run.ledger.iter().map(|row| row.archive.as_str()).collect();
+    let mut archives: Vec<_> = run.ledger.rows.iter().map(|row| row.archive.as_str()).collect();
     archives.sort_unstable();
     let twice = archives.windows(2).find_map(|pair| pair.first().filter(|first| pair.last() == Some(first)));
     require(twice.is_none(), "ledger", &"one row an archive", &format!("two of archive {}", twice.unwrap_or(&"")))?;
     let rows: u64 = run.files.iter().map(|file| file.rows).sum();
     require(rows == run.records.stored, "rows of the data files", &run.records.stored, &rows)?;
-    let rejected: u64 = run.ledger.iter().map(|row| row.records.rejected).sum();
+    let rejected: u64 = run.ledger.rows.iter().map(|row| row.records.rejected).sum();
     require(run.rejects.rows == rejected, "rows of the rejects", &rejected, &run.rejects.rows)?;
-    let staged = run.files.iter().map(|file| (&file.path, file.bytes)).chain([(&run.rejects.path, run.rejects.bytes)]);
-    for (path, bytes) in staged {
+    let staged = run.files.iter().map(|file| (&file.path, file.bytes));
+    let sidecars = [(&run.ledger.path, run.ledger.seal.bytes), (&run.rejects.path, run.rejects.bytes)];
+    for (path, bytes) in staged.chain(sidecars) {
         let length = fs::metadata(path).map_err(StoreError::io("find the staged file", path))?.len();
         require(length == bytes, &format!("length of {}", path.display()), &bytes, &length)?;
         let place = format!("in {}", staging.display());

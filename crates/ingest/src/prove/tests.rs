@@ -4,7 +4,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray as _, DictionaryArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int32Type;
 use keytrail_model::ledger::{LedgerRow, RecordCounts};
-use keytrail_store::{EventsWriter, RejectsWriter, RunCommit, Store, Writer};
+use keytrail_store::{EventsWriter, RejectsWriter, RunCommit, StagedLedger, Store, Writer};
 use proptest::prelude::*;
 
 use super::*;
@@ -124,6 +124,7 @@ fn forged(
     let ledger = ledger.into_iter().map(|row| LedgerRow { run: name.clone(), ..row }).collect();
     let options = from.runs()[0].options.clone();
     let rejects = rejects.finish().unwrap();
+    let ledger = StagedLedger::write(&writer.staging_dir().join("ledger"), ledger).unwrap();
     writer.commit(RunCommit { run: name, committed_at: 7, options, records, files, ledger, rejects }).unwrap();
     folder
 }
@@ -274,7 +275,8 @@ fn rejects_are_compared() {
     let path = writer.staging_dir().join("f");
     let mut written = EventsWriter::create(&path, Month::parse(&file.month).unwrap()).unwrap();
     read_data_file::<IngestError>(&snapshot, file, &mut |batch| Ok(written.write(batch)?)).unwrap();
-    let (files, ledger, rejects) = (vec![written.finish().unwrap()], vec![row], rejects.finish().unwrap());
+    let (files, rejects) = (vec![written.finish().unwrap()], rejects.finish().unwrap());
+    let ledger = StagedLedger::write(&writer.staging_dir().join("ledger"), vec![row]).unwrap();
     let options = snapshot.runs()[0].options.clone();
     writer.commit(RunCommit { run: name, committed_at: 7, options, records, files, ledger, rejects }).unwrap();
     let proof = prove_store(folder.path(), std::slice::from_ref(&room.archives), 1 << 20);

@@ -49,6 +49,15 @@ impl StagingReader {
         read.map_err(IngestError::io("reading", path))
     }
 
+    /// Gives the room of the files back. Nothing can be read from then on.
+    ///
+    /// What cannot be given back now goes with the staging folder, or is swept by the next run.
+    pub(crate) fn discard(&self) {
+        for (path, _) in &self.files {
+            let _ = File::options().write(true).open(path).and_then(|file| file.set_len(0));
+        }
+    }
+
     /// A batch that [`super::StagingWriter::append`] staged.
     ///
     /// # Errors

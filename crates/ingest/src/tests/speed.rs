@@ -90,7 +90,7 @@ fn speed() {
                 reader: &reader,
                 staging: &staging,
             };
-            let (files, _) = write_events(&source, &files).unwrap();
+            let (files, ..) = write_events(&source, &files, || Ok(())).unwrap();
             print("plan and write, all threads", start.elapsed(), ROWS);
             assert_eq!(files.iter().map(|file| file.rows).sum::<u64>(), ROWS);
             let bytes: u64 = files.iter().map(|file| file.bytes).sum();

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::ScopedJoinHandle;
 
 use keytrail_model::ledger::LedgerRow;
-use keytrail_store::{EncodedColumn, EventsWriter, RejectsWriter, Snapshot, StagedFile, StagedRejects};
+use keytrail_store::{EncodedColumn, EventsWriter, FileHandle, RejectsWriter, Snapshot, StagedFile, StagedRejects};
 
 use crate::archive::{Archive, DecodedArchive};
 use crate::dedupe::Duplicates;
@@ -29,7 +29,7 @@ const SHORT_BYTES: u64 = 4 << 20;
 const SHORT_AT_ONCE: usize = 16;
 /// The same for each thread that the run may use.
 const SHORT_PER_THREAD: usize = 8;
-/// Long files that may wait for the disk while the next one is written.
+/// Row groups and files that may wait for the disk while the next ones are written.
 const LONG_WAITING: usize = 4;
 
 /// What the files of a run are made from. Archives and decoded archives stand in the same, final order.
@@ -60,20 +60,33 @@ impl RowsWritten {
     }
 }
 
-/// Writes the planned files; the result is in the order of the plan.
+/// Writes the planned files; the result is in the order of the plan. `beside` works at the same time, on a thread of its own. When it is done
+/// and all rows are encoded, what is staged is given up, while the last rows get to the disk.
 ///
 /// # Errors
 /// The disk refuses, or what is staged cannot be read again.
-pub(crate) fn write_events(
+pub(crate) fn write_events<T: Send>(
     source: &Source<'_>,
     files: &[PlannedFile<'_>],
-) -> Result<(Vec<StagedFile>, RowsWritten), IngestError> {
+    beside: impl FnOnce() -> Result<T, IngestError> + Send,
+) -> Result<(Vec<StagedFile>, RowsWritten, T), IngestError> {
     let written = RowsWritten::new(source.decoded.len());
     let (short, long): (Vec<_>, Vec<_>) = files.iter().partition(|file| is_short(file));
-    let mut staged = write_short(source, &short, &written)?;
-    staged.extend(write_long(source, &long, &written)?);
-    staged.sort_unstable_by_key(|(number, _)| *number);
-    Ok((staged.into_iter().map(|(_, file)| file).collect(), written))
+    std::thread::scope(|scope| {
+        let beside = std::thread::Builder::new()
+            .name("books".into())
+            .spawn_scoped(scope, beside)
+            .map_err(IngestError::io("starting a thread to write", source.staging))?;
+        let mut staged = write_short(source, &short, &written)?;
+        let (long, done) = write_long(source, &long, &written, || {
+            let done = joined(source, beside)?;
+            source.reader.discard();
+            Ok(done)
+        })?;
+        staged.extend(long);
+        staged.sort_unstable_by_key(|(number, _)| *number);
+        Ok((staged.into_iter().map(|(_, file)| file).collect(), written, done))
+    })
 }
 
 fn is_short(file: &PlannedFile<'_>) -> bool {
@@ -129,55 +142,65 @@ fn write_next_short(
     Ok(staged)
 }
 
-fn joined(
-    source: &Source<'_>,
-    thread: ScopedJoinHandle<'_, Result<Numbered, IngestError>>,
-) -> Result<Numbered, IngestError> {
-    thread.join().unwrap_or_else(|_| {
-        Err(IngestError::io("writing", source.staging)(std::io::Error::other("the thread ended early")))
-    })
+fn joined<T>(source: &Source<'_>, thread: ScopedJoinHandle<'_, Result<T, IngestError>>) -> Result<T, IngestError> {
+    thread.join().unwrap_or_else(|_| Err(ended_early(source)))
 }
 
-fn write_long(source: &Source<'_>, files: &[&PlannedFile<'_>], written: &RowsWritten) -> Result<Numbered, IngestError> {
+fn ended_early(source: &Source<'_>) -> IngestError {
+    IngestError::io("writing", source.staging)(std::io::Error::other("a thread ended early"))
+}
+
+fn write_long<T>(
+    source: &Source<'_>,
+    files: &[&PlannedFile<'_>],
+    written: &RowsWritten,
+    when_encoded: impl FnOnce() -> Result<T, IngestError>,
+) -> Result<(Numbered, T), IngestError> {
     if files.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), when_encoded()?));
     }
     // Without room in between: one row group is encoded, one is appended.
     let (groups, encoded) = sync_channel(0);
-    let (full, appended) = sync_channel(LONG_WAITING);
+    let (to_disk, written_out) = sync_channel(LONG_WAITING);
     std::thread::scope(|scope| {
         // Threads of their own and none of the pool: while they wait for the disk, all of the pool encodes.
         let appender = std::thread::Builder::new()
             .name("append".into())
-            .spawn_scoped(scope, move || append_long(source, files, &encoded, &full).map(|()| Vec::new()))
+            .spawn_scoped(scope, move || append_long(source, files, &encoded, &to_disk))
             .map_err(IngestError::io("starting a thread to write", source.staging))?;
         let finisher = std::thread::Builder::new()
             .name("finish".into())
-            .spawn_scoped(scope, move || finish_long(&appended))
+            .spawn_scoped(scope, move || finish_long(&written_out))
             .map_err(IngestError::io("starting a thread to write", source.staging))?;
         let encoded = encode_long(source, files, written, &groups);
         drop(groups);
+        let done = match encoded? {
+            true => Some(when_encoded()?),
+            false => None,
+        };
         let appended = joined(source, appender);
         let finished = joined(source, finisher);
         // Where several failed, those before were told that the last had.
-        encoded.and(finished.and_then(|files| appended.map(|_| files)))
+        let files = finished.and_then(|files| appended.map(|()| files))?;
+        done.map(|done| (files, done)).ok_or_else(|| ended_early(source))
     })
 }
 
+/// Encodes all row groups; whether all were taken.
 fn encode_long(
     source: &Source<'_>,
     files: &[&PlannedFile<'_>],
     written: &RowsWritten,
     sender: &SyncSender<Vec<EncodedColumn>>,
-) -> Result<(), IngestError> {
+) -> Result<bool, IngestError> {
     let mut encoder = GroupEncoder::new(source, written, rayon::current_num_threads());
     for group in files.iter().flat_map(|file| &file.groups) {
         if sender.send(encoder.encode(group)?).is_err() {
             // The appender is gone and has its own error.
-            break;
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Appends row groups as they come: those of the first file, then those of the next. Hands on each file that has all of its own.
@@ -185,7 +208,7 @@ fn append_long(
     source: &Source<'_>,
     files: &[&PlannedFile<'_>],
     groups: &Receiver<Vec<EncodedColumn>>,
-    full: &SyncSender<(usize, EventsWriter)>,
+    to_disk: &SyncSender<ToDisk>,
 ) -> Result<(), IngestError> {
     for file in files {
         let mut writer = EventsWriter::create(&path_of(source, file), file.month)?;
@@ -195,8 +218,12 @@ fn append_long(
                 return Ok(());
             };
             writer.append_row_group(columns)?;
+            if to_disk.send(ToDisk::Begun(writer.handle()?)).is_err() {
+                // The finisher is gone and has its own error.
+                return Ok(());
+            }
         }
-        if full.send((file.number, writer)).is_err() {
+        if to_disk.send(ToDisk::Whole(file.number, Box::new(writer))).is_err() {
             // The finisher is gone and has its own error.
             break;
         }
@@ -204,9 +231,24 @@ fn append_long(
     Ok(())
 }
 
-/// Ends files and waits until they are on the disk, while further ones are written.
-fn finish_long(full: &Receiver<(usize, EventsWriter)>) -> Result<Numbered, IngestError> {
-    full.iter().map(|(number, writer)| Ok((number, writer.finish()?))).collect()
+/// A file that shall get to the disk.
+enum ToDisk {
+    /// As far as it is written: little is left to wait for when it ends.
+    Begun(FileHandle),
+    /// All of it, with its number.
+    Whole(usize, Box<EventsWriter>),
+}
+
+/// Waits until files are on the disk, and ends them, while more is written.
+fn finish_long(to_disk: &Receiver<ToDisk>) -> Result<Numbered, IngestError> {
+    let mut finished = Vec::new();
+    for file in to_disk {
+        match file {
+            ToDisk::Begun(handle) => handle.sync()?,
+            ToDisk::Whole(number, writer) => finished.push((number, writer.finish()?)),
+        }
+    }
+    Ok(finished)
 }
 
 /// Writes the rejects of a run from where they are staged, given in their final order; before them those of archives known before whose

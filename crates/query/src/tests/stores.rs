@@ -8,7 +8,7 @@ use keytrail_model::ledger::{ArchiveStatus, ExportRequest, LedgerRow, RecordCoun
 use keytrail_model::schema;
 use keytrail_model::statuses::StatusCatalogue;
 use keytrail_model::time::{self, Month};
-use keytrail_store::{EventsWriter, RejectsWriter, RunCommit, Snapshot, StagedFile, Writer};
+use keytrail_store::{EventsWriter, RejectsWriter, RunCommit, Snapshot, StagedFile, StagedLedger, Writer};
 use tempfile::TempDir;
 
 use crate::output::{self, Format};
@@ -159,6 +159,7 @@ pub(super) fn commit(writer: &mut Writer, archives: &[Archive], committed_at: i6
     }
     let options = serde_json::json!({});
     let rejects = rejects.finish().unwrap();
+    let ledger = StagedLedger::write(&writer.staging_dir().join("ledger.parquet"), ledger).unwrap();
     writer.commit(RunCommit { run, committed_at, options, records, files, ledger, rejects }).unwrap()
 }
 

@@ -38,6 +38,7 @@ use parquet::file::writer::SerializedFileWriter;
 use crate::StoreError;
 use crate::sealed_file::{HashingFile, describe, same_columns};
 
+pub use crate::sealed_file::FileHandle;
 pub use coded::{CodedTexts, Codes, KeyTexts};
 pub use column::{ColumnEncoder, EncodedColumn};
 pub use memory::ChunkMemory;
@@ -197,6 +198,14 @@ impl EventsWriter {
         }
         group.close()?;
         Ok(())
+    }
+
+    /// A second handle on the file, to get what is written so far to the disk while more is written.
+    ///
+    /// # Errors
+    /// There are too many open files.
+    pub fn handle(&self) -> Result<FileHandle, StoreError> {
+        self.file.inner().handle(&self.path)
     }
 
     /// Rows so far.

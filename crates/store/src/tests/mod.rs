@@ -22,7 +22,7 @@ use keytrail_model::schema;
 use keytrail_model::time::Month;
 use serde_json::json;
 
-use crate::{EventsWriter, RejectsWriter, RunCommit, Snapshot, StagedFile, Store, StoreError, Writer};
+use crate::{EventsWriter, RejectsWriter, RunCommit, Snapshot, StagedFile, StagedLedger, Store, StoreError, Writer};
 
 /// 2026-01-05 08:00:00 UTC.
 pub(crate) const MORNING: i64 = 1_767_600_000_000_000;
@@ -160,7 +160,8 @@ fn run(writer: &Writer, archive: &str, files: &[&[i64]]) -> RunCommit {
         options: json!({"jobs": 2, "paths": ["a", 1, null]}),
         records,
         files: staged,
-        ledger: vec![ledger_row(&name, archive, records)],
+        ledger: StagedLedger::write(&writer.staging_dir().join("ledger"), vec![ledger_row(&name, archive, records)])
+            .unwrap(),
         rejects: rejects.finish().unwrap(),
         run: name,
     }

@@ -77,6 +77,7 @@ fn bring(writer: &mut Writer, archives: &[Brought]) -> Snapshot {
     let mut records = RecordCounts::default();
     ledger.iter().for_each(|row| records += row.records);
     let rejects = RejectsWriter::create(&writer.staging_dir().join("rejects")).unwrap().finish().unwrap();
+    let ledger = StagedLedger::write(&writer.staging_dir().join("ledger"), ledger).unwrap();
     let run = RunCommit { run: name, committed_at: MORNING, options: json!({}), records, files, ledger, rejects };
     writer.commit(run).unwrap()
 }

@@ -220,7 +220,8 @@ fn figures_of_a_forged_ledger_take_no_memory() {
     forged.files =
         [0, FAR as i64 - 7].map(|first| stage_of(&writer, &format!("far{first}"), "aa", first, &[MORNING])).into();
     forged.records = RecordCounts { read: FAR, duplicates: FAR - 3, ..forged.records };
-    forged.ledger[0].records = forged.records;
+    forged.ledger.rows[0].records = forged.records;
+    forged.ledger = StagedLedger::write(&forged.ledger.path, forged.ledger.rows).unwrap();
     writer.commit(forged).unwrap();
     assert_eq!(damages(&room, Depth::Full), [] as [&str; 0], "it could be so: only the archive itself tells");
     let mut again = run(&writer, "bb", &[&[MORNING]]);
