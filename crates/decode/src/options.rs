@@ -3,7 +3,7 @@
 /// Longest record that is decoded unless told otherwise, in bytes. The service's records are below 1 KiB.
 pub const DEFAULT_MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 /// Rows of a full batch unless told otherwise.
-pub const DEFAULT_BATCH_ROWS: usize = 32_768;
+pub const DEFAULT_BATCH_ROWS: usize = 16_384;
 /// JSON after which a batch is handed out before it is full unless told otherwise, in bytes.
 pub const DEFAULT_BATCH_BYTES: usize = 24 * 1024 * 1024;
 /// Deepest nesting of objects and lists that is decoded unless told otherwise. The record itself is the first level.

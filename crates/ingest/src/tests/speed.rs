@@ -32,7 +32,7 @@ impl Sink for Batches {
     }
 }
 
-/// A record batch for each 32 Ki records of a generated log.
+/// A record batch for each 16 Ki records of a generated log.
 fn batches(folder: &Path) -> Vec<RecordBatch> {
     let options =
         GenerateOptions { records: ROWS, archives: 1, container: Container::PlainLines, ..GenerateOptions::default() };
