@@ -30,7 +30,7 @@ pub(crate) struct Columns {
     pub(crate) texts: Vec<TextColumn>,
     keys: KeyNumbers,
     /// Place of the column of keys.
-    pub(crate) key_column: usize,
+    key_column: usize,
     /// Rows with something in the column of keys that is no key of 24 digits.
     other_keys: usize,
     /// The row in the making.

@@ -12,12 +12,13 @@
 //! splitter waits for them. It waits for at most the longest record and a few KiB, so memory is bounded; it reads no byte more often than
 //! nesting is deep, so time is bounded too.
 
+use keytrail_model::prefetch::prefetch;
+
 use crate::intake::{Records, Verdict};
 use crate::resync::{Before, Resync, Search};
 use crate::scan::{Scan, ScanEnd, guess_end};
 use crate::sink::DecodeError;
 use crate::text::{blanks, head, shown, shown_or_end, tail, trim_end};
-use keytrail_model::prefetch::prefetch;
 
 /// An element is scanned byte by byte only if no end can be guessed within so many bytes.
 const GUESS_BYTES: usize = 4096;

@@ -4,12 +4,12 @@
 //! an object of such members, or text that holds one, or says nothing. Nulls and empty `meta` are part of the shape.
 
 use keytrail_model::export::{ENVELOPE, META};
+use keytrail_model::key;
 use keytrail_model::schema::{self, TEXT_COLUMNS};
 
 use super::shapes::{Literal, NewStep, Slot};
 use super::wide::is_plain;
 use crate::text::{blanks, tail};
-use keytrail_model::key;
 
 const QUOTE: &[u8] = b"\"";
 /// A quote inside of text.

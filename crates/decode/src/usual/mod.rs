@@ -18,12 +18,12 @@ mod stretches;
 mod values;
 mod wide;
 
+use keytrail_model::key::Key;
 use keytrail_model::schema::TEXT_COLUMNS;
 
 use crate::columns::{Columns, NULL, Row, TO_BE_FOUND};
 use crate::text::tail;
 use clock::Clock;
-use keytrail_model::key::Key;
 use shapes::{Shapes, Slot, Step};
 use stretches::Stretches;
 use values::ValueCache;

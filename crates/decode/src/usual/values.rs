@@ -3,10 +3,9 @@
 //! One place for each hash of a text's length, first and last bytes; a newer text takes the place of an older one. A place that was
 //! lost costs time only.
 
-use keytrail_model::schema;
+use keytrail_model::{key, schema};
 
 use super::wide::{equal_start, mask};
-use keytrail_model::key;
 
 /// Longest text that is remembered.
 const TEXT_BYTES: usize = 48;
