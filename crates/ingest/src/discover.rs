@@ -213,21 +213,17 @@ mod tests {
         link("1.zip", "a/0.zip");
         link("../a", "c/again");
         let cases: [(&[&str], &[&str]); 4] = [
-            (&["a/1.zip", "a/../a/1.zip", "a/./1.zip", "a//1.zip"], &["a/../a/1.zip"]),
+            (&["a/1.zip", "a/../a/1.zip", "a/./1.zip", "a//1.zip"], &["a/1.zip"]),
             (&["a"], &["a/0.zip", "a/b/2.zip"]),
-            (&["a/b", "a/b/../b", "c/again/b/2.zip"], &["a/b/../b/2.zip"]),
+            (&["a/b", "a/b/../b", "c/again/b/2.zip"], &["a/b/2.zip"]),
             (&["a", "c"], &["a/0.zip", "a/b/2.zip", "c/1.zip"]),
         ];
         for (paths, expected) in cases {
-            let mut places: Vec<_> =
-                names(root.path(), paths).iter().map(|name| root.path().join(name).canonicalize().unwrap()).collect();
-            let mut all: Vec<_> = expected.iter().map(|name| root.path().join(name).canonicalize().unwrap()).collect();
-            places.sort();
-            all.sort();
-            assert_eq!(places, all, "{paths:?}");
+            assert_eq!(names(root.path(), paths), expected, "{paths:?}");
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_link_that_leads_nowhere_stops_nothing() {
         let root = tree(&["a/1.zip", "store/events/month=2026-01/f.parquet"]);

@@ -42,14 +42,15 @@ use std::path::{Path, PathBuf};
 pub use compact::{CompactedMonth, Compaction, DEFAULT_TARGET_BYTES};
 pub use error::StoreError;
 pub use events_file::{
-    ChunkMemory, CodedTexts, Codes, ColumnEncoder, EncodedColumn, EventsWriter, FileHandle, KeyTexts, StagedFile,
-    TextPage, TextPageEncoder, TextSlice,
+    ChunkMemory, CodedTexts, Codes, ColumnEncoder, EncodedColumn, EventsWriter, KeyTexts, StagedFile, TextPage,
+    TextPageEncoder, TextSlice,
 };
 pub use forget::{Forgetting, ForgettingMonth};
 pub use forgotten_file::ForgottenRows;
 pub use ledger_file::StagedLedger;
 pub use rejects_file::{RejectsWriter, StagedRejects};
 pub use scan::{read_data_file, read_events};
+pub use sealed_file::FileHandle;
 pub use signatures::{SignedStatement, Statement};
 pub use snapshot::{CompactionInfo, DataFile, ForgetInfo, RunFile, RunInfo, Sidecar, Snapshot};
 pub use vacuum::{DEFAULT_GRACE, FreeFile, Vacuumed};

@@ -160,10 +160,15 @@ impl FileHandle {
     /// # Errors
     /// The disk refuses.
     pub fn sync(&self) -> Result<(), StoreError> {
-        let synced =
-            reach(Point::FileSyncing).and_then(|()| self.file.sync_data()).and_then(|()| reach(Point::FileSynced));
-        synced.map_err(StoreError::io("sync the file", &self.path))
+        synced(|| self.file.sync_data()).map_err(StoreError::io("sync the file", &self.path))
     }
+}
+
+/// A sync of a file's contents, with its fail points.
+fn synced(sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    reach(Point::FileSyncing)?;
+    sync()?;
+    reach(Point::FileSynced)
 }
 
 /// Length and SHA-256 of a file that is on the disk.
@@ -189,9 +194,8 @@ impl HashingFile {
 
     /// Syncs the contents.
     pub(crate) fn seal(mut self, path: &Path) -> Result<FileSeal, StoreError> {
-        let synced =
-            self.flush().and_then(|()| reach(Point::FileSyncing)).and_then(|()| self.file.get_ref().sync_all());
-        synced.and_then(|()| reach(Point::FileSynced)).map_err(StoreError::io("sync the file", path))?;
+        let synced = self.flush().and_then(|()| synced(|| self.file.get_ref().sync_all()));
+        synced.map_err(StoreError::io("sync the file", path))?;
         Ok(FileSeal { bytes: self.bytes, sha256: hex(&self.digest.finalize()) })
     }
 }

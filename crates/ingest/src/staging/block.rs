@@ -436,7 +436,7 @@ impl BlockView {
 
     fn times(&self, part: &[u8]) -> Result<Vec<i64>, IngestError> {
         let (times, rest) = part.as_chunks::<8>();
-        self.expect(times.len(), rest)?;
+        self.check(times.len(), rest)?;
         Ok(times.iter().map(|time| i64::from_le_bytes(*time)).collect())
     }
 
@@ -449,7 +449,7 @@ impl BlockView {
             let last = last.filter(|_| length as usize <= self.rows - ordinals.len());
             ordinals.extend(first..=last.ok_or_else(|| damaged(format!("{} ordinals", self.rows), "more"))?);
         }
-        self.expect(ordinals.len(), part)?;
+        self.check(ordinals.len(), part)?;
         Ok(ordinals)
     }
 
@@ -457,7 +457,7 @@ impl BlockView {
         let (&form, mut rest) = part.split_first().ok_or_else(|| damaged("the form of a column", "nothing"))?;
         if form == IS_PAGE {
             let (page, bytes) = TextPage::read_from(&self.bytes.slice_ref(rest))?;
-            self.expect(page.rows() as usize, rest.get(bytes..).unwrap_or_default())?;
+            self.check(page.rows() as usize, rest.get(bytes..).unwrap_or_default())?;
             return Ok(StagedColumn::Page(page));
         }
         let mut lengths = Vec::with_capacity(self.rows);
@@ -467,7 +467,7 @@ impl BlockView {
         let nulls = lengths.contains(&0).then(|| lengths.iter().map(|&length| length > 0).collect());
         let lengths = lengths.into_iter().map(|length| length.saturating_sub(1) as usize);
         let texts = texts_of(lengths, &mut rest, nulls)?;
-        self.expect(texts.len(), rest)?;
+        self.check(texts.len(), rest)?;
         Ok(StagedColumn::Array(Arc::new(texts)))
     }
 
@@ -485,7 +485,7 @@ impl BlockView {
         let split = rest.split_at_checked(bits);
         let (bits, rest) = split.ok_or_else(|| damaged(format!("{} bits", self.rows), "fewer"))?;
         let (keys, behind) = rest.as_chunks::<KEY_BYTES>();
-        self.expect(keys.len(), behind)?;
+        self.check(keys.len(), behind)?;
         let valid = (!bits.is_empty()).then(|| NullBuffer::new(BooleanBuffer::new(bits.into(), 0, self.rows)));
         Ok(KeyTexts::new(keys, others, valid))
     }
@@ -539,12 +539,12 @@ impl BlockView {
                 (Codes::Four(codes), behind)
             }
         };
-        self.expect(codes.len(), behind)?;
+        self.check(codes.len(), behind)?;
         Ok(CodedTexts::new(texts, ends, codes, has_nulls))
     }
 
     /// Holds the values of a column against the rows of the block; nothing may be left of its bytes.
-    fn expect(&self, found: usize, rest: &[u8]) -> Result<(), IngestError> {
+    fn check(&self, found: usize, rest: &[u8]) -> Result<(), IngestError> {
         match found == self.rows && rest.is_empty() {
             true => Ok(()),
             false => Err(damaged(format!("{} rows", self.rows), format!("{found} and {} bytes", rest.len()))),

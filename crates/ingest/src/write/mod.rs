@@ -174,10 +174,7 @@ fn write_long<T>(
             .map_err(IngestError::io("starting a thread to write", source.staging))?;
         let encoded = encode_long(source, files, written, &groups);
         drop(groups);
-        let done = match encoded? {
-            true => Some(when_encoded()?),
-            false => None,
-        };
+        let done = if encoded? { Some(when_encoded()?) } else { None };
         let appended = joined(source, appender);
         let finished = joined(source, finisher);
         // Where several failed, those before were told that the last had.

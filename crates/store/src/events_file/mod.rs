@@ -36,9 +36,8 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
 use crate::StoreError;
-use crate::sealed_file::{HashingFile, describe, same_columns};
+use crate::sealed_file::{FileHandle, HashingFile, describe, same_columns};
 
-pub use crate::sealed_file::FileHandle;
 pub use coded::{CodedTexts, Codes, KeyTexts};
 pub use column::{ColumnEncoder, EncodedColumn};
 pub use memory::ChunkMemory;
