@@ -13,7 +13,7 @@ use crate::digest::FileDigest;
 use crate::error::IngestError;
 use crate::options::Limits;
 use crate::rejects::PendingRejects;
-use crate::services::Services;
+use crate::services::{KnownServices, Services};
 use crate::staging::{Place, Records, StagedBlock, StagingWriter};
 use crate::told::Told;
 
@@ -94,6 +94,7 @@ impl DecodedArchive {
 pub(crate) struct Worker<S = StagingWriter> {
     decoder: Decoder,
     staging: S,
+    services: KnownServices,
     limits: Limits,
     salvage: bool,
 }
@@ -101,7 +102,7 @@ pub(crate) struct Worker<S = StagingWriter> {
 impl<S: Records> Worker<S> {
     pub(crate) fn new(staging: S, limits: Limits, salvage: bool) -> Self {
         let decoder = Decoder::new(decode_options(&limits));
-        Self { decoder, staging, limits, salvage }
+        Self { decoder, staging, services: KnownServices::default(), limits, salvage }
     }
 
     /// Reads what comes under other limits.
@@ -323,6 +324,7 @@ struct MemberSink<'a, S> {
 /// The part of a [`MemberSink`] that the decoder calls back.
 struct StagingSink<'a, S> {
     staging: &'a mut S,
+    known_services: &'a mut KnownServices,
     id: &'a ArchiveId,
     name: &'a str,
     member: u32,
@@ -341,9 +343,10 @@ struct StagingSink<'a, S> {
 
 impl<'a, S: Records> MemberSink<'a, S> {
     fn new(worker: &'a mut Worker<S>, id: &'a ArchiveId, name: &'a str, member: u32, archive: &DecodedArchive) -> Self {
-        let Worker { decoder, staging, limits, .. } = worker;
+        let Worker { decoder, staging, services: known_services, limits, .. } = worker;
         let out = StagingSink {
             staging,
+            known_services,
             id,
             name,
             member,
@@ -464,7 +467,7 @@ impl<S: Records> Sink for StagingSink<'_, S> {
             return Ok(());
         }
         let (before, count) = (self.blocks.len(), rows.times().len() as u64);
-        let counted = self.services.add(&rows);
+        let counted = self.services.add(&rows, self.known_services);
         self.noted(counted)?;
         let staged = self.staging.records(rows, (self.member, self.name), self.next_row, &mut self.blocks);
         self.noted(staged)?;

@@ -4,7 +4,8 @@
 //! `__MACOSX` and the store itself; and everywhere the side file `X.request.json` of an archive `X`, also where `X` has gone and the file
 //! holds a request. Any other file that is named on the command line is looked at.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,11 +18,31 @@ use crate::request::{archive_of, holds_request};
 #[derive(Debug, Default)]
 pub struct Discovered {
     /// Files, each once, sorted by path.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<FoundFile>,
     /// Entries of folders that could not be looked at (dangling links, loops, forbidden folders), with the reason.
     pub unreadable: Vec<(PathBuf, String)>,
     /// Side files that the user may have taken for archives, or whose archive is not there, with what to say.
     pub side_files: Vec<(PathBuf, String)>,
+}
+
+/// A file that may be an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFile {
+    /// Where it is, as it was named or found.
+    pub path: PathBuf,
+    /// Whether a side file lies beside it, where the folder was looked through.
+    pub(crate) has_side_file: Option<bool>,
+}
+
+/// How a file was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Named itself.
+    Named,
+    /// By a pattern.
+    Matched,
+    /// In a folder, all of whose files are looked at; a link or not.
+    Walked { is_link: bool },
 }
 
 /// Lists the files under the given paths.
@@ -29,67 +50,136 @@ pub struct Discovered {
 /// # Errors
 /// A path is missing, or a pattern cannot be read or matches nothing, or there is no file at all.
 pub fn discover(paths: &[PathBuf], store: &Path) -> Result<Discovered, IngestError> {
-    let store = store.canonicalize().ok();
-    // The same file under two spellings counts once; the first spelling in order is kept.
-    let (mut found, mut places) = (HashMap::new(), Places::default());
-    let (mut unreadable, mut side_files) = (Vec::new(), BTreeMap::new());
-    let mut add = |path: PathBuf, is_named: bool| {
-        if let Some(say) = of_side_file(&path, is_named) {
-            side_files.extend(say.map(|say| (path, say)));
-            return;
-        }
-        let place = places.of(&path).unwrap_or_else(|_| path.clone());
-        if !store.as_ref().is_some_and(|store| place.starts_with(store)) {
-            found.entry(place.into_os_string()).or_insert(path);
-        }
-    };
+    let mut found = Finder::new(store);
     for path in paths {
         for root in expand(path)? {
             if root.is_dir() {
-                walk(&root, store.as_deref(), &mut |path| add(path, false), &mut unreadable);
+                found.walk(&root);
             } else {
-                let is_named = root == *path;
-                add(root, is_named);
+                let way = if root == *path { Way::Named } else { Way::Matched };
+                found.add(root, way);
             }
         }
     }
-    if found.is_empty() && unreadable.is_empty() {
-        let mut paths = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-        if !side_files.is_empty() {
-            paths.push_str(" (a side file with a request is no archive; name the archive)");
-        }
-        return Err(IngestError::NothingFound { paths });
-    }
-    let mut files: Vec<PathBuf> = found.into_values().collect();
-    files.sort();
-    Ok(Discovered { files, unreadable, side_files: side_files.into_iter().collect() })
+    found.finish(paths)
 }
 
-/// Where files really are. Asking the system costs a call for each folder above a file: so it is asked once for the files of a folder.
+/// What was found so far.
+struct Finder {
+    /// Where the store really is.
+    store: Option<PathBuf>,
+    files: Vec<(PathBuf, Way)>,
+    /// Where these really are: the same file under two spellings counts once, and the first spelling is kept.
+    seen: HashSet<OsString>,
+    folder: Folder,
+    unreadable: Vec<(PathBuf, String)>,
+    side_files: BTreeMap<PathBuf, String>,
+    /// Archives that have a side file, as far as it was found in a folder.
+    with_side_file: HashSet<PathBuf>,
+}
+
+impl Finder {
+    fn new(store: &Path) -> Self {
+        Self {
+            store: store.canonicalize().ok(),
+            files: Vec::new(),
+            seen: HashSet::new(),
+            folder: Folder::default(),
+            unreadable: Vec::new(),
+            side_files: BTreeMap::new(),
+            with_side_file: HashSet::new(),
+        }
+    }
+
+    fn walk(&mut self, root: &Path) {
+        let store = self.store.clone();
+        let entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
+        for entry in entries.filter_entry(|entry| is_wanted(entry, store.as_deref())) {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() => {
+                    let is_link = entry.path_is_symlink();
+                    self.add(entry.into_path(), Way::Walked { is_link });
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.unreadable.push((error.path().unwrap_or(root).to_path_buf(), error.to_string()));
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, path: PathBuf, way: Way) {
+        if let Some(archive) = archive_of(&path)
+            && let Some(words) = of_side_file(&path, &archive, way == Way::Named)
+        {
+            self.side_files.extend(words.map(|words| (path, words)));
+            self.with_side_file.insert(archive);
+            return;
+        }
+        let store = self.store.as_deref();
+        let place = self.folder.place_of(&path, way, store);
+        let (place, in_store) = place.unwrap_or_else(|_| (path.clone(), is_within(&path, store)));
+        if !in_store && self.seen.insert(place.into_os_string()) {
+            self.files.push((path, way));
+        }
+    }
+
+    fn finish(self, paths: &[PathBuf]) -> Result<Discovered, IngestError> {
+        let Self { files, unreadable, side_files, with_side_file, .. } = self;
+        if files.is_empty() && unreadable.is_empty() {
+            let mut paths = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+            if !side_files.is_empty() {
+                paths.push_str(" (a side file with a request is no archive; name the archive)");
+            }
+            return Err(IngestError::NothingFound { paths });
+        }
+        let files = files.into_iter().map(|(path, way)| {
+            let is_known = matches!(way, Way::Walked { .. });
+            let has_side_file = is_known.then(|| !with_side_file.is_empty() && with_side_file.contains(&path));
+            FoundFile { path, has_side_file }
+        });
+        let mut files: Vec<FoundFile> = files.collect();
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(Discovered { files, unreadable, side_files: side_files.into_iter().collect() })
+    }
+}
+
+/// Where the files of a folder really are. Asking the system costs a call for each folder above a file: so it is asked once for all files
+/// of a folder.
 #[derive(Default)]
-struct Places {
+struct Folder {
     /// The folder of the file before, as it was spelt.
-    folder: PathBuf,
+    spelling: PathBuf,
     /// The same as it really is; empty where there was none.
     place: PathBuf,
+    in_store: bool,
 }
 
-impl Places {
-    fn of(&mut self, path: &Path) -> io::Result<PathBuf> {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return path.canonicalize();
+impl Folder {
+    /// Where a file really is, and whether that is in the store.
+    fn place_of(&mut self, path: &Path, way: Way, store: Option<&Path>) -> io::Result<(PathBuf, bool)> {
+        let is_link = match way {
+            Way::Walked { is_link } => is_link,
+            Way::Named | Way::Matched => path.symlink_metadata()?.is_symlink(),
         };
-        if path.symlink_metadata()?.is_symlink() {
-            return path.canonicalize();
-        }
+        let (Some(folder), Some(name), false) = (path.parent(), path.file_name(), is_link) else {
+            let place = path.canonicalize()?;
+            let in_store = is_within(&place, store);
+            return Ok((place, in_store));
+        };
         // Compared by their bytes: what is spelt in another way is asked for again, no more.
-        if self.place.as_os_str().is_empty() || self.folder.as_os_str() != folder.as_os_str() {
+        if self.place.as_os_str().is_empty() || self.spelling.as_os_str() != folder.as_os_str() {
             let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             self.place = here.canonicalize()?;
-            self.folder = folder.to_owned();
+            self.in_store = is_within(&self.place, store);
+            self.spelling = folder.to_owned();
         }
-        Ok(self.place.join(name))
+        Ok((self.place.join(name), self.in_store))
     }
+}
+
+fn is_within(place: &Path, store: Option<&Path>) -> bool {
+    store.is_some_and(|store| place.starts_with(store))
 }
 
 fn expand(path: &Path) -> Result<Vec<PathBuf>, IngestError> {
@@ -104,17 +194,6 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, IngestError> {
     if matches.is_empty() { Err(not_found()) } else { Ok(matches) }
 }
 
-fn walk(root: &Path, store: Option<&Path>, add: &mut impl FnMut(PathBuf), unreadable: &mut Vec<(PathBuf, String)>) {
-    let entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
-    for entry in entries.filter_entry(|entry| is_wanted(entry, store)) {
-        match entry {
-            Ok(entry) if entry.file_type().is_file() => add(entry.into_path()),
-            Ok(_) => {}
-            Err(error) => unreadable.push((error.path().unwrap_or(root).to_path_buf(), error.to_string())),
-        }
-    }
-}
-
 fn is_wanted(entry: &DirEntry, store: Option<&Path>) -> bool {
     let name = entry.file_name().to_string_lossy();
     let is_store = || entry.file_type().is_dir() && entry.path().canonicalize().ok().as_deref() == store;
@@ -123,10 +202,9 @@ fn is_wanted(entry: &DirEntry, store: Option<&Path>) -> bool {
     (is_named || !name.starts_with('.') && name != "__MACOSX") && (store.is_none() || !is_store())
 }
 
-/// Whether a file is a side file and no archive: `Some`, with what to say about it if anything.
-fn of_side_file(path: &Path, is_named: bool) -> Option<Option<String>> {
-    let archive = archive_of(path)?;
-    let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
+/// Whether a file that is named like a side file is one, and no archive: `Some`, with what to say about it if anything.
+fn of_side_file(path: &Path, archive: &Path, is_named: bool) -> Option<Option<String>> {
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
     if archive.is_file() {
         return Some(is_named.then(|| format!("the side file with the request of {name}, no archive")));
     }
@@ -153,7 +231,7 @@ mod tests {
     fn names(root: &Path, paths: &[&str]) -> Vec<String> {
         let paths: Vec<PathBuf> = paths.iter().map(|path| root.join(path)).collect();
         let found = discover(&paths, &root.join("store")).unwrap().files;
-        found.iter().map(|path| path.strip_prefix(root).unwrap().to_string_lossy().into_owned()).collect()
+        found.iter().map(|file| file.path.strip_prefix(root).unwrap().to_string_lossy().into_owned()).collect()
     }
 
     #[test]
@@ -192,7 +270,8 @@ mod tests {
         let said = |paths: &[&str]| {
             let paths: Vec<PathBuf> = paths.iter().map(|path| root.path().join(path)).collect();
             let found = discover(&paths, &root.path().join("store")).unwrap();
-            (found.files, found.side_files.into_iter().map(|(path, _)| path).collect::<Vec<_>>())
+            let files: Vec<_> = found.files.into_iter().map(|file| file.path).collect();
+            (files, found.side_files.into_iter().map(|(path, _)| path).collect::<Vec<_>>())
         };
         let (archive, records) = (a.join("1.zip"), a.join("3.zip.request.json"));
         let lonely = a.join("2.zip.request.json");
@@ -201,6 +280,12 @@ mod tests {
         let named = a.join("1.zip.request.json");
         assert_eq!(said(&["a/1.zip", "a/1.zip.request.json"]), (vec![archive.clone()], vec![named]));
         assert_eq!(said(&["a/2.zip.request.json", "a/1.zip"]), (vec![archive], vec![lonely.clone()]));
+        let beside = |paths: &[PathBuf]| {
+            let found = discover(paths, &root.path().join("store")).unwrap().files;
+            found.into_iter().map(|file| file.has_side_file).collect::<Vec<_>>()
+        };
+        assert_eq!(beside(std::slice::from_ref(&a)), [Some(true), Some(false)], "seen in the folder");
+        assert_eq!(beside(&[a.join("1.zip")]), [None], "a folder that was not looked through");
         let error = discover(&[lonely], &root.path().join("store")).unwrap_err().to_string();
         assert!(error.contains("name the archive"), "{error}");
     }
@@ -229,7 +314,7 @@ mod tests {
         let root = tree(&["a/1.zip", "store/events/month=2026-01/f.parquet"]);
         std::os::unix::fs::symlink("nowhere", root.path().join("a/0.zip")).unwrap();
         let found = discover(&[root.path().join("a")], &root.path().join("store")).unwrap();
-        assert_eq!(found.files, [root.path().join("a/1.zip")]);
+        assert_eq!(found.files, [FoundFile { path: root.path().join("a/1.zip"), has_side_file: Some(false) }]);
         assert_eq!(found.unreadable.len(), 1);
         assert_eq!(found.unreadable[0].0, root.path().join("a/0.zip"));
         let inside = discover(&[root.path().join("store/events")], &root.path().join("store"));

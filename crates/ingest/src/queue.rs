@@ -4,7 +4,7 @@
 //! and its staging file from archive to archive. What comes out is in an order that does not depend on threads.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
@@ -14,6 +14,7 @@ use crate::archive::{Archive, DecodedArchive, Worker};
 use crate::claims::{ArchiveId, Claim, Claims, Naming, Settled};
 use crate::container::{Budget, Buffer, Buffers, Container, Source};
 use crate::digest::{FileDigest, Stamp, Whole};
+use crate::discover::FoundFile;
 use crate::error::IngestError;
 use crate::options::IngestOptions;
 use crate::progress::{ArchiveProgress, Observer, Progress};
@@ -39,6 +40,8 @@ pub(crate) struct Decoded {
     pub(crate) unreadable: Vec<(PathBuf, String)>,
     /// Archives, new or known, that have a side file with their request; with the hash of each.
     pub(crate) with_request: Vec<(PathBuf, String)>,
+    /// Services of the archives.
+    pub(crate) services: RunServices,
 }
 
 /// What all threads share.
@@ -67,9 +70,8 @@ impl OfRun {
         self.told.keep(sha256, [&mut found.faults, &mut found.notes].map(std::mem::take));
     }
 
-    /// Puts back what was kept of it.
+    /// Puts back what was told of it.
     fn give_back(&self, sha256: &str, found: &mut DecodedArchive) {
-        found.services = self.services.take(sha256);
         [found.faults, found.notes] = self.told.take(sha256);
         found.faults.finish("faults");
         found.notes.finish("notes");
@@ -104,7 +106,7 @@ impl Queue<'_> {
     ///
     /// # Errors
     /// This machine fails. A file that cannot be read is no error.
-    pub(crate) fn decode(&self, files: Vec<PathBuf>) -> Result<Decoded, IngestError> {
+    pub(crate) fn decode(&self, files: Vec<FoundFile>) -> Result<Decoded, IngestError> {
         let jobs = jobs(files);
         let bytes = jobs.iter().map(|job| job.bytes).sum();
         (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
@@ -121,24 +123,26 @@ impl Queue<'_> {
             {
                 let outcome = self.outcome(job, (&claims, &of_run), &staging_files, &mut hands);
                 is_over.fetch_or(outcome.is_err(), Ordering::Relaxed);
-                outcomes.push((job.position, outcome?));
+                outcomes.push((job, outcome?));
             }
             Ok(outcomes)
         });
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, IngestError>>()?;
-        let mut outcomes: BTreeMap<usize, Outcome> = outcomes.into_iter().flatten().collect();
+        let mut outcomes: Vec<(&Job, Outcome)> = outcomes.into_iter().flatten().collect();
+        outcomes.par_sort_unstable_by_key(|(job, _)| job.position);
         // An equal file was left to another one, which then could not be read: its turn comes now.
         let mut hands = None;
-        let jobs: HashMap<usize, &Job> = jobs.iter().map(|job| (job.position, job)).collect();
         loop {
             let again = left_behind(&outcomes);
             if again.is_empty() {
-                return Ok(collect(outcomes, &jobs, &of_run));
+                return Ok(collect(outcomes, of_run));
             }
-            for (sha256, job) in again.iter().filter_map(|(sha256, position)| Some((sha256, *jobs.get(position)?))) {
-                claims.give_back(sha256);
-                let outcome = self.outcome(job, (&claims, &of_run), &staging_files, &mut hands)?;
-                outcomes.insert(job.position, outcome);
+            for (sha256, index) in again {
+                let Some((job, outcome)) = outcomes.get_mut(index) else {
+                    continue;
+                };
+                claims.give_back(&sha256);
+                *outcome = self.outcome(job, (&claims, &of_run), &staging_files, &mut hands)?;
             }
         }
     }
@@ -166,10 +170,10 @@ impl Queue<'_> {
 }
 
 /// Largest first; equal lengths in the order of discovery, so that of equal files the first one is nearly always decoded first.
-fn jobs(files: Vec<PathBuf>) -> Vec<Job> {
-    let found = files.into_par_iter().enumerate().map(|(position, path)| {
+fn jobs(files: Vec<FoundFile>) -> Vec<Job> {
+    let found = files.into_par_iter().enumerate().map(|(position, FoundFile { path, has_side_file })| {
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        let has_request = side_file_of(&path).is_file();
+        let has_request = has_side_file.unwrap_or_else(|| side_file_of(&path).is_file());
         Job { position, path, bytes, is_unlike_others: true, has_request }
     });
     let mut jobs: Vec<Job> = found.collect();
@@ -180,30 +184,37 @@ fn jobs(files: Vec<PathBuf>) -> Vec<Job> {
     jobs
 }
 
-/// Contents that could not be read where they were tried, each with the first file that was taken for a copy and not decoded.
-fn left_behind(outcomes: &BTreeMap<usize, Outcome>) -> Vec<(String, usize)> {
-    let mut is_read = HashMap::<&str, bool>::new();
-    for outcome in outcomes.values() {
-        if let Outcome::Decoded(archive, found) = outcome {
-            *is_read.entry(&archive.digest.sha256).or_default() |= !found.is_unsettled;
-        }
+/// Contents that could not be read where they were tried, each with the first file that was taken for a copy and not decoded: its place
+/// among the outcomes.
+fn left_behind(outcomes: &[(&Job, Outcome)]) -> Vec<(String, usize)> {
+    let repeated = || {
+        outcomes.iter().enumerate().filter_map(|(index, (_, outcome))| match outcome {
+            Outcome::Repeated(sha256) => Some((index, sha256)),
+            _ => None,
+        })
+    };
+    let mut is_read: HashMap<&str, bool> = repeated().map(|(_, sha256)| (sha256.as_str(), false)).collect();
+    if is_read.is_empty() {
+        return Vec::new();
     }
-    let mut found = Vec::new();
-    for (position, outcome) in outcomes {
-        if let Outcome::Repeated(sha256) = outcome
-            && is_read.remove(sha256.as_str()) == Some(false)
+    for (_, outcome) in outcomes {
+        if let Outcome::Decoded(archive, found) = outcome
+            && let Some(is_read) = is_read.get_mut(archive.digest.sha256.as_str())
         {
-            found.push((sha256.clone(), *position));
+            *is_read |= !found.is_unsettled;
         }
     }
-    found
+    // Of each content one file only.
+    let first_unread = |(index, sha256): (usize, &String)| {
+        (is_read.remove(sha256.as_str()) == Some(false)).then(|| (sha256.clone(), index))
+    };
+    repeated().filter_map(first_unread).collect()
 }
 
-fn collect(outcomes: BTreeMap<usize, Outcome>, jobs: &HashMap<usize, &Job>, of_run: &OfRun) -> Decoded {
+fn collect(outcomes: Vec<(&Job, Outcome)>, of_run: OfRun) -> Decoded {
     let mut all = Decoded::default();
-    let (mut decoded, mut seen) = (Vec::new(), HashSet::new());
-    for (job, outcome) in outcomes.into_iter().filter_map(|(position, outcome)| Some((*jobs.get(&position)?, outcome)))
-    {
+    let mut decoded = Vec::with_capacity(outcomes.len());
+    for (job, outcome) in outcomes {
         let sha256 = match &outcome {
             Outcome::Decoded(archive, _) => Some(&archive.digest.sha256),
             Outcome::Known(sha256, _) | Outcome::Repeated(sha256) => Some(sha256),
@@ -217,12 +228,8 @@ fn collect(outcomes: BTreeMap<usize, Outcome>, jobs: &HashMap<usize, &Job>, of_r
                 let reason = found.faults.first().map(|fault| fault.text.clone());
                 all.unreadable.push((job.path.clone(), reason.unwrap_or_default()));
             }
-            Outcome::Decoded(archive, mut found) if seen.insert(archive.digest.sha256.clone()) => {
-                of_run.give_back(&archive.digest.sha256, &mut found);
-                decoded.push((archive, *found));
-            }
-            // Decoded, and so was an equal file that was found earlier: what was staged is not referred to.
-            Outcome::Decoded(..) | Outcome::Repeated(_) => all.known += 1,
+            Outcome::Decoded(archive, found) => decoded.push((job.position, archive, found)),
+            Outcome::Repeated(_) => all.known += 1,
             Outcome::Known(_, notice) => {
                 all.known += 1;
                 all.notices.extend(notice.map(|notice| (job.path.clone(), notice)));
@@ -230,11 +237,21 @@ fn collect(outcomes: BTreeMap<usize, Outcome>, jobs: &HashMap<usize, &Job>, of_r
             Outcome::Unreadable(reason) => all.unreadable.push((job.path.clone(), reason)),
         }
     }
-    decoded.sort_by_cached_key(|(archive, decoded)| {
-        let first = decoded.times.map(|(first, _)| first);
-        (first.is_none(), first, archive.digest.sha256.clone())
+    decoded.par_sort_unstable_by(|(position, archive, found), (other_position, other_archive, other_found)| {
+        let first = |found: &DecodedArchive| (found.times.is_none(), found.times.map(|(first, _)| first));
+        let by_content =
+            first(found).cmp(&first(other_found)).then(archive.digest.sha256.cmp(&other_archive.digest.sha256));
+        by_content.then(position.cmp(other_position))
     });
-    (all.archives, all.decoded) = decoded.into_iter().unzip();
+    // Decoded, and so was an equal file that was found earlier: what was staged is not referred to.
+    let before = decoded.len();
+    decoded.dedup_by(|(_, later, _), (_, earlier, _)| later.digest.sha256 == earlier.digest.sha256);
+    all.known += (before - decoded.len()) as u64;
+    for (_, archive, found) in &mut decoded {
+        of_run.give_back(&archive.digest.sha256, found);
+    }
+    all.services = of_run.services;
+    (all.archives, all.decoded) = decoded.into_iter().map(|(_, archive, found)| (archive, *found)).unzip();
     all
 }
 

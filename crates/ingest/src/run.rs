@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use keytrail_model::ledger::{ArchiveStatus, LedgerRow, Note, RecordCounts};
+use keytrail_model::ledger::{ArchiveStatus, LedgerRow, Note, RecordCounts, ServiceSpan};
 use keytrail_store::failpoint::{Point, reach};
 use keytrail_store::{RunCommit, RunInfo, Snapshot, StagedLedger, StagedRejects, Writer};
 
@@ -13,13 +13,14 @@ use crate::archive::{Archive, DecodedArchive, display};
 use crate::claims::Settled;
 use crate::container::Budget;
 use crate::dedupe::{self, Duplicates};
-use crate::discover::discover;
+use crate::discover::{FoundFile, discover};
 use crate::error::IngestError;
 use crate::options::IngestOptions;
 use crate::plan;
 use crate::progress::{Observer, Progress};
 use crate::queue::{Decoded, Queue};
 use crate::request::{self, SideFiles};
+use crate::services::RunServices;
 use crate::staging::StagingReader;
 use crate::summary::{Notice, Summary};
 use crate::tidy;
@@ -141,20 +142,20 @@ impl Run<'_> {
     /// Reads and decodes what is new among the files, and books what is not.
     fn decode(
         &mut self,
-        files: Vec<PathBuf>,
+        files: Vec<FoundFile>,
         snapshot: &Snapshot,
         staging: &Path,
-    ) -> Result<(Vec<Archive>, Vec<DecodedArchive>, SideFiles), IngestError> {
+    ) -> Result<(Read, SideFiles), IngestError> {
         let settled = self.settled(snapshot);
         let budget = Budget::of(self.options.memory_bytes, rayon::current_num_threads());
         let queue = Queue { staging, options: self.options, settled: &settled, observer: self.observer, budget };
-        let Decoded { archives, decoded, known, notices, unreadable, with_request } = queue.decode(files)?;
+        let Decoded { archives, decoded, known, notices, unreadable, with_request, services } = queue.decode(files)?;
         self.refuse(unreadable);
         self.summary.archives.known += known;
         notices.into_iter().for_each(|(path, reason)| self.say(path, "known", reason));
         let mut side_files = SideFiles::read(with_request);
         std::mem::take(&mut side_files.unreadable).into_iter().for_each(|(path, words)| self.say(path, "note", words));
-        Ok((archives, decoded, side_files))
+        Ok((Read { archives, decoded, services }, side_files))
     }
 
     /// A notice about an archive of which nothing was decoded.
@@ -199,12 +200,12 @@ impl Run<'_> {
     }
 
     /// Decodes, removes duplicates, writes, balances and commits.
-    fn convert(&mut self, files: Vec<PathBuf>, writer: &mut Writer) -> Result<(), IngestError> {
+    fn convert(&mut self, files: Vec<FoundFile>, writer: &mut Writer) -> Result<(), IngestError> {
         let staging = StagingFolder::create(writer.staging_dir())?;
         let staging = staging.0.as_path();
         // Drawn anew for each run: see `Identifier`. It decides nothing that is stored.
         let seed = RandomState::new().hash_one(self.now);
-        let (archives, decoded, side_files) = self.decode(files, writer.snapshot(), staging)?;
+        let (Read { archives, decoded, services }, side_files) = self.decode(files, writer.snapshot(), staging)?;
         let (mut late, earlier) = self.late(&archives, &side_files, writer.snapshot())?;
         if archives.is_empty() && late.is_empty() {
             return Ok(());
@@ -223,13 +224,13 @@ impl Run<'_> {
         late.iter_mut().for_each(|row| row.run.clone_from(&run));
         let mut summary = std::mem::take(&mut self.summary);
         let (files, written, books) = write::write_events(&source, &files, || {
-            let outcomes = archives.iter().zip(&decoded).enumerate();
-            let outcomes = outcomes.map(|(index, (archive, decoded))| {
-                self.book(index, archive, decoded, source.duplicates, (&run, &side_files))
-            });
-            let outcomes: Vec<Outcome> = outcomes.collect::<Result<_, _>>()?;
-            for (outcome, decoded) in outcomes.iter().zip(&decoded) {
-                summarise(&mut summary, outcome, decoded);
+            let mut outcomes = Vec::with_capacity(archives.len());
+            for (index, (archive, decoded)) in archives.iter().zip(&decoded).enumerate() {
+                let services = services.take(&archive.digest.sha256);
+                let found = (archive, decoded, services);
+                let outcome = self.book(index, found, source.duplicates, (&run, &side_files))?;
+                summarise(&mut summary, &outcome, decoded);
+                outcomes.push(outcome);
             }
             Books::write(&source, outcomes, late, (writer.snapshot(), &earlier))
         })?;
@@ -243,7 +244,13 @@ impl Run<'_> {
             return Ok(());
         }
         let options = serde_json::to_value(self.options).unwrap_or_default();
-        writer.commit(RunCommit { run, committed_at: self.now, options, records, files, ledger, rejects })?;
+        let commit = RunCommit { run, committed_at: self.now, options, records, files, ledger, rejects };
+        std::thread::scope(|scope| {
+            // What is in memory of very many archives takes a while to be given back, and nobody need wait for it.
+            // Without a thread for it, it is given back here.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, || drop((archives, decoded, duplicates)));
+            writer.commit(commit)
+        })?;
         Ok(())
     }
 
@@ -258,8 +265,7 @@ impl Run<'_> {
     fn book(
         &self,
         index: usize,
-        archive: &Archive,
-        decoded: &DecodedArchive,
+        (archive, decoded, services): (&Archive, &DecodedArchive, Option<Vec<ServiceSpan>>),
         duplicates: &Duplicates,
         (run, side_files): (&str, &SideFiles),
     ) -> Result<Outcome, IngestError> {
@@ -272,6 +278,8 @@ impl Run<'_> {
         }
         let before = self.known.get(&archive.digest.sha256);
         let mut row = self.ledger_row(archive, decoded, counts, before, run);
+        row.services = services.as_ref().map(|services| services.len() as u64);
+        row.service_spans = services;
         let known = before.map(|before| before.requests.as_slice()).unwrap_or_default();
         row.requests = request::merged(known, side_files.of(&row.archive), decoded.times);
         let is_news = before.is_none_or(|before| !same_outcome(before, &row));
@@ -317,8 +325,8 @@ impl Run<'_> {
             ingested_at: self.now,
             notes: notes_of(decoded),
             requests: Vec::new(),
-            services: decoded.services.as_ref().map(|services| services.len() as u64),
-            service_spans: decoded.services.clone(),
+            services: None,
+            service_spans: None,
         }
     }
 }
@@ -373,6 +381,13 @@ impl Drop for StagingFolder {
         // What cannot be removed now is swept by the next run.
         let _ = reach(Point::StagingRemoving).and_then(|()| std::fs::remove_dir_all(&self.0));
     }
+}
+
+/// What a run decoded: archives, what was found in each of them, and their services.
+struct Read {
+    archives: Vec<Archive>,
+    decoded: Vec<DecodedArchive>,
+    services: RunServices,
 }
 
 /// What a run commits beside its data files.

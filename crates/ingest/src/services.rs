@@ -1,10 +1,10 @@
 //! Which services an archive holds records of, how many, and from when to when: counted when they are decoded, before duplicates are
 //! told. What an archive shows of a service does not depend on which archive came first.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hashbrown::hash_map::Entry;
+use hashbrown::{Equivalent, HashMap, HashSet};
 use keytrail_decode::{CodedRows, Rows};
 use keytrail_model::ledger::{ServiceKey, ServiceSpan};
 
@@ -115,6 +115,57 @@ fn names_bytes(key: &ServiceKey) -> usize {
     [&key.resource_id, &key.source, &key.tenant_id].into_iter().flatten().map(String::len).sum()
 }
 
+/// The names of a service as they stand in rows. Its hash is that of a [`ServiceKey`].
+#[derive(Debug, Clone, Copy, Hash)]
+struct Names<'a> {
+    resource_id: Option<&'a str>,
+    source: Option<&'a str>,
+    tenant_id: Option<&'a str>,
+}
+
+impl Names<'_> {
+    fn bytes(self) -> usize {
+        [self.resource_id, self.source, self.tenant_id].into_iter().flatten().map(str::len).sum()
+    }
+
+    fn to_key(self) -> ServiceKey {
+        let Self { resource_id, source, tenant_id } = self;
+        let owned = |name: Option<&str>| name.map(str::to_owned);
+        ServiceKey { resource_id: owned(resource_id), source: owned(source), tenant_id: owned(tenant_id) }
+    }
+}
+
+impl Equivalent<Arc<ServiceKey>> for Names<'_> {
+    fn equivalent(&self, key: &Arc<ServiceKey>) -> bool {
+        let Self { resource_id, source, tenant_id } = *self;
+        key.resource_id.as_deref() == resource_id
+            && key.source.as_deref() == source
+            && key.tenant_id.as_deref() == tenant_id
+    }
+}
+
+/// Names of services met lately, of whatever archives: the next one has nearly the same.
+#[derive(Debug, Default)]
+pub(crate) struct KnownServices {
+    keys: HashSet<Arc<ServiceKey>>,
+    bytes: usize,
+}
+
+impl KnownServices {
+    fn key(&mut self, names: Names<'_>) -> Arc<ServiceKey> {
+        if let Some(key) = self.keys.get(&names) {
+            return Arc::clone(key);
+        }
+        let key = Arc::new(names.to_key());
+        if self.keys.len() >= SERVICES_MAX || self.bytes > NAMES_BYTES_MAX {
+            (self.keys, self.bytes) = Default::default();
+        }
+        self.bytes += names_bytes(&key);
+        self.keys.insert(Arc::clone(&key));
+        key
+    }
+}
+
 /// The services met so far.
 #[derive(Debug, Default)]
 pub(crate) struct Services {
@@ -128,7 +179,7 @@ pub(crate) struct Services {
 
 impl Services {
     /// Counts records.
-    pub(crate) fn add(&mut self, rows: &Rows<'_>) -> Result<(), IngestError> {
+    pub(crate) fn add(&mut self, rows: &Rows<'_>, known: &mut KnownServices) -> Result<(), IngestError> {
         if self.is_too_much {
             return Ok(());
         }
@@ -136,25 +187,32 @@ impl Services {
             [texts(rows, "resource_id")?, texts(rows, "source")?, texts(rows, "tenant_id")?];
         let [resource_codes, source_codes, tenant_codes] =
             [&resources, &sources, &tenants].map(|texts| texts.codes().to_numbers());
-        // For each resource the pairs of source and tenant it was met with, nearly always one.
-        let mut met: Vec<Vec<([u32; 2], usize)>> = vec![Vec::new(); resources.count() + 1];
+        // For each resource the source and tenant it was met with last, nearly always the only ones, and the place of the service.
+        let mut newest: Vec<Option<([u32; 2], usize)>> = vec![None; resources.count() + 1];
+        let mut places = HashMap::new();
         let codes = resource_codes.into_iter().zip(source_codes.into_iter().zip(tenant_codes));
         for (&time, (resource, (source, tenant))) in rows.times().iter().zip(codes) {
-            let Some(met) = met.get_mut(resource as usize) else {
+            let Some(newest) = newest.get_mut(resource as usize) else {
                 continue;
             };
-            let place = match met.iter().find(|(pair, _)| *pair == [source, tenant]) {
-                Some((_, place)) => *place,
-                None => {
-                    let key = ServiceKey {
-                        resource_id: resources.text(resource).map(str::to_owned),
-                        source: sources.text(source).map(str::to_owned),
-                        tenant_id: tenants.text(tenant).map(str::to_owned),
+            let place = match newest {
+                Some((pair, place)) if *pair == [source, tenant] => *place,
+                _ => {
+                    let place = match places.entry([resource, source, tenant]) {
+                        Entry::Occupied(place) => *place.get(),
+                        Entry::Vacant(new) => {
+                            let names = Names {
+                                resource_id: resources.text(resource),
+                                source: sources.text(source),
+                                tenant_id: tenants.text(tenant),
+                            };
+                            let Some(place) = self.place(names, time, known) else {
+                                return Ok(());
+                            };
+                            *new.insert(place)
+                        }
                     };
-                    let Some(place) = self.place(key, time) else {
-                        return Ok(());
-                    };
-                    met.push(([source, tenant], place));
+                    *newest = Some(([source, tenant], place));
                     place
                 }
             };
@@ -169,13 +227,17 @@ impl Services {
 
     /// Adds those of another member.
     pub(crate) fn merge(&mut self, other: Self) {
+        if self.spans.is_empty() && !self.is_too_much {
+            *self = other;
+            return;
+        }
         self.is_too_much |= other.is_too_much;
         for span in other.spans {
             if let Some(own) = self.places.get(&span.key).and_then(|place| self.spans.get_mut(*place)) {
                 own.records += span.records;
                 own.first_time = own.first_time.min(span.first_time);
                 own.last_time = own.last_time.max(span.last_time);
-            } else if self.has_room(&span.key) {
+            } else if self.has_room(names_bytes(&span.key)) {
                 self.places.insert(Arc::clone(&span.key), self.spans.len());
                 self.spans.push(span);
             }
@@ -190,21 +252,20 @@ impl Services {
         Some(spans)
     }
 
-    fn place(&mut self, key: ServiceKey, time: i64) -> Option<usize> {
-        if let Some(place) = self.places.get(&key) {
+    fn place(&mut self, names: Names<'_>, time: i64, known: &mut KnownServices) -> Option<usize> {
+        if let Some(place) = self.places.get(&names) {
             return Some(*place);
         }
-        self.has_room(&key).then(|| {
-            let key = Arc::new(key);
+        self.has_room(names.bytes()).then(|| {
+            let key = known.key(names);
             self.places.insert(Arc::clone(&key), self.spans.len());
             self.spans.push(ServiceSpan { key, records: 0, first_time: time, last_time: time });
             self.spans.len() - 1
         })
     }
 
-    /// Whether one more can be told apart; its name counts from then on.
-    fn has_room(&mut self, key: &ServiceKey) -> bool {
-        let bytes = names_bytes(key);
+    /// Whether one more can be told apart, whose names take so many bytes; they count from then on.
+    fn has_room(&mut self, bytes: usize) -> bool {
         self.names_bytes += bytes;
         self.is_too_much |=
             self.spans.len() >= SERVICES_MAX || bytes > KEY_BYTES_MAX || self.names_bytes > NAMES_BYTES_MAX;
@@ -232,7 +293,7 @@ mod tests {
 
     impl Sink for Services {
         fn rows(&mut self, rows: Rows<'_>) -> std::result::Result<(), SinkError> {
-            self.add(&rows).map_err(SinkError::new)
+            self.add(&rows, &mut KnownServices::default()).map_err(SinkError::new)
         }
 
         fn reject(&mut self, reject: Reject) -> std::result::Result<(), SinkError> {
@@ -290,6 +351,25 @@ mod tests {
             one.merge(other);
             assert_eq!(told(one), expected);
         }
+    }
+
+    #[test]
+    fn names_are_shared_between_archives_and_forgotten_when_they_are_too_many() {
+        let mut known = KnownServices::default();
+        let name = |n: usize| format!("{n:0200}");
+        let key = |known: &mut KnownServices, n| {
+            known.key(Names { resource_id: Some(&name(n)), source: None, tenant_id: Some("t") })
+        };
+        let first = key(&mut known, 0);
+        assert_eq!(*first, ServiceKey { resource_id: Some(name(0)), source: None, tenant_id: Some("t".into()) });
+        for n in 0..3 * SERVICES_MAX {
+            let found = key(&mut known, n);
+            assert_eq!(found.resource_id, Some(name(n)));
+            assert!(Arc::ptr_eq(&found, &key(&mut known, n)), "asked again at once");
+            assert!(known.keys.len() <= SERVICES_MAX && known.bytes <= NAMES_BYTES_MAX + KEY_BYTES_MAX);
+        }
+        assert!(!Arc::ptr_eq(&first, &key(&mut known, 0)));
+        assert_eq!(first, key(&mut known, 0), "forgotten, and equal");
     }
 
     #[test]

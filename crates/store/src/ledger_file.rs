@@ -1,5 +1,6 @@
 //! Ledger files: the rows of `archives` that one run wrote, to Parquet and back.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -187,28 +188,31 @@ fn list(path: &Path, list: Option<impl Serialize>) -> Result<Option<String>, Sto
 
 /// A [`ServiceSpan`] as it stands in the file.
 #[derive(Serialize, Deserialize)]
-struct SpanText {
+struct SpanText<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    resource_id: Option<String>,
+    resource_id: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    source: Option<String>,
+    source: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    tenant_id: Option<String>,
+    tenant_id: Option<Cow<'a, str>>,
     records: u64,
     first_time: i64,
     last_time: i64,
 }
 
-impl SpanText {
-    fn of(span: &ServiceSpan) -> Self {
-        let ServiceKey { resource_id, source, tenant_id } = span.key.as_ref().clone();
+impl<'a> SpanText<'a> {
+    fn of(span: &'a ServiceSpan) -> Self {
+        let ServiceKey { resource_id, source, tenant_id } = span.key.as_ref();
         let ServiceSpan { records, first_time, last_time, .. } = *span;
+        let [resource_id, source, tenant_id] =
+            [resource_id, source, tenant_id].map(|name| name.as_deref().map(Cow::Borrowed));
         Self { resource_id, source, tenant_id, records, first_time, last_time }
     }
 
     /// The same service is in many archives: its names are shared.
     fn into_span(self, names: &mut HashSet<Arc<ServiceKey>>) -> ServiceSpan {
         let Self { resource_id, source, tenant_id, records, first_time, last_time } = self;
+        let [resource_id, source, tenant_id] = [resource_id, source, tenant_id].map(|name| name.map(Cow::into_owned));
         let key = ServiceKey { resource_id, source, tenant_id };
         let key = match names.get(&key) {
             Some(known) => Arc::clone(known),
@@ -257,7 +261,7 @@ fn from_batch(
             requests: columns.list("requests", row)?.unwrap_or_default(),
             services: columns.later_count("services", row)?,
             service_spans: columns
-                .list::<SpanText>(schema::SERVICE_SPANS, row)?
+                .list::<SpanText<'_>>(schema::SERVICE_SPANS, row)?
                 .map(|spans| spans.into_iter().map(|span| span.into_span(names)).collect()),
         });
     }

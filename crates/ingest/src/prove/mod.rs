@@ -140,7 +140,7 @@ impl Work<'_> {
         let found = discover(paths, self.snapshot.root())?;
         let unreadable = found.unreadable.into_iter();
         self.proof.unchecked.extend(unreadable.map(|(path, error)| format!("{}: {error}", path.display())));
-        let hashed: Vec<_> = found.files.into_par_iter().map(|path| (FileDigest::of(&path), path)).collect();
+        let hashed: Vec<_> = found.files.into_par_iter().map(|file| (FileDigest::of(&file.path), file.path)).collect();
         for (digest, path) in hashed {
             match digest {
                 Err(error) => self.proof.unchecked.push(format!("{}: cannot be read: {error}", path.display())),

@@ -61,7 +61,8 @@ fn archives_that_do_not_overlap_pay_next_to_nothing() {
     let made = |name: &str, overlap: f64| {
         let options = GenerateOptions { records, days: 80, archives: 40, overlap, ..GenerateOptions::default() };
         generate(&options, &folder.path().join(name)).unwrap();
-        discover(&[folder.path().join(name).join("archives")], Path::new("nowhere")).unwrap().files
+        let found = discover(&[folder.path().join(name).join("archives")], Path::new("nowhere")).unwrap();
+        found.files.into_iter().map(|file| file.path).collect::<Vec<_>>()
     };
     let apart = made("apart", 0.0);
     let (earlier, later) = apart.split_at(apart.len() / 2);

@@ -95,7 +95,8 @@ fn best(mut run: impl FnMut() -> u64) -> (Duration, u64) {
 fn archives(folder: &Path, archives: u32, records: u64) -> Vec<PathBuf> {
     let options = GenerateOptions { records, days: 100, archives, ..GenerateOptions::default() };
     generate(&options, folder).unwrap();
-    crate::discover::discover(&[folder.join("archives")], Path::new("nowhere")).unwrap().files
+    let found = crate::discover::discover(&[folder.join("archives")], Path::new("nowhere")).unwrap();
+    found.files.into_iter().map(|file| file.path).collect()
 }
 
 #[test]

@@ -12,6 +12,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 use crate::claims::Settled;
 use crate::container::Budget;
+use crate::discover::FoundFile;
 use crate::progress::Progress;
 use crate::queue::{Decoded, Queue};
 use crate::{IngestOptions, Limits, ingest};
@@ -30,6 +31,11 @@ pub(super) fn decode(
     decode_unless(&Settled::default(), files, threads, budget, options, observer)
 }
 
+/// A file as it is found.
+fn found(path: PathBuf) -> FoundFile {
+    FoundFile { path, has_side_file: None }
+}
+
 fn decode_unless(
     settled: &Settled,
     files: Vec<PathBuf>,
@@ -41,7 +47,7 @@ fn decode_unless(
     let staging = tempfile::tempdir().unwrap();
     let queue = Queue { staging: staging.path(), options, settled, observer, budget };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    pool.install(|| queue.decode(files)).unwrap()
+    pool.install(|| queue.decode(files.into_iter().map(found).collect())).unwrap()
 }
 
 /// Decodes an archive whole, and leaves what it stages in a folder.
@@ -49,10 +55,10 @@ pub(super) fn decode_into(staging: &Path, path: &Path, options: &IngestOptions) 
     let budget = Budget { bytes: 1 << 30, large_bytes: u64::MAX };
     let queue = Queue { staging, options, settled: &Settled::default(), observer: &|_| (), budget };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    pool.install(|| queue.decode(vec![path.to_path_buf()])).unwrap()
+    pool.install(|| queue.decode(vec![found(path.to_path_buf())])).unwrap()
 }
 
-/// All that is told about an archive, as text.
+/// All that is told about archives, as text; their services the first time only.
 fn books(decoded: &Decoded) -> Vec<String> {
     let archives = decoded.archives.iter().zip(&decoded.decoded).map(|(archive, found)| {
         format!(
@@ -66,7 +72,7 @@ fn books(decoded: &Decoded) -> Vec<String> {
             found.rejected(),
             found.json_bytes,
             found.times,
-            found.services,
+            decoded.services.take(&archive.digest.sha256),
             found.faults,
             found.notes,
             found.first_reject,
@@ -97,8 +103,9 @@ pub(super) fn assert_same(path: &Path, options: &IngestOptions) -> Decoded {
     let decode = |budget| decode(vec![path.to_path_buf()], 1, budget, options, &|_| ());
     let [.., (_, plainest), _] = ways(0);
     let expected = decode(plainest);
+    let expected_books = books(&expected);
     for (way, budget) in ways(usize::try_from(bytes).unwrap()) {
-        assert_eq!(books(&decode(budget)), books(&expected), "{} {way}", path.display());
+        assert_eq!(books(&decode(budget)), expected_books, "{} {way}", path.display());
     }
     expected
 }
@@ -229,7 +236,7 @@ fn sample_archives_are_read_the_same_in_all_ways() {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data-samples");
     let found = crate::discover::discover(&[samples.join("good"), samples.join("bad")], Path::new("nowhere")).unwrap();
     assert!(found.files.len() > 30, "{}", found.files.len());
-    for path in found.files {
+    for path in found.files.into_iter().map(|file| file.path) {
         for salvage in [false, true] {
             assert_same(&path, &IngestOptions { salvage, ..IngestOptions::default() });
         }
