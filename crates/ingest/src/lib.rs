@@ -11,6 +11,7 @@
 //!
 //! [`fn@prove`] goes the way back: it decodes the archives again and compares their records with what a store holds.
 
+mod ahead;
 mod archive;
 mod claims;
 mod container;

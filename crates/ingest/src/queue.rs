@@ -7,9 +7,11 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use rayon::prelude::*;
 
+use crate::ahead::{ReadAhead, ask_for};
 use crate::archive::{Archive, DecodedArchive, Worker};
 use crate::claims::{ArchiveId, Claim, Claims, Naming, Settled};
 use crate::container::{Budget, Buffer, Buffers, Container, Source};
@@ -78,8 +80,28 @@ impl OfRun {
     }
 }
 
+/// What the threads of a run share.
+struct Shared<'a> {
+    claims: Claims<'a>,
+    of_run: OfRun,
+    ahead: ReadAhead,
+    /// Staging files are numbered without gaps, whichever threads get work.
+    staging_files: AtomicU32,
+}
+
+impl Shared<'_> {
+    /// Asks for files whose turn comes soon after a job's own, where that is of use.
+    fn ask_ahead(&self, job: &Job, jobs: &[Job]) {
+        let behind = jobs.get(job.number + 1..).unwrap_or_default();
+        let wanted = self.ahead.wanted(job.number, behind.iter().map(|job| job.bytes));
+        jobs.get(wanted).unwrap_or_default().iter().for_each(|job| ask_for(&job.path));
+    }
+}
+
 /// A file to look at.
 struct Job {
+    /// Place in the order in which files are taken.
+    number: usize,
     /// Place in the order of discovery.
     position: usize,
     path: PathBuf,
@@ -111,17 +133,17 @@ impl Queue<'_> {
         let bytes = jobs.iter().map(|job| job.bytes).sum();
         (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
         let claims = Claims::new(self.settled);
-        let of_run = OfRun::default();
+        let shared =
+            Shared { claims, of_run: OfRun::default(), ahead: ReadAhead::default(), staging_files: AtomicU32::new(0) };
         let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
-        // Staging files are numbered without gaps, whichever threads get work.
-        let staging_files = AtomicU32::new(0);
         let outcomes = rayon::broadcast(|_| {
             let mut outcomes = Vec::new();
             let mut hands = None;
             while let Some(job) =
                 jobs.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !is_over.load(Ordering::Relaxed))
             {
-                let outcome = self.outcome(job, (&claims, &of_run), &staging_files, &mut hands);
+                shared.ask_ahead(job, &jobs);
+                let outcome = self.outcome(job, &shared, &mut hands);
                 is_over.fetch_or(outcome.is_err(), Ordering::Relaxed);
                 outcomes.push((job, outcome?));
             }
@@ -135,34 +157,30 @@ impl Queue<'_> {
         loop {
             let again = left_behind(&outcomes);
             if again.is_empty() {
-                return Ok(collect(outcomes, of_run));
+                return Ok(collect(outcomes, shared.of_run));
             }
             for (sha256, index) in again {
                 let Some((job, outcome)) = outcomes.get_mut(index) else {
                     continue;
                 };
-                claims.give_back(&sha256);
-                *outcome = self.outcome(job, (&claims, &of_run), &staging_files, &mut hands)?;
+                shared.claims.give_back(&sha256);
+                *outcome = self.outcome(job, &shared, &mut hands)?;
             }
         }
     }
 
-    fn outcome(
-        &self,
-        job: &Job,
-        (claims, of_run): (&Claims<'_>, &OfRun),
-        staging_files: &AtomicU32,
-        hands: &mut Option<Hands>,
-    ) -> Result<Outcome, IngestError> {
+    fn outcome(&self, job: &Job, shared: &Shared<'_>, hands: &mut Option<Hands>) -> Result<Outcome, IngestError> {
         let hands = match hands {
             Some(hands) => hands,
-            none => none.insert(Hands::new(self, staging_files.fetch_add(1, Ordering::Relaxed))?),
+            none => none.insert(Hands::new(self, shared.staging_files.fetch_add(1, Ordering::Relaxed))?),
         };
         let progress = ArchiveProgress::new(self.observer, job.bytes);
-        let mut outcome = hands.outcome(job, claims, self.settled, &progress);
+        let mut outcome = hands.outcome(job, shared, self.settled, &progress);
         progress.done();
         match &mut outcome {
-            Ok(Outcome::Decoded(archive, found)) if !found.is_unsettled => of_run.keep(&archive.digest.sha256, found),
+            Ok(Outcome::Decoded(archive, found)) if !found.is_unsettled => {
+                shared.of_run.keep(&archive.digest.sha256, found);
+            }
             _ => {}
         }
         outcome
@@ -174,10 +192,11 @@ fn jobs(files: Vec<FoundFile>) -> Vec<Job> {
     let found = files.into_par_iter().enumerate().map(|(position, FoundFile { path, has_side_file })| {
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let has_request = has_side_file.unwrap_or_else(|| side_file_of(&path).is_file());
-        Job { position, path, bytes, is_unlike_others: true, has_request }
+        Job { number: 0, position, path, bytes, is_unlike_others: true, has_request }
     });
     let mut jobs: Vec<Job> = found.collect();
     jobs.sort_by_key(|job| (Reverse(job.bytes), job.position));
+    jobs.iter_mut().enumerate().for_each(|(number, job)| job.number = number);
     for alike in jobs.chunk_by_mut(|one, other| one.bytes == other.bytes).filter(|alike| alike.len() > 1) {
         alike.iter_mut().for_each(|job| job.is_unlike_others = false);
     }
@@ -272,12 +291,16 @@ impl Hands {
     fn outcome(
         &mut self,
         job: &Job,
-        claims: &Claims<'_>,
+        Shared { claims, ahead, .. }: &Shared<'_>,
         settled: &Settled,
         progress: &ArchiveProgress<'_>,
     ) -> Result<Outcome, IngestError> {
+        let started = Instant::now();
         match FileDigest::read(&job.path, &mut self.file, self.buffers.budget().bytes) {
-            Ok(Whole::Read(digest)) => self.decode_read(job, digest, claims),
+            Ok(Whole::Read(digest)) => {
+                ahead.was_read(job.number, digest.bytes, started.elapsed());
+                self.decode_read(job, digest, claims)
+            }
             Ok(Whole::Changed) => Ok(Outcome::Unreadable(CHANGED.into())),
             Ok(Whole::TooLarge) => {
                 self.file.release();

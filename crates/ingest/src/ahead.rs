@@ -1,0 +1,136 @@
+//! Asks the system for archives before their turn comes, where they come from a disk.
+//!
+//! A thread that reads one small file after the other waits for the disk each time, and the disk for the thread. What is asked for early
+//! is read meanwhile, many files at once. Files that the system holds in memory anyway are not asked for: to ask takes some 3 microseconds.
+//! It changes nothing but speed, so nothing here fails.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Files that are asked for early, and their bytes, at most; the next file in any case.
+const FILES_MAX: usize = 64;
+const BYTES_MAX: u64 = 16 << 20;
+/// Reading and hashing a file that is in memory takes less than this, and this for each byte.
+const FAST_FILE: Duration = Duration::from_micros(60);
+const FAST_BYTE: Duration = Duration::from_nanos(1);
+
+/// How far the files of a run were asked for; they are read in the order in which they stand.
+#[derive(Debug, Default)]
+pub(crate) struct ReadAhead {
+    /// The first file that was not asked for yet.
+    asked: AtomicUsize,
+    /// The first file for which a disk that was slow once is taken for fast again.
+    slow_until: AtomicUsize,
+}
+
+impl ReadAhead {
+    /// A file was read and hashed; so long did it take.
+    pub(crate) fn was_read(&self, file: usize, bytes: u64, took: Duration) {
+        let fast = FAST_FILE + FAST_BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if took > fast {
+            self.slow_until.fetch_max(file + 1 + FILES_MAX, Ordering::Relaxed);
+        }
+    }
+
+    /// The files to ask for before a file is read, given by its place, and the lengths of those behind it. Each file once.
+    pub(crate) fn wanted(&self, file: usize, lengths: impl Iterator<Item = u64>) -> Range<usize> {
+        let next = file + 1;
+        if self.slow_until.load(Ordering::Relaxed) < next {
+            return next..next;
+        }
+        let mut bytes = 0;
+        let fits = |length: &u64| {
+            let is_first = bytes == 0;
+            bytes += length.max(&1);
+            is_first || bytes <= BYTES_MAX
+        };
+        let end = next + lengths.take(FILES_MAX).take_while(fits).count();
+        self.asked.fetch_max(end, Ordering::Relaxed).max(next)..end
+    }
+}
+
+/// Asks for the start of a file.
+#[cfg(target_os = "linux")]
+pub(crate) fn ask_for(path: &Path) {
+    use std::num::NonZeroU64;
+
+    use rustix::fs::{Advice, Mode, OFlags, fadvise, open};
+
+    // Nothing waits for the writer of a pipe.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    if let Ok(file) = open(path, flags, Mode::empty()) {
+        let _ = fadvise(&file, 0, NonZeroU64::new(BYTES_MAX), Advice::WillNeed);
+    }
+}
+
+/// Elsewhere each file is waited for.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn ask_for(_path: &Path) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOW: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn files_are_asked_for_once_while_the_disk_is_slow() {
+        let ahead = ReadAhead::default();
+        let lengths = [1000; 500];
+        let wanted = |file| ahead.wanted(file, lengths.into_iter().skip(file + 1));
+        assert_eq!(wanted(0).len(), 0, "nothing is known of the disk");
+        ahead.was_read(0, 1000, Duration::from_micros(50));
+        assert_eq!(wanted(1).len(), 0, "a fast disk");
+        ahead.was_read(1, 1000, SLOW);
+        assert_eq!(wanted(2), 3..67);
+        assert_eq!(wanted(2), 67..67, "each once");
+        assert_eq!(wanted(4), 67..69, "by whichever thread");
+        assert_eq!(wanted(3).len(), 0);
+        assert_eq!(wanted(65), 69..130);
+        assert_eq!(wanted(66).len(), 0, "all were fast since");
+        ahead.was_read(400, 1000, SLOW);
+        assert_eq!(wanted(450), 451..500, "no more than there are");
+        assert_eq!(wanted(499).len(), 0);
+    }
+
+    #[test]
+    fn large_files_are_asked_for_one_at_a_time() {
+        for (lengths, expected) in [
+            ([BYTES_MAX / 4; 9], 1..5),
+            ([BYTES_MAX / 4 + 1; 9], 1..4),
+            ([BYTES_MAX; 9], 1..2),
+            ([u64::MAX / 16; 9], 1..2),
+            ([0; 9], 1..9),
+        ] {
+            let ahead = ReadAhead::default();
+            ahead.was_read(0, 5, SLOW);
+            assert_eq!(ahead.wanted(0, lengths.into_iter().skip(1)), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_slow_depends_on_the_length() {
+        for (bytes, took, is_slow) in [
+            (0, Duration::from_micros(60), false),
+            (0, Duration::from_micros(61), true),
+            (1_000_000, Duration::from_micros(1060), false),
+            (1_000_000, Duration::from_micros(1061), true),
+            (u64::MAX, Duration::from_secs(4), false),
+        ] {
+            let ahead = ReadAhead::default();
+            ahead.was_read(0, bytes, took);
+            assert_eq!(!ahead.wanted(0, [1].into_iter()).is_empty(), is_slow, "{bytes} {took:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_asked_for_in_vain() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        [file.as_path(), folder.path(), Path::new("/dev/null"), Path::new("nowhere")].into_iter().for_each(ask_for);
+        assert_eq!(std::fs::read(&file).unwrap(), b"x");
+    }
+}
