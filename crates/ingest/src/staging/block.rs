@@ -6,7 +6,7 @@
 //! the last text means null. A column of OUIDs may hold their digits instead, behind a count that no texts have: the number of rows
 //! with other texts, those rows with the lengths of their texts, the texts, whether there are nulls, a bit for each row that tells them if
 //! so, and 12 bytes a row. Plain texts of long blocks are a finished page of a data file; those of short ones wait as they
-//! are, to become a page together with others.
+//! are, to become a page together with others: with the length of each, or once where all have the same.
 
 use std::sync::Arc;
 
@@ -34,9 +34,11 @@ const HEADER_BYTES: usize = (1 + COLUMNS) * 4;
 /// Rows from which on plain texts become a page of their own: smaller pages compress badly and slow readers down.
 const PAGE_ROWS_MIN: usize = 4096;
 
-/// First byte of a plain text column.
-const IS_PAGE: u8 = 1;
+/// First byte of a plain text column: each text with its length, a page, texts of one length, or none at all.
 const IS_PLAIN: u8 = 0;
+const IS_PAGE: u8 = 1;
+const IS_EVEN: u8 = 2;
+const IS_NULL: u8 = 3;
 
 /// Builds blocks, one after the other, in a buffer that is used again.
 pub(super) struct BlockEncoder {
@@ -146,7 +148,7 @@ impl BlockEncoder {
     }
 
     fn no_texts(&mut self, rows: usize) -> Result<(), IngestError> {
-        self.texts(&TextSlice::of(&StringArray::new_null(rows)))
+        self.texts(&TextSlice::null(rows))
     }
 
     fn column(&mut self, index: usize, column: &ArrayRef, rows: Option<&[u32]>) -> Result<(), IngestError> {
@@ -202,6 +204,16 @@ impl BlockEncoder {
         if texts.len() >= PAGE_ROWS_MIN {
             self.bytes.push(IS_PAGE);
             return Ok(self.pages.encode_to(texts, &mut self.bytes)?);
+        }
+        if texts.is_null() {
+            self.bytes.push(IS_NULL);
+            return Ok(());
+        }
+        if let Some((bytes, length)) = texts.as_even() {
+            self.bytes.push(IS_EVEN);
+            self.bytes.extend_from_slice(&length.to_le_bytes());
+            self.bytes.extend_from_slice(bytes);
+            return Ok(());
         }
         self.bytes.push(IS_PLAIN);
         // Length and one; 0 is null.
@@ -346,6 +358,8 @@ pub(crate) enum StagedColumn<'a> {
     Coded(CodedTexts<'a>),
     /// OUIDs as digits.
     Keys(KeyTexts<'a>),
+    /// Plain texts.
+    Texts(TextSlice<'a>),
     /// Plain texts that are a page of a data file already.
     Page(TextPage),
 }
@@ -360,6 +374,12 @@ impl StagedColumn<'_> {
             Self::Array(array) => Ok(array),
             Self::Coded(coded) => Ok(Arc::new(dictionary_of(&coded)?)),
             Self::Keys(keys) => Ok(Arc::new(dictionary_of_keys(&keys)?)),
+            Self::Texts(texts) => {
+                let texts = texts.iter().map(|text| text.map(std::str::from_utf8).transpose());
+                let texts: StringArray =
+                    texts.collect::<Result<_, _>>().map_err(|error| damaged("texts", error.to_string()))?;
+                Ok(Arc::new(texts))
+            }
             Self::Page(page) => Ok(Arc::new(page.decode()?)),
         }
     }
@@ -453,13 +473,33 @@ impl BlockView {
         Ok(ordinals)
     }
 
-    fn texts(&self, part: &[u8]) -> Result<StagedColumn<'_>, IngestError> {
-        let (&form, mut rest) = part.split_first().ok_or_else(|| damaged("the form of a column", "nothing"))?;
-        if form == IS_PAGE {
-            let (page, bytes) = TextPage::read_from(&self.bytes.slice_ref(rest))?;
-            self.check(page.rows() as usize, rest.get(bytes..).unwrap_or_default())?;
-            return Ok(StagedColumn::Page(page));
+    fn texts<'b>(&self, part: &'b [u8]) -> Result<StagedColumn<'b>, IngestError> {
+        let (&form, rest) = part.split_first().ok_or_else(|| damaged("the form of a column", "nothing"))?;
+        match form {
+            IS_PAGE => {
+                let (page, bytes) = TextPage::read_from(&self.bytes.slice_ref(rest))?;
+                self.check(page.rows() as usize, rest.get(bytes..).unwrap_or_default())?;
+                Ok(StagedColumn::Page(page))
+            }
+            IS_EVEN => Ok(StagedColumn::Texts(self.even_texts(rest)?)),
+            IS_NULL => {
+                self.check(self.rows, rest)?;
+                Ok(StagedColumn::Texts(TextSlice::null(self.rows)))
+            }
+            _ => self.texts_with_lengths(rest),
         }
+    }
+
+    fn even_texts<'b>(&self, mut part: &'b [u8]) -> Result<TextSlice<'b>, IngestError> {
+        let length = take_u32(&mut part)?;
+        let expected = (length as usize).checked_mul(self.rows).filter(|bytes| *bytes == part.len() && part.is_ascii());
+        match (expected, i32::try_from(length)) {
+            (Some(_), Ok(length)) => Ok(TextSlice::even(part, length, self.rows)),
+            _ => Err(damaged(format!("{} texts of {length} bytes of ASCII", self.rows), "others")),
+        }
+    }
+
+    fn texts_with_lengths(&self, mut rest: &[u8]) -> Result<StagedColumn<'static>, IngestError> {
         let mut lengths = Vec::with_capacity(self.rows);
         for _ in 0..self.rows {
             lengths.push(take_u32(&mut rest)?);

@@ -83,6 +83,15 @@ fn a_block_holds_its_rows() {
         ("256 texts", distinct(256, false)),
         ("256 codes with the one of null", (0..510).map(|n| (n, n, (n < 255).then(|| n.to_string()))).collect()),
         ("257 codes with the one of null", (0..512).map(|n| (n, n, (n < 256).then(|| n.to_string()))).collect()),
+        ("texts of one length", (0..300).map(|row| (row, row, Some(format!("{row:09}")))).collect()),
+        (
+            "one of another length",
+            (0..300).map(|row| (row, row, Some(format!("{row:0$}", 2 + row as usize / 299)))).collect(),
+        ),
+        (
+            "characters of one length",
+            (0..300).map(|row| (row, row, text(["ä", "ab", "ö"][row as usize % 3]))).collect(),
+        ),
         ("as long as a page", distinct(4096, true)),
         ("65536 texts", distinct(65536, false)),
         ("65537 codes with the one of null", (0..65540).map(|n| (n, n, (n < 65536).then(|| n.to_string()))).collect()),

@@ -172,6 +172,7 @@ impl<'a> GroupEncoder<'a> {
                 }
                 Values::Staged(place) => match block.column(place)? {
                     StagedColumn::Page(page) => column.encoder.push_page(page)?,
+                    StagedColumn::Texts(texts) => column.encoder.push_texts(&texts)?,
                     StagedColumn::Coded(texts) => column.encoder.push_coded(&texts)?,
                     StagedColumn::Keys(keys) => column.encoder.push_keys(&keys)?,
                     StagedColumn::Array(array) => {

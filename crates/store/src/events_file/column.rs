@@ -15,6 +15,7 @@ use super::dictionary::{Dictionary, Settings};
 use super::memory::ChunkMemory;
 use super::numbers::Numbers;
 use super::text_page::TextPage;
+use super::text_slice::TextSlice;
 use super::texts::Texts;
 use crate::StoreError;
 
@@ -91,7 +92,7 @@ impl ColumnEncoder {
                 let texts = values.values().as_string_opt()?;
                 Some(dictionary.push(values, texts))
             }),
-            Kind::Texts(texts) => values.as_string_opt().map(|values| texts.push(values)),
+            Kind::Texts(texts) => values.as_string_opt().map(|values| texts.push(&TextSlice::of(values))),
         };
         // The type was compared above, so there was something to push.
         pushed.unwrap_or(Ok(())).map_err(failed(&self.column))
@@ -133,6 +134,17 @@ impl ColumnEncoder {
                 dictionary.push_keys(keys).map_err(failed(&self.column))
             }
             _ => Err(refused(&self.column, self.data_type.to_string(), "keys")),
+        }
+    }
+
+    /// Appends plain texts (columns `trace_id` and `extra`).
+    ///
+    /// # Errors
+    /// The column holds no plain texts.
+    pub fn push_texts(&mut self, texts: &TextSlice<'_>) -> std::result::Result<(), StoreError> {
+        match &mut self.kind {
+            Kind::Texts(column) => column.push(texts).map_err(failed(&self.column)),
+            _ => Err(refused(&self.column, self.data_type.to_string(), "plain texts")),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Texts that wait to become a page: lengths first, then all bytes side by side (DELTA_LENGTH_BYTE_ARRAY).
 
-use arrow::array::{Array as _, NullBufferBuilder, StringArray};
+use arrow::array::NullBufferBuilder;
 use parquet::errors::{ParquetError, Result};
 
 use super::compress::Zstd;
@@ -58,27 +58,25 @@ impl TextRows {
         Ok(())
     }
 
-    /// Appends texts up to the size of a page, at least one; returns how many.
-    pub(super) fn fill(&mut self, texts: &StringArray) -> usize {
-        let offsets = texts.value_offsets();
-        let first = offsets.first().copied().unwrap_or_default();
-        let room = i32::try_from(PAGE_BYTES.saturating_sub(self.bytes.len())).unwrap_or(i32::MAX);
-        let fitting = offsets.partition_point(|&end| end - first <= room).saturating_sub(1);
-        let rows = fitting.max(1).min(PAGE_ROWS.saturating_sub(self.len())).min(texts.len());
-        self.append(&TextSlice::of(&texts.slice(0, rows)));
+    /// Appends texts from a row on, up to the size of a page, at least one; returns how many.
+    pub(super) fn fill(&mut self, texts: &TextSlice<'_>, from: usize) -> usize {
+        let fitting = texts.fitting(from, PAGE_BYTES.saturating_sub(self.bytes.len()));
+        let rows = fitting.max(1).min(PAGE_ROWS.saturating_sub(self.len())).min(texts.len().saturating_sub(from));
+        self.append(texts, from, from + rows);
         rows
     }
 
-    /// Appends texts, however many.
-    pub(super) fn append(&mut self, texts: &TextSlice<'_>) {
-        match texts.valid() {
+    /// Appends some texts, however many.
+    fn append(&mut self, texts: &TextSlice<'_>, from: usize, until: usize) {
+        match texts.valid().map(|valid| valid.slice(from, until - from)) {
             None => {
-                self.append_run(texts, 0, texts.len());
-                self.valid.append_n_non_nulls(texts.len());
+                self.append_run(texts, from, until);
+                self.valid.append_n_non_nulls(until - from);
             }
             Some(valid) => {
-                valid.valid_slices().for_each(|(start, end)| self.append_run(texts, start, end));
-                self.valid.append_buffer(valid);
+                let runs = valid.valid_slices();
+                runs.for_each(|(start, end)| self.append_run(texts, from + start, from + end));
+                self.valid.append_buffer(&valid);
             }
         }
     }
@@ -116,7 +114,7 @@ impl TextRows {
         out: &mut Vec<u8>,
     ) -> Result<PageSizes> {
         if texts.valid().is_some() || self.len() > 0 {
-            self.append(texts);
+            self.append(texts, 0, texts.len());
             return self.put_page(true, zstd, out);
         }
         let (lengths, bytes) = texts.run(0, texts.len());

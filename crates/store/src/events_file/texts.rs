@@ -1,6 +1,5 @@
 //! Columns of texts that hardly repeat: `trace_id` and `extra`.
 
-use arrow::array::{Array as _, StringArray};
 use parquet::basic::Encoding;
 use parquet::errors::Result;
 use parquet::schema::types::ColumnDescPtr;
@@ -9,6 +8,7 @@ use super::chunk::{Bounds, Chunk, DataPage, FinishedChunk};
 use super::compress::{Zstd, zstd};
 use super::text_page::TextPage;
 use super::text_rows::{PageSizes, TextRows};
+use super::text_slice::TextSlice;
 
 /// Encodes texts one after the other; takes finished pages as they are.
 pub(super) struct Texts {
@@ -22,10 +22,10 @@ impl Texts {
         Ok(Self { chunk: Chunk::new(column, zstd(), false), zstd: Zstd::new()?, waiting: TextRows::new() })
     }
 
-    pub(super) fn push(&mut self, texts: &StringArray) -> Result<()> {
+    pub(super) fn push(&mut self, texts: &TextSlice<'_>) -> Result<()> {
         let mut from = 0;
         while from < texts.len() {
-            from += self.waiting.fill(&texts.slice(from, texts.len() - from));
+            from += self.waiting.fill(texts, from);
             if self.waiting.is_full() {
                 self.end_page()?;
             }

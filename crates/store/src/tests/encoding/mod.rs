@@ -113,6 +113,34 @@ proptest! {
     }
 
     #[test]
+    fn texts_of_one_length_give_the_bytes_that_arrays_give(
+        parts in prop::collection::vec((0..70_usize, prop_oneof![8 => 0..9_usize, 1 => Just(40_000)], any::<bool>(), any::<u64>()), 1..6),
+    ) {
+        let (mut even, mut column) = (ColumnEncoder::new("trace_id").unwrap(), ColumnEncoder::new("trace_id").unwrap());
+        for (length, rows, is_null, seed) in parts {
+            let mut draw = draw(seed);
+            let bytes: Vec<u8> = (0..length * rows).map(|_| b'A' + (draw() % 26) as u8).collect();
+            let texts = |row: usize| (!is_null).then(|| std::str::from_utf8(&bytes[row * length..][..length]).unwrap());
+            let array: StringArray = (0..rows).map(texts).collect();
+            let slice = match is_null {
+                true => TextSlice::null(rows),
+                false => TextSlice::even(&bytes, i32::try_from(length).unwrap(), rows),
+            };
+            assert_eq!(slice.len(), rows);
+            assert!(slice.iter().eq(array.iter().map(|text| text.map(str::as_bytes))));
+            let expected = (rows > 0 && !is_null).then_some((bytes.as_slice(), i32::try_from(length).unwrap()));
+            assert_eq!((TextSlice::of(&array).as_even(), slice.as_even()), (expected, expected));
+            assert_eq!((TextSlice::of(&array).is_null(), slice.is_null()), (is_null && rows > 0, is_null));
+            even.push_texts(&slice).unwrap();
+            column.push(&array).unwrap();
+        }
+        even.push_texts(&TextSlice::even(b"last", 4, 1)).unwrap();
+        column.push(&StringArray::from(vec!["last"])).unwrap();
+        let [even, column] = [even, column].map(|column| Written::new("trace_id", column.finish().unwrap()).bytes);
+        assert!(even == column);
+    }
+
+    #[test]
     fn codes_give_the_bytes_that_arrays_give(parts in parts(), cuts in prop::collection::vec(any::<usize>(), 0..6), wide in 0..3_usize) {
         let texts = texts_of(&parts);
         for name in ["ouid", "role"] {
