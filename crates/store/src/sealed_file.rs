@@ -141,12 +141,21 @@ const HASHED_BYTES: usize = 1 << 20;
 /// Bytes that go to the operating system at once. The Parquet writer's own pieces of 8 KiB are dear.
 const WRITE_BYTES: usize = 256 << 10;
 
+/// Bytes after which a file is worth a [`FileHandle`] again: enough to keep a disk busy, few enough that little is left when the last one comes.
+const HANDLE_BYTES: u64 = 8 << 20;
+
 /// A file that is hashed as it is written.
 pub(crate) struct HashingFile {
+    path: PathBuf,
     file: BufWriter<File>,
     digest: Sha256,
     bytes: u64,
+    /// Who gets handles, and the length of the file from which on there is another one.
+    handles: Option<(Handles, u64)>,
 }
+
+/// Who gets handles on a file while it grows.
+pub(crate) type Handles = Box<dyn FnMut(FileHandle) + Send>;
 
 /// A second handle on a file that is being written.
 pub struct FileHandle {
@@ -183,13 +192,21 @@ impl HashingFile {
         let file = reach(Point::FileCreating).and_then(|()| File::create(path));
         let file = file.and_then(|file| reach(Point::FileCreated).map(|()| file));
         let file = file.map_err(StoreError::io("create the file", path))?;
-        Ok(Self { file: BufWriter::with_capacity(WRITE_BYTES, file), digest: Sha256::new(), bytes: 0 })
+        let file = BufWriter::with_capacity(WRITE_BYTES, file);
+        Ok(Self { path: path.to_owned(), file, digest: Sha256::new(), bytes: 0, handles: None })
     }
 
-    /// See [`FileHandle`].
-    pub(crate) fn handle(&self, path: &Path) -> Result<FileHandle, StoreError> {
-        let file = self.file.get_ref().try_clone().map_err(StoreError::io("open the file again", path))?;
-        Ok(FileHandle { path: path.to_owned(), file })
+    /// Hands out a handle whenever so much more was written that it is worth getting to the disk.
+    pub(crate) fn hand_out(&mut self, handles: Handles) {
+        self.handles = Some((handles, self.bytes + HANDLE_BYTES));
+    }
+
+    fn hand_out_when_due(&mut self) -> io::Result<()> {
+        if let Some((handles, due)) = self.handles.as_mut().filter(|(_, due)| self.bytes >= *due) {
+            *due = self.bytes + HANDLE_BYTES;
+            handles(FileHandle { path: self.path.clone(), file: self.file.get_ref().try_clone()? });
+        }
+        Ok(())
     }
 
     /// Syncs the contents.
@@ -208,6 +225,7 @@ impl Write for HashingFile {
         let written = self.file.write(piece)?;
         self.digest.update(piece.get(..written).unwrap_or(piece));
         self.bytes += written as u64;
+        self.hand_out_when_due()?;
         Ok(written)
     }
 

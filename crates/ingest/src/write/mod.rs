@@ -209,16 +209,15 @@ fn append_long(
 ) -> Result<(), IngestError> {
     for file in files {
         let mut writer = EventsWriter::create(&path_of(source, file), file.month)?;
+        let begun = to_disk.clone();
+        // Where the finisher has enough to do, or is gone and has its own error, the end of the file tells.
+        writer.hand_out(move |handle| drop(begun.try_send(ToDisk::Begun(handle))));
         for _ in &file.groups {
             let Ok(columns) = groups.recv() else {
                 // The encoder is gone and has its own error.
                 return Ok(());
             };
             writer.append_row_group(columns)?;
-            if to_disk.send(ToDisk::Begun(writer.handle()?)).is_err() {
-                // The finisher is gone and has its own error.
-                return Ok(());
-            }
         }
         if to_disk.send(ToDisk::Whole(file.number, Box::new(writer))).is_err() {
             // The finisher is gone and has its own error.

@@ -199,12 +199,9 @@ impl EventsWriter {
         Ok(())
     }
 
-    /// A second handle on the file, to get what is written so far to the disk while more is written.
-    ///
-    /// # Errors
-    /// There are too many open files.
-    pub fn handle(&self) -> Result<FileHandle, StoreError> {
-        self.file.inner().handle(&self.path)
+    /// Hands out handles on the file while it grows, so that what is written so far gets to the disk while more is written. For a new file.
+    pub fn hand_out(&mut self, handles: impl FnMut(FileHandle) + Send + 'static) {
+        self.file.inner_mut().hand_out(Box::new(handles));
     }
 
     /// Rows so far.
