@@ -4,8 +4,8 @@
 //! into a staging area, decides which records are duplicates, writes the Parquet files and commits once. What it does not know: how a
 //! record looks (`keytrail-decode`), how the table lies on disk (`keytrail-store`), SQL.
 //!
-//! The stages, each a module: [`discover`](mod@discover) finds files, `queue` takes them through the threads, `digest` reads and hashes
-//! them, `claims` says which are decoded, `container` opens ZIP, gzip and plain files, `archive` decodes one archive, `rejects` gathers
+//! The stages, each a module: [`discover`](mod@discover) finds files, `queue` takes them through the threads, `ahead` asks for them early, `digest` reads
+//! and hashes them, `claims` says which are decoded, `container` opens ZIP, gzip and plain files, `archive` decodes one archive, `rejects` gathers
 //! what it refuses, `services` counts whose records it holds, `told` bounds what is told, `request` reads the side file with its request, `staging` holds what was decoded, `dedupe` applies the rule of duplicates (`ordinals` says which places of an archive the store has), `plan` decides which rows go to which
 //! file, `write` makes the files, `run` calls them in order and keeps the books.
 //!
