@@ -29,6 +29,10 @@ pub(crate) fn side_file_of(archive: &Path) -> PathBuf {
 
 /// The archive that a side file is about, by its name; `None` where it has no such name.
 pub(crate) fn archive_of(side_file: &Path) -> Option<PathBuf> {
+    // Nearly all files have another name, and to find it in a path takes longer.
+    if !side_file.as_os_str().as_encoded_bytes().ends_with(SUFFIX.as_bytes()) {
+        return None;
+    }
     let name = side_file.file_name()?.to_str()?.strip_suffix(SUFFIX).filter(|archive| !archive.is_empty())?;
     Some(side_file.with_file_name(name))
 }
