@@ -246,8 +246,8 @@ impl Run<'_> {
         let options = serde_json::to_value(self.options).unwrap_or_default();
         let commit = RunCommit { run, committed_at: self.now, options, records, files, ledger, rejects };
         std::thread::scope(|scope| {
-            // What is in memory of very many archives takes a while to be given back, and nobody need wait for it.
-            // Without a thread for it, it is given back here.
+            // What is in memory of very many archives takes a while to be given back, and nobody need wait for it. Without a thread for it, it
+            // is given back here.
             let _ = std::thread::Builder::new().spawn_scoped(scope, || drop((archives, decoded, duplicates)));
             writer.commit(commit)
         })?;

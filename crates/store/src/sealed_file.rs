@@ -201,12 +201,14 @@ impl HashingFile {
         self.handles = Some((handles, self.bytes + HANDLE_BYTES));
     }
 
-    fn hand_out_when_due(&mut self) -> io::Result<()> {
+    fn hand_out_when_due(&mut self) {
         if let Some((handles, due)) = self.handles.as_mut().filter(|(_, due)| self.bytes >= *due) {
             *due = self.bytes + HANDLE_BYTES;
-            handles(FileHandle { path: self.path.clone(), file: self.file.get_ref().try_clone()? });
+            // Where there are too many open files, the end of this one gets all of it to the disk.
+            if let Ok(file) = self.file.get_ref().try_clone() {
+                handles(FileHandle { path: self.path.clone(), file });
+            }
         }
-        Ok(())
     }
 
     /// Syncs the contents.
@@ -225,7 +227,7 @@ impl Write for HashingFile {
         let written = self.file.write(piece)?;
         self.digest.update(piece.get(..written).unwrap_or(piece));
         self.bytes += written as u64;
-        self.hand_out_when_due()?;
+        self.hand_out_when_due();
         Ok(written)
     }
 
