@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Files that are asked for early, and their bytes, at most; the next file in any case.
 const FILES_MAX: usize = 64;
 const BYTES_MAX: u64 = 16 << 20;
-/// Reading and hashing a file that is in memory takes less than this, and this for each byte.
+/// Reading and hashing a file that is in memory takes less than the first, and the second for each of its bytes.
 const FAST_FILE: Duration = Duration::from_micros(60);
 const FAST_BYTE: Duration = Duration::from_nanos(1);
 

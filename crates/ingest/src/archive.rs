@@ -94,7 +94,7 @@ impl DecodedArchive {
 pub(crate) struct Worker<S = StagingWriter> {
     decoder: Decoder,
     staging: S,
-    services: KnownServices,
+    known_services: KnownServices,
     limits: Limits,
     salvage: bool,
 }
@@ -102,7 +102,7 @@ pub(crate) struct Worker<S = StagingWriter> {
 impl<S: Records> Worker<S> {
     pub(crate) fn new(staging: S, limits: Limits, salvage: bool) -> Self {
         let decoder = Decoder::new(decode_options(&limits));
-        Self { decoder, staging, services: KnownServices::default(), limits, salvage }
+        Self { decoder, staging, known_services: KnownServices::default(), limits, salvage }
     }
 
     /// Reads what comes under other limits.
@@ -343,7 +343,7 @@ struct StagingSink<'a, S> {
 
 impl<'a, S: Records> MemberSink<'a, S> {
     fn new(worker: &'a mut Worker<S>, id: &'a ArchiveId, name: &'a str, member: u32, archive: &DecodedArchive) -> Self {
-        let Worker { decoder, staging, services: known_services, limits, .. } = worker;
+        let Worker { decoder, staging, known_services, limits, .. } = worker;
         let out = StagingSink {
             staging,
             known_services,

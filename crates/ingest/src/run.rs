@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::mem::take;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,6 @@ use crate::plan;
 use crate::progress::{Observer, Progress};
 use crate::queue::{Decoded, Queue};
 use crate::request::{self, SideFiles};
-use crate::services::RunServices;
 use crate::staging::StagingReader;
 use crate::summary::{Notice, Summary};
 use crate::tidy;
@@ -145,17 +145,17 @@ impl Run<'_> {
         files: Vec<FoundFile>,
         snapshot: &Snapshot,
         staging: &Path,
-    ) -> Result<(Read, SideFiles), IngestError> {
+    ) -> Result<(Decoded, SideFiles), IngestError> {
         let settled = self.settled(snapshot);
         let budget = Budget::of(self.options.memory_bytes, rayon::current_num_threads());
         let queue = Queue { staging, options: self.options, settled: &settled, observer: self.observer, budget };
-        let Decoded { archives, decoded, known, notices, unreadable, with_request, services } = queue.decode(files)?;
-        self.refuse(unreadable);
-        self.summary.archives.known += known;
-        notices.into_iter().for_each(|(path, reason)| self.say(path, "known", reason));
-        let mut side_files = SideFiles::read(with_request);
-        std::mem::take(&mut side_files.unreadable).into_iter().for_each(|(path, words)| self.say(path, "note", words));
-        Ok((Read { archives, decoded, services }, side_files))
+        let mut found = queue.decode(files)?;
+        self.refuse(take(&mut found.unreadable));
+        self.summary.archives.known += found.known;
+        take(&mut found.notices).into_iter().for_each(|(path, reason)| self.say(path, "known", reason));
+        let mut side_files = SideFiles::read(take(&mut found.with_request));
+        take(&mut side_files.unreadable).into_iter().for_each(|(path, words)| self.say(path, "note", words));
+        Ok((found, side_files))
     }
 
     /// A notice about an archive of which nothing was decoded.
@@ -205,7 +205,8 @@ impl Run<'_> {
         let staging = staging.0.as_path();
         // Drawn anew for each run: see `Identifier`. It decides nothing that is stored.
         let seed = RandomState::new().hash_one(self.now);
-        let (Read { archives, decoded, services }, side_files) = self.decode(files, writer.snapshot(), staging)?;
+        let (Decoded { archives, decoded, services, .. }, side_files) =
+            self.decode(files, writer.snapshot(), staging)?;
         let (mut late, earlier) = self.late(&archives, &side_files, writer.snapshot())?;
         if archives.is_empty() && late.is_empty() {
             return Ok(());
@@ -222,7 +223,7 @@ impl Run<'_> {
         let named = archives.iter().map(|archive| archive.digest.sha256.as_str());
         let run = writer.next_run(&mut named.chain(late.iter().map(|row| row.archive.as_str())));
         late.iter_mut().for_each(|row| row.run.clone_from(&run));
-        let mut summary = std::mem::take(&mut self.summary);
+        let mut summary = take(&mut self.summary);
         let (files, written, books) = write::write_events(&source, &files, || {
             let mut outcomes = Vec::with_capacity(archives.len());
             for (index, (archive, decoded)) in archives.iter().zip(&decoded).enumerate() {
@@ -381,13 +382,6 @@ impl Drop for StagingFolder {
         // What cannot be removed now is swept by the next run.
         let _ = reach(Point::StagingRemoving).and_then(|()| std::fs::remove_dir_all(&self.0));
     }
-}
-
-/// What a run decoded: archives, what was found in each of them, and their services.
-struct Read {
-    archives: Vec<Archive>,
-    decoded: Vec<DecodedArchive>,
-    services: RunServices,
 }
 
 /// What a run commits beside its data files.

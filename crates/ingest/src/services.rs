@@ -84,7 +84,7 @@ impl Kept {
                     *known.get_mut() += 1;
                 }
                 Entry::Vacant(new) => {
-                    self.bytes += NAME_BYTES + names_bytes(&span.key) as u64;
+                    self.bytes += NAME_BYTES + Names::of(&span.key).bytes() as u64;
                     new.insert(1);
                 }
             }
@@ -102,7 +102,7 @@ impl Kept {
             if let Entry::Occupied(mut known) = self.names.entry(span.key) {
                 *known.get_mut() -= 1;
                 if *known.get() == 0 {
-                    self.bytes = self.bytes.saturating_sub(NAME_BYTES + names_bytes(known.key()) as u64);
+                    self.bytes = self.bytes.saturating_sub(NAME_BYTES + Names::of(known.key()).bytes() as u64);
                     known.remove();
                 }
             }
@@ -110,20 +110,20 @@ impl Kept {
     }
 }
 
-/// Bytes of the texts that name a service.
-fn names_bytes(key: &ServiceKey) -> usize {
-    [&key.resource_id, &key.source, &key.tenant_id].into_iter().flatten().map(String::len).sum()
-}
-
 /// The names of a service as they stand in rows. Its hash is that of a [`ServiceKey`].
-#[derive(Debug, Clone, Copy, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Names<'a> {
     resource_id: Option<&'a str>,
     source: Option<&'a str>,
     tenant_id: Option<&'a str>,
 }
 
-impl Names<'_> {
+impl<'a> Names<'a> {
+    fn of(key: &'a ServiceKey) -> Self {
+        let ServiceKey { resource_id, source, tenant_id } = key;
+        Self { resource_id: resource_id.as_deref(), source: source.as_deref(), tenant_id: tenant_id.as_deref() }
+    }
+
     fn bytes(self) -> usize {
         [self.resource_id, self.source, self.tenant_id].into_iter().flatten().map(str::len).sum()
     }
@@ -137,10 +137,7 @@ impl Names<'_> {
 
 impl Equivalent<Arc<ServiceKey>> for Names<'_> {
     fn equivalent(&self, key: &Arc<ServiceKey>) -> bool {
-        let Self { resource_id, source, tenant_id } = *self;
-        key.resource_id.as_deref() == resource_id
-            && key.source.as_deref() == source
-            && key.tenant_id.as_deref() == tenant_id
+        *self == Names::of(key)
     }
 }
 
@@ -158,9 +155,9 @@ impl KnownServices {
         }
         let key = Arc::new(names.to_key());
         if self.keys.len() >= SERVICES_MAX || self.bytes > NAMES_BYTES_MAX {
-            (self.keys, self.bytes) = Default::default();
+            *self = Self::default();
         }
-        self.bytes += names_bytes(&key);
+        self.bytes += names.bytes();
         self.keys.insert(Arc::clone(&key));
         key
     }
@@ -237,7 +234,7 @@ impl Services {
                 own.records += span.records;
                 own.first_time = own.first_time.min(span.first_time);
                 own.last_time = own.last_time.max(span.last_time);
-            } else if self.has_room(names_bytes(&span.key)) {
+            } else if self.has_room(Names::of(&span.key).bytes()) {
                 self.places.insert(Arc::clone(&span.key), self.spans.len());
                 self.spans.push(span);
             }

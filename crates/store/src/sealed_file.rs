@@ -71,7 +71,7 @@ impl SealedWriter {
     /// Writes the footer and syncs the contents. The file's *name* is made durable by the commit that moves it.
     pub(crate) fn finish(self) -> Result<(PathBuf, Seal), StoreError> {
         let Self { path, writer, rows, .. } = self;
-        let file = writer.into_inner().map_err(StoreError::parquet(&path))?.seal(&path)?;
+        let file = writer.into_inner().map_err(StoreError::parquet(&path))?.seal()?;
         Ok((path, Seal { sha256: file.sha256, bytes: file.bytes, rows }))
     }
 }
@@ -212,9 +212,9 @@ impl HashingFile {
     }
 
     /// Syncs the contents.
-    pub(crate) fn seal(mut self, path: &Path) -> Result<FileSeal, StoreError> {
+    pub(crate) fn seal(mut self) -> Result<FileSeal, StoreError> {
         let synced = self.flush().and_then(|()| synced(|| self.file.get_ref().sync_all()));
-        synced.map_err(StoreError::io("sync the file", path))?;
+        synced.map_err(StoreError::io("sync the file", &self.path))?;
         Ok(FileSeal { bytes: self.bytes, sha256: hex(&self.digest.finalize()) })
     }
 }

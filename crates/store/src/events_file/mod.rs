@@ -225,7 +225,7 @@ impl EventsWriter {
             return Err(self.bad("rows of a data file", "at least one".into(), "none".into()));
         };
         let Self { path, month, file, rows, .. } = self;
-        let seal = file.into_inner().map_err(StoreError::parquet(&path))?.seal(&path)?;
+        let seal = file.into_inner().map_err(StoreError::parquet(&path))?.seal()?;
         Ok(StagedFile { path, month, rows, bytes: seal.bytes, sha256: seal.sha256, min_time, max_time })
     }
 
