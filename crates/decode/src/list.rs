@@ -26,7 +26,7 @@ const GUESS_BYTES: usize = 4096;
 /// quote would cost a scan of up to the longest record.
 const FIRST_CHECK_BYTES: usize = 1024;
 /// How far before they are needed bytes are asked for.
-const AHEAD_BYTES: usize = 1024;
+const AHEAD_BYTES: usize = 8192;
 /// Blanks that are looked through where what follows them decides something; behind more of them it decides nothing.
 const MAX_GAP_BYTES: usize = 4096;
 

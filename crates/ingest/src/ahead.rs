@@ -9,27 +9,36 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// Files among which two have to come from a disk: a single one may have been slow for other reasons.
+const NEAR: usize = 8;
 /// Files that are asked for early, and their bytes, at most; the next file in any case.
 const FILES_MAX: usize = 64;
 const BYTES_MAX: u64 = 16 << 20;
-/// Reading and hashing a file that is in memory takes less than the first, and the second for each of its bytes.
-const FAST_FILE: Duration = Duration::from_micros(60);
-const FAST_BYTE: Duration = Duration::from_nanos(1);
+/// To read what is in memory takes less than the first, and the second for each byte: a multiple of what it takes on slow machines.
+const FAST_READ: Duration = Duration::from_micros(50);
+const FAST_KIBIBYTE: Duration = Duration::from_nanos(500);
+
+/// Whether bytes came from a disk, to judge by how long it took to read them at once.
+pub(crate) fn is_slow(bytes: usize, took: Duration) -> bool {
+    took > FAST_READ + FAST_KIBIBYTE.saturating_mul(u32::try_from(bytes / 1024).unwrap_or(u32::MAX))
+}
 
 /// How far the files of a run were asked for; they are read in the order in which they stand.
 #[derive(Debug, Default)]
 pub(crate) struct ReadAhead {
     /// The first file that was not asked for yet.
     asked: AtomicUsize,
-    /// The first file for which a disk that was slow once is taken for fast again.
+    /// The newest file that came from a disk, counted from 1.
+    slow: AtomicUsize,
+    /// The first file for which files are taken to be in memory again.
     slow_until: AtomicUsize,
 }
 
 impl ReadAhead {
-    /// A file was read and hashed; so long did it take.
-    pub(crate) fn was_read(&self, file: usize, bytes: u64, took: Duration) {
-        let fast = FAST_FILE + FAST_BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if took > fast {
+    /// A file was read that the system did not hold in memory.
+    pub(crate) fn was_slow(&self, file: usize) {
+        let before = self.slow.swap(file + 1, Ordering::Relaxed);
+        if before > 0 && before.abs_diff(file + 1) <= NEAR {
             self.slow_until.fetch_max(file + 1 + FILES_MAX, Ordering::Relaxed);
         }
     }
@@ -73,26 +82,38 @@ pub(crate) fn ask_for(_path: &Path) {}
 mod tests {
     use super::*;
 
-    const SLOW: Duration = Duration::from_secs(1);
-
     #[test]
     fn files_are_asked_for_once_while_the_disk_is_slow() {
         let ahead = ReadAhead::default();
         let lengths = [1000; 500];
         let wanted = |file| ahead.wanted(file, lengths.into_iter().skip(file + 1));
         assert_eq!(wanted(0).len(), 0, "nothing is known of the disk");
-        ahead.was_read(0, 1000, Duration::from_micros(50));
-        assert_eq!(wanted(1).len(), 0, "a fast disk");
-        ahead.was_read(1, 1000, SLOW);
+        ahead.was_slow(0);
+        ahead.was_slow(1);
         assert_eq!(wanted(2), 3..67);
         assert_eq!(wanted(2), 67..67, "each once");
         assert_eq!(wanted(4), 67..69, "by whichever thread");
         assert_eq!(wanted(3).len(), 0);
         assert_eq!(wanted(65), 69..130);
         assert_eq!(wanted(66).len(), 0, "all were fast since");
-        ahead.was_read(400, 1000, SLOW);
+        ahead.was_slow(400 - NEAR);
+        ahead.was_slow(400);
         assert_eq!(wanted(450), 451..500, "no more than there are");
         assert_eq!(wanted(499).len(), 0);
+    }
+
+    #[test]
+    fn one_slow_file_may_be_chance() {
+        for (files, disk) in [
+            (vec![3], false),
+            (vec![3, 4 + NEAR, 5 + 2 * NEAR], false),
+            (vec![3, 3 + NEAR], true),
+            (vec![3 + NEAR, 3], true),
+        ] {
+            let ahead = ReadAhead::default();
+            files.iter().for_each(|&file| ahead.was_slow(file));
+            assert_eq!(!ahead.wanted(20, [1].into_iter()).is_empty(), disk, "{files:?}");
+        }
     }
 
     #[test]
@@ -105,23 +126,21 @@ mod tests {
             ([0; 9], 1..9),
         ] {
             let ahead = ReadAhead::default();
-            ahead.was_read(0, 5, SLOW);
+            (0..2).for_each(|_| ahead.was_slow(0));
             assert_eq!(ahead.wanted(0, lengths.into_iter().skip(1)), expected);
         }
     }
 
     #[test]
     fn what_is_slow_depends_on_the_length() {
-        for (bytes, took, is_slow) in [
-            (0, Duration::from_micros(60), false),
-            (0, Duration::from_micros(61), true),
-            (1_000_000, Duration::from_micros(1060), false),
-            (1_000_000, Duration::from_micros(1061), true),
-            (u64::MAX, Duration::from_secs(4), false),
+        for (bytes, micros, slow) in [
+            (0, 50, false),
+            (1023, 51, true),
+            (256 << 10, 178, false),
+            (256 << 10, 179, true),
+            (usize::MAX, 1 << 30, false),
         ] {
-            let ahead = ReadAhead::default();
-            ahead.was_read(0, bytes, took);
-            assert_eq!(!ahead.wanted(0, [1].into_iter()).is_empty(), is_slow, "{bytes} {took:?}");
+            assert_eq!(is_slow(bytes, Duration::from_micros(micros)), slow, "{bytes} {micros}");
         }
     }
 

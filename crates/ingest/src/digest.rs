@@ -6,11 +6,12 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use keytrail_store::failpoint::{Point, reach};
 use sha2::{Digest, Sha256};
 
+use crate::ahead::is_slow;
 use crate::container::Buffer;
 
 /// Bytes read at a time.
@@ -46,8 +47,8 @@ impl Stamp {
 
 /// What came of reading a file into memory.
 pub(crate) enum Whole {
-    /// All of it is there.
-    Read(FileDigest),
+    /// All of it is there; and whether it came from a disk, to judge by the time that took.
+    Read(FileDigest, bool),
     /// It is larger than was asked for.
     TooLarge,
     /// It did not stay the same meanwhile.
@@ -85,14 +86,16 @@ impl FileDigest {
         let Some(room) = length.and_then(|length| buffer.room(length, bytes_max / 8)) else {
             return Ok(Whole::TooLarge);
         };
-        let (mut hasher, mut filled) = (Sha256::new(), 0);
+        let (mut hasher, mut filled, mut slow) = (Sha256::new(), 0, false);
         while let Some(rest) = room.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             // A piece at a time: it is hashed while it is in the cache.
             let piece = rest.len().min(CHUNK_BYTES);
             let piece = rest.get_mut(..piece).unwrap_or_default();
+            let started = Instant::now();
             match read_once(&mut file, piece)? {
                 0 => return Ok(Whole::Changed),
                 count => {
+                    slow |= is_slow(count, started.elapsed());
                     hasher.update(piece.get(..count).unwrap_or_default());
                     filled += count;
                 }
@@ -101,7 +104,7 @@ impl FileDigest {
         if read_once(&mut file, &mut [0; 1])? > 0 || Stamp::of(&file.metadata()?) != stamp {
             return Ok(Whole::Changed);
         }
-        Ok(Whole::Read(Self { sha256: format!("{:x}", hasher.finalize()), bytes: stamp.bytes, stamp }))
+        Ok(Whole::Read(Self { sha256: format!("{:x}", hasher.finalize()), bytes: stamp.bytes, stamp }, slow))
     }
 
     /// Whether the file still has the length and the time of change that it had when it was hashed: what is decoded after hashing

@@ -7,7 +7,6 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::time::Instant;
 
 use rayon::prelude::*;
 
@@ -295,10 +294,11 @@ impl Hands {
         settled: &Settled,
         progress: &ArchiveProgress<'_>,
     ) -> Result<Outcome, IngestError> {
-        let started = Instant::now();
         match FileDigest::read(&job.path, &mut self.file, self.buffers.budget().bytes) {
-            Ok(Whole::Read(digest)) => {
-                ahead.was_read(job.number, digest.bytes, started.elapsed());
+            Ok(Whole::Read(digest, slow)) => {
+                if slow {
+                    ahead.was_slow(job.number);
+                }
                 self.decode_read(job, digest, claims)
             }
             Ok(Whole::Changed) => Ok(Outcome::Unreadable(CHANGED.into())),

@@ -583,13 +583,13 @@ impl Hands<'_> {
         let (sha256, name) = (row.archive.as_str(), Path::new(&row.path));
         let id = ArchiveId::of(sha256);
         match FileDigest::read(path, &mut self.file, self.buffers.budget().bytes) {
-            Ok(Whole::Read(digest)) if digest.sha256 == sha256 => {
+            Ok(Whole::Read(digest, _)) if digest.sha256 == sha256 => {
                 self.buffers.begin(self.file.held());
                 let bytes = usize::try_from(digest.bytes).unwrap_or_default();
                 let source = Source::Memory(self.file.filled(bytes));
                 self.worker.decode_guarded(name, digest.bytes, source, &id, &mut self.buffers)
             }
-            Ok(Whole::Read(_) | Whole::Changed) => Ok(changed()),
+            Ok(Whole::Read(..) | Whole::Changed) => Ok(changed()),
             Ok(Whole::TooLarge) => {
                 self.file.release();
                 self.buffers.begin(0);

@@ -60,7 +60,7 @@ impl Members for Counted {
 fn as_a_run(paths: &[PathBuf], file: &mut Buffer, buffers: &mut Buffers) -> u64 {
     let mut members = Counted::default();
     for path in paths {
-        let Whole::Read(digest) = FileDigest::read(path, file, 96 << 20).unwrap() else {
+        let Whole::Read(digest, _) = FileDigest::read(path, file, 96 << 20).unwrap() else {
             panic!("{}: does not fit", path.display());
         };
         buffers.begin(file.held());
