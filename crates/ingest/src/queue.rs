@@ -24,6 +24,8 @@ use crate::services::RunServices;
 use crate::staging::StagingWriter;
 use crate::told::RunTold;
 
+/// Staging files open at once, about: systems allow a process 1024 files and fewer.
+const STAGING_FILES: usize = 256;
 const CHANGED: &str = "the file changed while it was read";
 
 /// What became of the files of a run.
@@ -84,8 +86,8 @@ struct Shared<'a> {
     claims: Claims<'a>,
     of_run: OfRun,
     ahead: ReadAhead,
-    /// Staging files are numbered without gaps, whichever threads get work.
-    staging_files: AtomicU32,
+    /// Those that stage something are numbered without gaps, whichever threads get work.
+    workers: AtomicU32,
 }
 
 impl Shared<'_> {
@@ -133,7 +135,7 @@ impl Queue<'_> {
         (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
         let claims = Claims::new(self.settled);
         let shared =
-            Shared { claims, of_run: OfRun::default(), ahead: ReadAhead::default(), staging_files: AtomicU32::new(0) };
+            Shared { claims, of_run: OfRun::default(), ahead: ReadAhead::default(), workers: AtomicU32::new(0) };
         let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
         let outcomes = rayon::broadcast(|_| {
             let mut outcomes = Vec::new();
@@ -171,7 +173,7 @@ impl Queue<'_> {
     fn outcome(&self, job: &Job, shared: &Shared<'_>, hands: &mut Option<Hands>) -> Result<Outcome, IngestError> {
         let hands = match hands {
             Some(hands) => hands,
-            none => none.insert(Hands::new(self, shared.staging_files.fetch_add(1, Ordering::Relaxed))?),
+            none => none.insert(Hands::new(self, shared.workers.fetch_add(1, Ordering::Relaxed))?),
         };
         let progress = ArchiveProgress::new(self.observer, job.bytes);
         let mut outcome = hands.outcome(job, shared, self.settled, &progress);
@@ -281,8 +283,8 @@ struct Hands {
 }
 
 impl Hands {
-    fn new(queue: &Queue<'_>, staging_file: u32) -> Result<Self, IngestError> {
-        let staging = StagingWriter::create(queue.staging, staging_file)?;
+    fn new(queue: &Queue<'_>, worker: u32) -> Result<Self, IngestError> {
+        let staging = StagingWriter::create(queue.staging, worker, STAGING_FILES / rayon::current_num_threads())?;
         let worker = Worker::new(staging, queue.options.limits.clone(), queue.options.salvage);
         Ok(Self { file: Buffer::default(), buffers: Buffers::new(queue.budget), worker })
     }

@@ -109,6 +109,12 @@ impl Month {
         (year >= 1 && (1..=12).contains(&month)).then_some(Self { year, month })
     }
 
+    /// Its number in the year, from 1.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.month.unsigned_abs().into()
+    }
+
     /// First microsecond of the month, and the first of the month after it.
     #[must_use]
     pub fn bounds(self) -> (i64, i64) {

@@ -46,7 +46,7 @@ fn memory_is_shared_out() {
 type Batches = Vec<Vec<Row>>;
 
 fn stage(folder: &Path, archives: &[Batches]) -> Vec<DecodedArchive> {
-    let mut writer = StagingWriter::create(folder, 0).unwrap();
+    let mut writer = StagingWriter::create(folder, 0, 12).unwrap();
     let archives = archives.iter().map(|batches| {
         let mut decoded = DecodedArchive::default();
         for rows in batches {

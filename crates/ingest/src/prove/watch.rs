@@ -16,7 +16,7 @@ use super::books::Books;
 use super::deal::{Dealer, Entry};
 use super::spans::Spans;
 use crate::error::IngestError;
-use crate::staging::{Place, Records, StagedBlock};
+use crate::staging::{Place, Records, StagedBlock, StagedEnd};
 
 /// What all threads compare with.
 pub(super) struct Subject<'a> {
@@ -198,12 +198,12 @@ impl<'a> Watch<'a> {
 }
 
 impl Records for Watch<'_> {
-    fn end(&mut self) -> u64 {
+    fn end(&mut self) -> StagedEnd {
         self.keep_pending();
-        0
+        StagedEnd::default()
     }
 
-    fn take_back(&mut self, _: u64) -> Result<(), IngestError> {
+    fn take_back(&mut self, _: StagedEnd) -> Result<(), IngestError> {
         self.sums.dropped.extend(self.member);
         self.drop_pending();
         Ok(())

@@ -1,8 +1,11 @@
 //! The staging area: what was decoded, on disk until its archive's place and its duplicates are known.
 //!
 //! Order and duplicates can only be settled when the time span of every archive is known, and that takes decoding them all. So each
-//! worker appends what it decodes to a file of its own, a block for the rows of each month in a record batch. Memory holds only where
+//! worker appends what it decodes to files of its own, a block for the rows of each month in a record batch. Memory holds only where
 //! the blocks lie. `block` gives them their form, `writer` makes them, `reader` reads them again.
+//!
+//! A worker has a file for each month of the year, for months are written one after the other: what was staged of a month is given up
+//! while the next one is written, so that a run takes less room, and the system uses the same pages of memory again.
 
 mod block;
 mod reader;
@@ -23,10 +26,10 @@ pub(crate) use writer::StagingWriter;
 /// Where a worker puts what it decodes.
 pub(crate) trait Records {
     /// The place after all that was put there. Told before each member.
-    fn end(&mut self) -> u64;
+    fn end(&mut self) -> StagedEnd;
 
     /// Takes back what was put there from an end on: the member that began then gives nothing.
-    fn take_back(&mut self, end: u64) -> Result<(), IngestError>;
+    fn take_back(&mut self, end: StagedEnd) -> Result<(), IngestError>;
 
     /// Takes records of a member (its number and name), and notes blocks that
     /// count them. `first_row` is the position of the first one among all rows of the archive.
@@ -43,11 +46,11 @@ pub(crate) trait Records {
 }
 
 impl Records for StagingWriter {
-    fn end(&mut self) -> u64 {
+    fn end(&mut self) -> StagedEnd {
         Self::end(self)
     }
 
-    fn take_back(&mut self, end: u64) -> Result<(), IngestError> {
+    fn take_back(&mut self, end: StagedEnd) -> Result<(), IngestError> {
         Self::take_back(self, end)
     }
 
@@ -65,6 +68,13 @@ impl Records for StagingWriter {
         self.append(batch)
     }
 }
+
+/// Files of a worker at most: one for each month of the year, and before them one for rejects.
+const WORKER_FILES: usize = 13;
+
+/// How long the files of a worker are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StagedEnd([u64; WORKER_FILES]);
 
 /// Where bytes of a staging file lie.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -102,6 +112,11 @@ impl StagedBlock {
     pub(crate) fn positions(&self) -> std::ops::Range<u64> {
         self.first_row..self.first_row + u64::from(self.rows)
     }
+}
+
+/// The number of a file of a worker.
+fn file_number(worker: u32, file: usize) -> u32 {
+    worker * WORKER_FILES as u32 + file as u32
 }
 
 fn file_path(folder: &Path, number: u32) -> PathBuf {

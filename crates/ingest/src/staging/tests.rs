@@ -198,7 +198,7 @@ fn records_are_staged_by_month() {
     ];
     let rows: Vec<Row> = (0..).zip(times).map(|(row, time)| (moment(time), row, Some(time.to_owned()))).collect();
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = StagingWriter::create(folder.path(), 0).unwrap();
+    let mut writer = StagingWriter::create(folder.path(), 0, 12).unwrap();
     let mut blocks = Vec::new();
     writer.append_records(&batch(&rows[..0]), 4, 0, &mut blocks).unwrap();
     writer.append_records(&batch(&rows[1..2]), 4, 0, &mut blocks).unwrap();
@@ -270,5 +270,36 @@ proptest! {
             None => bytes.truncate(place),
         }
         let _ = BlockView::new(bytes.into()).and_then(|view| view.batch());
+    }
+}
+
+#[test]
+fn a_month_is_given_up_with_its_last_block() {
+    let times = ["2026-01-05 00:00:00 UTC", "2026-02-05 00:00:00 UTC", "2027-01-05 00:00:00 UTC"];
+    let rows: Vec<Row> = (0..).zip(times).map(|(row, time)| (moment(time), row, None)).collect();
+    // How many files months may have; which months share one; and so after which block there is less.
+    for (month_files, shrinks) in [(12, [false, true, true]), (1, [false, false, true]), (0, [false, false, true])] {
+        let folder = tempfile::tempdir().unwrap();
+        let staged = || {
+            let files = std::fs::read_dir(folder.path()).unwrap();
+            files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
+        };
+        let mut writer = StagingWriter::create(folder.path(), 0, month_files).unwrap();
+        let rejects = writer.append(&batch(&rows)).unwrap();
+        let mut blocks = Vec::new();
+        writer.append_records(&batch(&rows), 0, 0, &mut blocks).unwrap();
+        let end = writer.end();
+        writer.append_records(&batch(&rows), 1, 0, &mut Vec::new()).unwrap();
+        writer.take_back(end).unwrap();
+        let reader = StagingReader::open(folder.path()).unwrap();
+        for (block, shrinks) in blocks.iter().zip(shrinks) {
+            let mut bytes = vec![0; block.place.bytes()];
+            reader.read(block.place, &mut bytes).unwrap();
+            let before = staged();
+            reader.was_used(block.place);
+            assert_eq!(staged() < before, shrinks, "{month_files} {block:?}");
+        }
+        assert_eq!(staged(), rejects.bytes() as u64);
+        assert_eq!(reader.batch(rejects).unwrap().num_rows(), 3);
     }
 }

@@ -1,4 +1,4 @@
-//! Appends blocks to the staging file of one worker.
+//! Appends blocks to the staging files of one worker.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -12,48 +12,62 @@ use keytrail_model::time::Month;
 use keytrail_store::failpoint::{Point, reach};
 
 use super::block::BlockEncoder;
-use super::{Place, StagedBlock, file_path};
+use super::{Place, StagedBlock, StagedEnd, WORKER_FILES, file_number, file_path};
 use crate::error::IngestError;
 
-/// The staging file of one worker. It belongs to one thread at a time.
+/// The staging files of one worker. They belong to one thread at a time.
 pub(crate) struct StagingWriter {
+    files: Files,
+    encoder: BlockEncoder,
+    scratch: Vec<u8>,
+}
+
+/// Files as they are needed.
+struct Files {
+    folder: PathBuf,
+    worker: u32,
+    /// For rejects, then for months.
+    files: [Option<StagingFile>; WORKER_FILES],
+    /// Files for months at most.
+    month_files: u32,
+}
+
+struct StagingFile {
     number: u32,
     file: File,
     path: PathBuf,
     /// Length of the file.
     bytes: u64,
-    encoder: BlockEncoder,
-    scratch: Vec<u8>,
 }
 
+/// The file for rejects.
+const REJECTS: usize = 0;
+
 impl StagingWriter {
-    /// Makes the file of worker `number`. Workers are numbered from 0, without gaps.
+    /// Makes the first file of a worker. Workers are numbered from 0, without gaps. Further files are made for months, up to `month_files` or
+    /// 12: where there are fewer, months share them.
     ///
     /// # Errors
     /// The file is there already, or cannot be made.
-    pub(crate) fn create(folder: &Path, number: u32) -> Result<Self, IngestError> {
-        let path = file_path(folder, number);
-        let file = File::create_new(&path).and_then(|file| reach(Point::StagingFileMade).map(|()| file));
-        let file = file.map_err(IngestError::io("creating", &path))?;
-        Ok(Self { number, file, path, bytes: 0, encoder: BlockEncoder::new()?, scratch: Vec::new() })
+    pub(crate) fn create(folder: &Path, worker: u32, month_files: usize) -> Result<Self, IngestError> {
+        let month_files = month_files.clamp(1, WORKER_FILES - 1) as u32;
+        let mut files = Files { folder: folder.to_owned(), worker, files: Default::default(), month_files };
+        files.file(REJECTS)?;
+        Ok(Self { files, encoder: BlockEncoder::new()?, scratch: Vec::new() })
     }
 
-    /// Where the next block will lie.
-    pub(crate) fn end(&self) -> u64 {
-        self.bytes
+    /// Where the next blocks will lie.
+    pub(crate) fn end(&self) -> StagedEnd {
+        StagedEnd(self.files.files.each_ref().map(|file| file.as_ref().map_or(0, |file| file.bytes)))
     }
 
     /// Takes back what was staged from `end` on: a damaged member gives nothing, and must not fill the disk either.
     ///
     /// # Errors
     /// The disk refuses.
-    pub(crate) fn take_back(&mut self, end: u64) -> Result<(), IngestError> {
-        if end < self.bytes {
-            self.file.set_len(end).map_err(IngestError::io("shortening", &self.path))?;
-            self.file.seek(SeekFrom::Start(end)).map_err(IngestError::io("shortening", &self.path))?;
-            self.bytes = end;
-        }
-        Ok(())
+    pub(crate) fn take_back(&mut self, end: StagedEnd) -> Result<(), IngestError> {
+        let files = self.files.files.iter_mut().zip(end.0);
+        files.filter_map(|(file, end)| Some((file.as_mut()?, end))).try_for_each(|(file, end)| file.shorten(end))
     }
 
     /// Stages a batch of any columns: rejects.
@@ -66,7 +80,7 @@ impl StagingWriter {
         writer.write(batch)?;
         writer.finish()?;
         drop(writer);
-        put(&mut self.file, &self.path, self.number, &mut self.bytes, &self.scratch)
+        self.files.file(REJECTS)?.put(&self.scratch)
     }
 
     /// Stages records of a member: a block for each month, in the order in which the months first occur. `first_row` is the position of
@@ -84,8 +98,7 @@ impl StagingWriter {
         match one_month(rows.times())? {
             Some((month, times)) => {
                 let count = rows.times().len();
-                let place =
-                    put(&mut self.file, &self.path, self.number, &mut self.bytes, self.encoder.encode_rows(&rows)?)?;
+                let place = self.files.of_month(month)?.put(self.encoder.encode_rows(&rows)?)?;
                 blocks.push(block_of(place, count, (month, times), (member, first_row)));
                 Ok(())
             }
@@ -107,10 +120,57 @@ impl StagingWriter {
             let some = if rows.len() < times.len() { Some(rows.as_slice()) } else { None };
             let span = rows.iter().filter_map(|&row| times.get(row as usize).copied());
             let span = span.clone().min().zip(span.max()).unwrap_or_default();
-            let bytes = self.encoder.encode(batch, some)?;
-            let place = put(&mut self.file, &self.path, self.number, &mut self.bytes, bytes)?;
+            let place = self.files.of_month(month)?.put(self.encoder.encode(batch, some)?)?;
             blocks.push(block_of(place, rows.len(), (month, span), (member, next_row)));
             next_row += rows.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+impl Files {
+    fn of_month(&mut self, month: Month) -> Result<&mut StagingFile, IngestError> {
+        self.file(REJECTS + 1 + (month.number() % self.month_files) as usize)
+    }
+
+    fn file(&mut self, file: usize) -> Result<&mut StagingFile, IngestError> {
+        let number = file_number(self.worker, file);
+        let path = file_path(&self.folder, number);
+        match self.files.get_mut(file) {
+            Some(Some(file)) => Ok(file),
+            Some(place) => Ok(place.insert(StagingFile::create(path, number)?)),
+            None => Err(IngestError::StagedBlock {
+                expected: format!("one of {WORKER_FILES} files"),
+                found: format!("number {file}"),
+            }),
+        }
+    }
+}
+
+impl StagingFile {
+    fn create(path: PathBuf, number: u32) -> Result<Self, IngestError> {
+        let file = File::create_new(&path).and_then(|file| reach(Point::StagingFileMade).map(|()| file));
+        let file = file.map_err(IngestError::io("creating", &path))?;
+        Ok(Self { number, file, path, bytes: 0 })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<Place, IngestError> {
+        let length = u32::try_from(bytes.len()).map_err(|_| IngestError::StagedBlock {
+            expected: "a block below 4 GiB".into(),
+            found: format!("{} bytes", bytes.len()),
+        })?;
+        let written = reach(Point::BlockWriting).and_then(|()| self.file.write_all(bytes));
+        written.and_then(|()| reach(Point::BlockWritten)).map_err(IngestError::io("writing", &self.path))?;
+        let offset = self.bytes;
+        self.bytes += u64::from(length);
+        Ok(Place { file: self.number, bytes: length, offset })
+    }
+
+    fn shorten(&mut self, end: u64) -> Result<(), IngestError> {
+        if end < self.bytes {
+            self.file.set_len(end).map_err(IngestError::io("shortening", &self.path))?;
+            self.file.seek(SeekFrom::Start(end)).map_err(IngestError::io("shortening", &self.path))?;
+            self.bytes = end;
         }
         Ok(())
     }
@@ -134,18 +194,6 @@ fn one_month(times: &[i64]) -> Result<Option<(Month, (i64, i64))>, IngestError> 
     };
     let month = month_of(first)?;
     Ok((last < month.bounds().1).then_some((month, (first, last))))
-}
-
-fn put(file: &mut File, path: &Path, number: u32, end: &mut u64, bytes: &[u8]) -> Result<Place, IngestError> {
-    let length = u32::try_from(bytes.len()).map_err(|_| IngestError::StagedBlock {
-        expected: "a block below 4 GiB".into(),
-        found: format!("{} bytes", bytes.len()),
-    })?;
-    let written = reach(Point::BlockWriting).and_then(|()| file.write_all(bytes));
-    written.and_then(|()| reach(Point::BlockWritten)).map_err(IngestError::io("writing", path))?;
-    let offset = *end;
-    *end += u64::from(length);
-    Ok(Place { file: number, bytes: length, offset })
 }
 
 fn month_of(time: i64) -> Result<Month, IngestError> {

@@ -69,7 +69,7 @@ fn speed() {
         std::fs::create_dir(&staging).unwrap();
         println!("{what}:");
         let start = Instant::now();
-        let mut writer = StagingWriter::create(&staging, 0).unwrap();
+        let mut writer = StagingWriter::create(&staging, 0, 12).unwrap();
         let decoded: Vec<DecodedArchive> = (0..copies).map(|_| stage(&mut writer, &batches)).collect();
         print("stage, one thread", start.elapsed(), ROWS * copies);
         let bytes: usize = decoded.iter().flat_map(|archive| &archive.blocks).map(|block| block.place.bytes()).sum();

@@ -83,6 +83,7 @@ impl<'a> GroupEncoder<'a> {
             drop(loaded);
             // Nothing shares the bytes now: no copy is made.
             buffer = bytes.into();
+            self.give_up(portion);
             blocks = rest;
         }
         // What one huge block took is given back.
@@ -125,6 +126,15 @@ impl<'a> GroupEncoder<'a> {
             Ok(Loaded { planned, view: BlockView::new(bytes)?, kept: self.kept(planned) })
         });
         Ok((views.collect::<Result<_, IngestError>>()?, all))
+    }
+
+    /// What is staged of these blocks is not needed any longer.
+    fn give_up(&self, blocks: &[PlannedBlock<'_>]) {
+        let give_up = |planned: &PlannedBlock<'_>| self.source.reader.was_used(planned.block.place);
+        match self.threads {
+            1 => blocks.iter().for_each(give_up),
+            _ => blocks.par_iter().for_each(give_up),
+        }
     }
 
     /// Which rows of a block are no duplicates; `None` where all are.
