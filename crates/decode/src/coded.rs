@@ -87,7 +87,7 @@ impl CodedColumn {
         codes.resize(start + rows.len() * WIDTH, 0);
         let (places, _) = codes.get_mut(start..).unwrap_or_default().as_chunks_mut::<WIDTH>();
         for (row, (place, texts)) in places.iter_mut().zip(rows).enumerate() {
-            let id = texts.ids.get(column).copied().unwrap_or(NULL);
+            let id = texts.id(column);
             let code = match self.by_id.get(id as usize) {
                 Some(&code) if code != UNUSED => code,
                 _ => self.new_code(id, start / WIDTH + row),
@@ -103,10 +103,10 @@ impl CodedColumn {
         self.codes.resize(start + rows.len() * KEY_BYTES, 0);
         let (places, _) = self.codes.get_mut(start..).unwrap_or_default().as_chunks_mut::<KEY_BYTES>();
         for (row, (place, texts)) in (start / KEY_BYTES..).zip(places.iter_mut().zip(rows)) {
-            match texts.ids.get(column) {
-                None | Some(&NULL) => self.nulls.push(row),
-                Some(&TO_BE_FOUND) => *place = texts.key.to_bytes(),
-                Some(&id) => self.others.push((row, id)),
+            match texts.id(column) {
+                TO_BE_FOUND => *place = texts.key().to_bytes(),
+                NULL => self.nulls.push(row),
+                id => self.others.push((row, id)),
             }
         }
     }
@@ -283,7 +283,6 @@ impl Width {
 mod tests {
     use arrow_array::StringArray;
     use arrow_array::cast::AsArray;
-    use keytrail_model::schema::TEXT_COLUMNS;
 
     use super::*;
 
@@ -301,7 +300,11 @@ mod tests {
                     .map(|text| text.as_deref().map_or(NULL, |text| column.texts.find_or_add(text)))
                     .collect();
                 column.start(rows.len(), false);
-                let row_of = |id: &u32| Row { ids: [*id; TEXT_COLUMNS.len()], ..Row::default() };
+                let row_of = |id: &u32| {
+                    let mut row = Row::EMPTY;
+                    row.set_id(3, *id);
+                    row
+                };
                 ids.chunks(300).for_each(|some| column.extend(&some.iter().map(row_of).collect::<Vec<_>>(), 3));
                 column.end();
                 let coded = column.rows();

@@ -5,7 +5,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use keytrail_model::key::{self, KEYS_AT_ONCE, Key, KeyNumbers};
+use keytrail_model::key::{self, KEY_BYTES, KEYS_AT_ONCE, Key, KeyNumbers};
 use keytrail_model::schema::{self, TEXT_COLUMNS};
 
 use crate::coded::CodedColumn;
@@ -25,7 +25,8 @@ const KEYS_PER_OTHER: usize = 16;
 pub(crate) struct Columns {
     pub(crate) times: Vec<i64>,
     pub(crate) ordinals: Vec<i64>,
-    /// Texts of columns that repeat, row by row: to write a row in one place is much cheaper than in eleven.
+    /// Texts of columns that repeat, row by row: to write a row in one place is much cheaper than in eleven. Behind the rows of the batch
+    /// there may be the row in the making.
     rows: Vec<Row>,
     pub(crate) texts: Vec<TextColumn>,
     keys: KeyNumbers,
@@ -33,28 +34,50 @@ pub(crate) struct Columns {
     key_column: usize,
     /// Rows with something in the column of keys that is no key of 24 digits.
     other_keys: usize,
-    /// The row in the making.
-    row: Row,
 }
-
-/// For each text column the id of a text that repeats, or [`NULL`], as also for texts that do not repeat.
-pub(crate) type RowIds = [u32; TEXT_COLUMNS.len()];
 
 /// No text.
 pub(crate) const NULL: u32 = u32::MAX;
 /// The id of a key that the row holds as digits.
 pub(crate) const TO_BE_FOUND: u32 = NULL - 1;
 
-/// The texts of a row: one cache line.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Row {
-    pub(crate) ids: RowIds,
-    pub(crate) key: Key,
-}
+/// Cells of a row: a power of two, so that the place of a column needs no check.
+const CELLS: usize = 16;
+const KEY_CELLS: usize = KEY_BYTES / size_of::<u32>();
 
-impl Default for Row {
-    fn default() -> Self {
-        Self { ids: [NULL; TEXT_COLUMNS.len()], key: Key::default() }
+/// The texts of a row, one cache line: for each text column the id of a text that repeats, or [`NULL`]; then a key. What stands in the place
+/// of a column of texts that do not repeat means nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row([u32; CELLS]);
+
+const _: () = assert!(TEXT_COLUMNS.len() + KEY_CELLS == CELLS, "columns and key fill a row");
+
+impl Row {
+    /// No texts.
+    pub(crate) const EMPTY: Self = Self([NULL; CELLS]);
+
+    #[inline]
+    pub(crate) fn id(&self, column: usize) -> u32 {
+        let Self(cells) = self;
+        cells.get(column % CELLS).copied().unwrap_or(NULL)
+    }
+
+    #[inline]
+    pub(crate) fn set_id(&mut self, column: usize, id: u32) {
+        let Self(cells) = self;
+        cells.get_mut(column % CELLS).into_iter().for_each(|cell| *cell = id);
+    }
+
+    #[inline]
+    pub(crate) fn key(&self) -> Key {
+        let Self([.., first, second, third]) = *self;
+        Key::from_parts([first, second, third])
+    }
+
+    #[inline]
+    pub(crate) fn set_key(&mut self, key: Key) {
+        let Self([.., first, second, third]) = self;
+        [*first, *second, *third] = key.to_parts();
     }
 }
 
@@ -82,8 +105,16 @@ impl Columns {
             keys: KeyNumbers::within(KEY_PLACES_BITS),
             key_column: TEXT_COLUMNS.iter().position(|column| *column == key::COLUMN).unwrap_or_default(),
             other_keys: 0,
-            row: Row::default(),
         }
+    }
+
+    /// The row in the making: the one that was begun, or an empty one. There is always one.
+    #[inline]
+    pub(crate) fn row(&mut self) -> Option<&mut Row> {
+        if self.rows.len() == self.times.len() {
+            self.rows.push(Row::EMPTY);
+        }
+        self.rows.last_mut()
     }
 
     /// The value of the row in the making in a text column, by its place in [`TEXT_COLUMNS`]; null where nothing is set.
@@ -92,32 +123,35 @@ impl Columns {
             Some(TextColumn::Coded(coded)) => {
                 let key = if column == self.key_column { Key::of_text(text) } else { None };
                 let id = key.map_or_else(|| coded.texts.find_or_add(text), |_| TO_BE_FOUND);
-                self.row.key = key.unwrap_or(self.row.key);
-                self.row.ids.get_mut(column).into_iter().for_each(|place| *place = id);
+                if let Some(row) = self.row() {
+                    row.set_id(column, id);
+                    key.into_iter().for_each(|key| row.set_key(key));
+                }
             }
             Some(TextColumn::Plain(plain)) => plain.push(self.times.len(), text.as_bytes()),
             None => debug_assert!(false, "no text column {column}"),
         }
     }
 
-    /// Ends the row in the making.
-    pub(crate) fn end_row(&mut self, ordinal: i64, time: i64) {
-        let row = std::mem::take(&mut self.row);
-        self.push_row(ordinal, time, row);
+    /// Drops what is in the making: another row begins.
+    pub(crate) fn start_row(&mut self) {
+        self.rows.truncate(self.times.len());
     }
 
-    /// Appends a row whose texts that repeat have ids.
+    /// Ends the row in the making.
     #[inline]
-    pub(crate) fn push_row(&mut self, ordinal: i64, time: i64, row: Row) {
+    pub(crate) fn end_row(&mut self, ordinal: i64, time: i64) {
+        let key_column = self.key_column;
+        let has_other = self.row().is_some_and(|row| row.id(key_column) < TO_BE_FOUND);
+        // What marks a key, and no text, are the greatest numbers.
+        self.other_keys += usize::from(has_other);
         self.ordinals.push(ordinal);
         self.times.push(time);
-        // What marks a key, and no text, are the greatest numbers.
-        self.other_keys += usize::from(row.ids.get(self.key_column).is_some_and(|&id| id < TO_BE_FOUND));
-        self.rows.push(row);
     }
 
     /// Turns the ids of all rows into codes of the batch, column by column; keys stay as they are, where nearly all rows have one.
     pub(crate) fn number_texts(&mut self) {
+        self.start_row();
         let (count, key_column) = (self.rows.len(), self.key_column);
         let keys_only = self.other_keys <= count / KEYS_PER_OTHER;
         if !keys_only {
@@ -157,24 +191,20 @@ impl Columns {
             return;
         };
         for some in self.rows.chunks_mut(KEYS_AT_ONCE) {
-            for row in some.iter().filter(|row| row.ids.get(self.key_column) == Some(&TO_BE_FOUND)) {
-                self.keys.ask_for(row.key);
-            }
-            for Row { ids, key } in some {
-                if let Some(id) = ids.get_mut(self.key_column)
-                    && *id == TO_BE_FOUND
-                {
-                    *id = self.keys.number(*key, |text| Some(coded.texts.find_or_add(text))).unwrap_or(NULL);
-                }
+            let is_key = |row: &Row| row.id(self.key_column) == TO_BE_FOUND;
+            some.iter().filter(|row| is_key(row)).for_each(|row| self.keys.ask_for(row.key()));
+            for row in some.iter_mut().filter(|row| is_key(row)) {
+                let id = self.keys.number(row.key(), |text| Some(coded.texts.find_or_add(text)));
+                row.set_id(self.key_column, id.unwrap_or(NULL));
             }
         }
     }
 
-    /// Takes ASCII text that does not repeat into the row in the making.
+    /// Takes ASCII text that does not repeat, of this length at the start of a window, into the row in the making.
     #[inline]
-    pub(crate) fn put_plain(&mut self, column: usize, text: &[u8]) {
+    pub(crate) fn put_plain(&mut self, column: usize, window: &[u8], length: usize) {
         if let Some(TextColumn::Plain(plain)) = self.texts.get_mut(column) {
-            plain.push(self.times.len(), text);
+            plain.push_start(self.times.len(), window, length);
         }
     }
 
@@ -211,7 +241,6 @@ impl Columns {
         self.times.clear();
         self.ordinals.clear();
         self.rows.clear();
-        self.row = Row::default();
         self.other_keys = 0;
         for column in &mut self.texts {
             if let TextColumn::Plain(plain) = column {

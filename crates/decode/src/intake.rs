@@ -63,11 +63,12 @@ impl Intake {
 impl Records<'_> {
     /// Finds a record of a shape met before at the start of a window and tells its length. It counts once it is taken.
     pub(crate) fn find_usual(&mut self, window: &[u8]) -> Option<usize> {
-        let Intake { usual, options, .. } = &mut *self.intake;
-        usual.as_mut()?.find(window).filter(|&length| length <= options.max_record_bytes)
+        let Intake { usual, options, columns, .. } = &mut *self.intake;
+        usual.as_mut()?.find(window, columns).filter(|&length| length <= options.max_record_bytes)
     }
 
     /// Takes the record of this length that was just found in the window.
+    #[inline]
     pub(crate) fn take_usual(&mut self, window: &[u8], length: usize) -> Result<(), DecodeError> {
         let Intake { usual, columns, summary, batch_bytes, .. } = &mut *self.intake;
         if let Some(usual) = usual {

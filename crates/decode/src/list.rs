@@ -428,14 +428,22 @@ fn usual_records(window: &[u8], records: &mut Records<'_>) -> Result<Usual, Deco
             return Ok(Usual { length: start, ends_with_record: false });
         };
         records.take_usual(rest, length)?;
-        let behind = tail(rest, length);
-        let comma = blanks(behind);
-        let next = comma + 1 + blanks(tail(behind, comma + 1));
-        if behind.get(comma) != Some(&b',') || behind.get(next) != Some(&b'{') {
+        let Some(next) = next_record(tail(rest, length)) else {
             return Ok(Usual { length: start + length, ends_with_record: true });
-        }
+        };
         start += length + next;
     }
+}
+
+/// Bytes from the end of a record to the next one, where only a comma and blanks are between them.
+#[inline]
+fn next_record(behind: &[u8]) -> Option<usize> {
+    if behind.first_chunk() == Some(b",{") {
+        return Some(1);
+    }
+    let comma = blanks(behind);
+    let next = comma + 1 + blanks(tail(behind, comma + 1));
+    (behind.get(comma) == Some(&b',') && behind.get(next) == Some(&b'{')).then_some(next)
 }
 
 /// Where an element ends.

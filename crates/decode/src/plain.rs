@@ -4,8 +4,13 @@ use arrow_array::StringArray;
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer, OffsetBuffer};
 use arrow_schema::ArrowError;
 
+use crate::text::head;
+
 /// Bytes of text for which memory is kept: the trace ids of a batch and more.
 const KEPT_BYTES: usize = 4 << 20;
+
+/// Bytes of a short text, of a trace id for one.
+const SHORT_BYTES: usize = 64;
 
 /// Which rows are valid: all but those without text.
 pub(crate) fn valid_rows(rows: usize, nulls: impl Iterator<Item = usize>) -> NullBuffer {
@@ -36,12 +41,25 @@ impl PlainColumn {
         self.ends.len() - 1
     }
 
-    #[inline]
     pub(crate) fn push(&mut self, row: usize, text: &[u8]) {
+        self.push_start(row, text, text.len());
+    }
+
+    /// Takes the text of this length at the start of a window.
+    #[inline]
+    pub(crate) fn push_start(&mut self, row: usize, window: &[u8], length: usize) {
         if self.len() < row {
             self.skip_to(row);
         }
-        self.text.extend_from_slice(text);
+        match window.first_chunk::<SHORT_BYTES>() {
+            // A copy of known length is no call.
+            Some(window) if length <= SHORT_BYTES => {
+                let end = self.text.len() + length;
+                self.text.extend_from_slice(window);
+                self.text.truncate(end);
+            }
+            _ => self.text.extend_from_slice(head(window, length)),
+        }
         // Batches are handed out long before this number is too small: see `DecodeOptions`.
         self.ends.push(i32::try_from(self.text.len()).unwrap_or(i32::MAX));
     }
@@ -135,5 +153,24 @@ mod tests {
             let expected = (0..4).map(|row| present.contains(&row).then(|| format!("row {row}")));
             assert!(texts.iter().map(|text| text.map(str::to_owned)).eq(expected), "{present:?}");
         }
+    }
+
+    #[test]
+    fn plain_texts_at_the_start_of_windows() {
+        let window = "0123456789".repeat(10);
+        let mut plain = PlainColumn::default();
+        let mut expected = Vec::new();
+        for bytes in [0, 1, 32, SHORT_BYTES - 1, SHORT_BYTES, SHORT_BYTES + 1, window.len()] {
+            // Windows that end with the text, and behind it.
+            for end in [bytes, bytes + 1, SHORT_BYTES, window.len()]
+                .into_iter()
+                .filter(|end| (bytes..=window.len()).contains(end))
+            {
+                plain.push_start(expected.len(), &window.as_bytes()[..end], bytes);
+                expected.push(&window[..bytes]);
+            }
+        }
+        let texts = plain.take(expected.len()).unwrap();
+        assert!(texts.iter().flatten().eq(expected));
     }
 }

@@ -147,6 +147,7 @@ impl RowMaker {
         let time_node = self.envelope.take(record, TIME);
         let time = usable_time(record, time_node)?;
         // From here on nothing can fail.
+        columns.start_row();
         self.extra.clear();
         if let Some(node) = time_node
             && !time.exact

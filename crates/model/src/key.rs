@@ -77,6 +77,21 @@ impl Key {
         Self(parts)
     }
 
+    /// The key as three numbers, for [`Self::from_parts`].
+    #[inline]
+    #[must_use]
+    pub fn to_parts(self) -> [u32; 3] {
+        let Self(parts) = self;
+        parts
+    }
+
+    /// The key that [`Self::to_parts`] gave; any numbers are one.
+    #[inline]
+    #[must_use]
+    pub fn from_parts(parts: [u32; 3]) -> Self {
+        Self(parts)
+    }
+
     /// Appends its digits.
     pub fn put_text(self, text: &mut String) {
         let Self([first, ..]) = self;

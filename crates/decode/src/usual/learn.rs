@@ -21,7 +21,9 @@ pub(super) fn steps(record: &[u8]) -> Option<Vec<NewStep>> {
     walk.object(QUOTE, Walk::envelope_member)?;
     walk.add_step(Slot::End, 0)?;
     let has_time = walk.steps.iter().any(|step| step.slot == Slot::Time);
-    (has_time && walk.at == record.len()).then_some(walk.steps)
+    // Only trace ids are plain texts; the reader has room for one.
+    let plain = walk.steps.iter().filter(|step| matches!(step.slot, Slot::Plain(_))).count();
+    (has_time && plain <= 1 && walk.at == record.len()).then_some(walk.steps)
 }
 
 /// A walk through a record.

@@ -21,7 +21,7 @@ mod wide;
 use keytrail_model::key::Key;
 use keytrail_model::schema::TEXT_COLUMNS;
 
-use crate::columns::{Columns, NULL, Row, TO_BE_FOUND};
+use crate::columns::{Columns, Row, TO_BE_FOUND};
 use crate::text::tail;
 use clock::Clock;
 use shapes::{Shapes, Slot, Step};
@@ -48,10 +48,9 @@ pub(super) struct UsualReader {
 /// A record that was found and not taken yet.
 struct Found {
     time: i64,
-    row: Row,
-    /// Texts that do not repeat: columns, and start and end in the window.
-    plain: Vec<(usize, usize, usize)>,
-    /// The same of texts that repeat and have no id yet.
+    /// The text that does not repeat: its column, start and length in the window.
+    plain: Option<(usize, usize, usize)>,
+    /// Texts that repeat and have no id yet: columns, and start and end in the window.
     unknown: Vec<(usize, usize, usize)>,
     /// Stretches that were not known: which, and start and end in the window.
     unknown_stretches: Vec<(usize, usize, usize)>,
@@ -76,43 +75,40 @@ impl UsualReader {
             stretches: Stretches::default(),
             clock: Clock::default(),
             caches: TEXT_COLUMNS.iter().map(|column| ValueCache::of(column)).collect(),
-            found: Found {
-                time: 0,
-                row: Row::default(),
-                plain: Vec::new(),
-                unknown: Vec::new(),
-                unknown_stretches: Vec::new(),
-            },
+            found: Found { time: 0, plain: None, unknown: Vec::new(), unknown_stretches: Vec::new() },
             unknown: 0,
         }
     }
 
-    /// Finds a record at the start of a window and tells its length. It can be taken then, once, from the same window.
-    pub(super) fn find(&mut self, window: &[u8]) -> Option<usize> {
+    /// Finds a record at the start of a window, makes a row of what is known of it and tells its length. It can be taken then, once,
+    /// from the same window.
+    pub(super) fn find(&mut self, window: &[u8], columns: &mut Columns) -> Option<usize> {
         let Self { shapes, stretches, clock, caches, found, .. } = self;
-        found.row.ids = [NULL; TEXT_COLUMNS.len()];
-        found.plain.clear();
+        let row = columns.row()?;
+        *row = Row::EMPTY;
+        found.plain = None;
         found.unknown.clear();
         found.unknown_stretches.clear();
         let mut open = Open::NONE;
         let (mut at, mut place) = (0, 0);
         loop {
             let step = shapes.step(place)?;
+            let rest = window.get(at..)?;
             if let Some(stretch) = step.stretch {
-                if let Some((length, next)) = stretches.find(stretch, tail(window, at), &mut found.row.ids) {
+                if let Some((length, next)) = stretches.find(stretch, rest, row) {
                     at += length;
                     place = next;
                     continue;
                 }
                 open = stretches.last_step(stretch).map_or(Open::NONE, |last| Open { stretch, start: at, last });
             }
-            if !step.literal.stands(window, at) {
+            if !step.literal.stands(rest) {
                 place = step.other;
                 open = Open::NONE;
                 continue;
             }
+            let rest = rest.get(step.literal.length()..)?;
             at += step.literal.length();
-            let rest = tail(window, at);
             at += match step.slot {
                 Slot::End => return Some(at),
                 Slot::Time => {
@@ -122,13 +118,14 @@ impl UsualReader {
                 }
                 Slot::Plain(column) => {
                     let length = step.guess_plain(rest)?;
-                    found.plain.push((column, at, at + length));
+                    // A shape has one at most.
+                    found.plain = Some((column, at, length));
                     length
                 }
                 Slot::Text(column) => {
                     let (id, length) = known_text(step, caches.get(column)?, rest)?;
                     match id {
-                        Some(id) => *found.row.ids.get_mut(column)? = id,
+                        Some(id) => row.set_id(column, id),
                         None => found.unknown.push((column, at, at + length)),
                     }
                     length
@@ -139,9 +136,9 @@ impl UsualReader {
                         Some(_) => (Some(TO_BE_FOUND), Key::length()),
                         None => known_text(step, caches.get(column)?, rest)?,
                     };
-                    found.row.key = key.unwrap_or_default();
+                    row.set_key(key.unwrap_or_default());
                     match id {
-                        Some(id) => *found.row.ids.get_mut(column)? = id,
+                        Some(id) => row.set_id(column, id),
                         // An empty text is null.
                         None if length == 0 => {}
                         None => found.unknown.push((column, at, at + length)),
@@ -156,24 +153,36 @@ impl UsualReader {
         }
     }
 
-    /// Appends the record just found as a row.
+    /// Ends the row of the record just found.
+    #[inline]
     pub(super) fn take(&mut self, window: &[u8], ordinal: i64, columns: &mut Columns) {
-        let Found { time, row, plain, unknown, unknown_stretches } = &mut self.found;
-        for &(column, start, end) in &*plain {
-            columns.put_plain(column, window.get(start..end).unwrap_or_default());
+        let Found { time, plain, unknown, unknown_stretches } = &self.found;
+        if let Some((column, start, length)) = *plain {
+            columns.put_plain(column, tail(window, start), length);
         }
-        for &(column, start, end) in &*unknown {
+        let time = *time;
+        if !(unknown.is_empty() && unknown_stretches.is_empty()) {
+            self.remember(window, columns);
+        }
+        columns.end_row(ordinal, time);
+    }
+
+    /// Gives ids to the texts that have none yet, and remembers them and the combinations that were not known.
+    fn remember(&mut self, window: &[u8], columns: &mut Columns) {
+        let Found { unknown, unknown_stretches, .. } = &self.found;
+        for &(column, start, end) in unknown {
             let text = window.get(start..end).unwrap_or_default();
             let id = columns.id_of(column, text);
-            if let (Some(new), Some(id), Some(cache)) = (id, row.ids.get_mut(column), self.caches.get_mut(column)) {
-                *id = new;
-                cache.insert(tail(window, start), text.len(), new);
+            if let (Some(id), Some(row), Some(cache)) = (id, columns.row(), self.caches.get_mut(column)) {
+                row.set_id(column, id);
+                cache.insert(tail(window, start), text.len(), id);
             }
         }
-        for &(stretch, start, end) in &*unknown_stretches {
-            self.stretches.insert(stretch, tail(window, start), end - start, &row.ids);
+        for &(stretch, start, end) in unknown_stretches {
+            if let Some(row) = columns.row() {
+                self.stretches.insert(stretch, tail(window, start), end - start, row);
+            }
         }
-        columns.push_row(ordinal, *time, *row);
     }
 
     /// Learns the shape of a record that the general path has taken.
@@ -199,7 +208,7 @@ impl UsualReader {
 }
 
 /// The id, if it is remembered, and the length of the text at the start of a window.
-#[inline]
+#[inline(never)]
 fn known_text(step: &mut Step, cache: &ValueCache, window: &[u8]) -> Option<(Option<u32>, usize)> {
     // As long as the one before, and seen before: then nothing has to be done but to compare.
     if let Some(id) = cache.find(window, step.length, step.end) {

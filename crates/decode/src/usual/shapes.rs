@@ -36,10 +36,10 @@ impl Literal {
         self.length
     }
 
-    /// Whether a window has these bytes at a place. `false` also where the window ends soon behind them.
+    /// Whether a window starts with these bytes. `false` also where the window ends soon behind them.
     #[inline]
-    pub(super) fn stands(&self, window: &[u8], at: usize) -> bool {
-        let Some((start, rest)) = window.get(at..).and_then(|rest| rest.split_first_chunk::<LANE>()) else {
+    pub(super) fn stands(&self, window: &[u8]) -> bool {
+        let Some((start, rest)) = window.split_first_chunk::<LANE>() else {
             return false;
         };
         let [first, second] = &self.bytes;
@@ -199,10 +199,10 @@ mod tests {
         for text in ["", "a", "{\"time\":\"", &long[..LANE], &long[..LANE + 1], &long] {
             let literal = Literal::of(text.as_bytes()).unwrap();
             let window = format!("-{text}{}", "-".repeat(2 * LANE));
-            assert!(literal.stands(window.as_bytes(), 1), "{text}");
-            assert!(text.is_empty() || !literal.stands(window.as_bytes(), 0), "{text}");
-            assert!(!literal.stands(text.as_bytes(), 0) || text.len() >= LANE, "the window ends soon: {text}");
-            assert!(!literal.stands(window.as_bytes(), window.len() + 1), "{text}");
+            assert!(literal.stands(&window.as_bytes()[1..]), "{text}");
+            assert!(text.is_empty() || !literal.stands(window.as_bytes()), "{text}");
+            assert!(!literal.stands(text.as_bytes()) || text.len() >= LANE, "the window ends soon: {text}");
+            assert!(!literal.stands(b""), "{text}");
         }
         assert_eq!(Literal::of(format!("{long}x").as_bytes()), None);
     }

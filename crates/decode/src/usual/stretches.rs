@@ -5,11 +5,12 @@
 //! bytes have been read value by value before, so it means the same texts again.
 
 use std::hint::black_box;
+use std::iter::repeat;
 
 use keytrail_model::schema::TEXT_COLUMNS;
 
 use super::shapes::{Slot, Step};
-use crate::columns::{NULL, RowIds};
+use crate::columns::{NULL, Row};
 
 /// Columns whose values go together. A stretch takes the first group that holds its first column.
 const GROUPS: [Group; 3] = [
@@ -28,7 +29,7 @@ struct Group {
 /// Values of a stretch at most.
 const VALUES_MAX: usize = 4;
 /// Bytes from the start of a stretch among which it is sampled.
-const SAMPLED_BYTES: usize = 256;
+const SAMPLED_BYTES: usize = u8::MAX as usize + 8;
 /// Odd numbers whose multiples carry every bit of a word up to the highest ones.
 const FACTORS: [u64; VALUES_MAX] =
     [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xd6e8_feb8_6659_fd93];
@@ -51,11 +52,9 @@ pub(super) struct Stretches {
 #[derive(Debug)]
 struct Stretch {
     /// Places of the bytes by which a combination is found, from its start.
-    samples: [usize; VALUES_MAX],
-    columns: [usize; VALUES_MAX],
-    values: usize,
-    /// Byte behind the last value.
-    end: u8,
+    samples: [u8; VALUES_MAX],
+    /// Columns of the values; where there are fewer, the last of them again.
+    columns: [u8; VALUES_MAX],
     /// Its last step, and the step behind it.
     last: usize,
     next: usize,
@@ -84,27 +83,34 @@ struct Place {
 
 const FREE: u32 = u32::MAX;
 
-/// What stands before the bytes of a combination: their length, and the ids of the values.
-struct Header {
+/// The ids of the values of a combination, in little-endian bytes.
+type Ids = [[u8; 4]; VALUES_MAX];
+
+/// A combination, as it lies among the known ones: the length of its bytes, the ids of its values, its bytes and the one behind them.
+#[derive(Clone, Copy)]
+struct Combination<'a> {
     length: u32,
-    ids: [u32; VALUES_MAX],
+    ids: &'a Ids,
+    /// With the byte behind the last value.
+    bytes: &'a [u8],
 }
 
 const HEADER_BYTES: usize = 4 * (1 + VALUES_MAX);
 
-impl Header {
-    fn to_bytes(&self) -> [u8; HEADER_BYTES] {
-        let mut bytes = [0; HEADER_BYTES];
-        let numbers = std::iter::once(self.length).chain(self.ids);
-        bytes.as_chunks_mut().0.iter_mut().zip(numbers).for_each(|(place, number)| *place = number.to_le_bytes());
-        bytes
+impl<'a> Combination<'a> {
+    /// The combination at the start of some bytes.
+    #[inline]
+    fn at(bytes: &'a [u8]) -> Option<Self> {
+        let (header, bytes) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let (length, ids) = header.as_chunks().0.split_first()?;
+        let length = u32::from_le_bytes(*length);
+        Some(Self { length, ids: ids.first_chunk()?, bytes: bytes.get(..=length as usize)? })
     }
 
-    #[inline]
-    fn of(bytes: &[u8; HEADER_BYTES]) -> Self {
-        let mut numbers = bytes.as_chunks().0.iter().map(|number| u32::from_le_bytes(*number));
-        let mut next = || numbers.next().unwrap_or_default();
-        Self { length: next(), ids: [next(), next(), next(), next()] }
+    fn put(&self, known: &mut Vec<u8>) {
+        known.extend_from_slice(&self.length.to_le_bytes());
+        known.extend_from_slice(self.ids.as_flattened());
+        known.extend_from_slice(self.bytes);
     }
 }
 
@@ -125,17 +131,15 @@ impl Stretches {
         }
         let last = steps.last()?;
         let mut columns = [0; VALUES_MAX];
-        for (place, step) in columns.iter_mut().zip(steps) {
+        for (place, step) in columns.iter_mut().zip(steps.iter().chain(repeat(last))) {
             let Slot::Text(column) = step.slot else {
                 return None;
             };
-            *place = column;
+            *place = u8::try_from(column).ok()?;
         }
         self.stretches.push(Stretch {
             samples: samples(steps),
             columns,
-            values: steps.len(),
-            end: last.end,
             last: first + steps.len() - 1,
             next: last.next,
             places: vec![Place { tag: 0, start: FREE }; 1 << PLACES_BITS],
@@ -151,17 +155,17 @@ impl Stretches {
 
     /// Finds a known combination at the start of a window: sets the ids of its columns, tells its length and the step behind it.
     #[inline]
-    pub(super) fn find(&mut self, stretch: usize, window: &[u8], ids: &mut RowIds) -> Option<(usize, usize)> {
+    pub(super) fn find(&mut self, stretch: usize, window: &[u8], row: &mut Row) -> Option<(usize, usize)> {
         let stretch = self.stretches.get_mut(stretch)?;
         let hash = hash_of(window, &stretch.samples)?;
         stretch.sought += 1;
-        let Some(Header { length, ids: known }) = stretch.combination(window, hash) else {
+        let Some(Combination { length, ids, .. }) = stretch.combination(window, hash) else {
             stretch.missed += 1;
             stretch.judge();
             return None;
         };
-        for (&column, &id) in stretch.columns.iter().zip(&known).take(stretch.values) {
-            *ids.get_mut(column)? = id;
+        for (column, id) in stretch.columns.into_iter().zip(ids) {
+            row.set_id(column.into(), u32::from_le_bytes(*id));
         }
         Some((stretch.expected(length as usize), stretch.next))
     }
@@ -172,22 +176,18 @@ impl Stretches {
     }
 
     /// Remembers a combination of this length at the start of a window, with the ids of its record.
-    pub(super) fn insert(&mut self, stretch: usize, window: &[u8], length: usize, ids: &RowIds) {
-        let (Some(stretch), Some(bytes)) = (self.stretches.get_mut(stretch), window.get(..length)) else {
+    pub(super) fn insert(&mut self, stretch: usize, window: &[u8], length: usize, row: &Row) {
+        let (Some(stretch), Some(bytes)) = (self.stretches.get_mut(stretch), window.get(..=length)) else {
             return;
         };
         let (Some(hash), Ok(length)) = (hash_of(window, &stretch.samples), u32::try_from(length)) else {
             return;
         };
-        let mut header = Header { length, ids: [0; VALUES_MAX] };
-        for (id, &column) in header.ids.iter_mut().zip(&stretch.columns).take(stretch.values) {
-            // Null for an empty text is not remembered.
-            match ids.get(column) {
-                Some(&known) if known != NULL => *id = known,
-                _ => return,
-            }
+        let ids = stretch.columns.map(|column| row.id(column.into()));
+        // Null for an empty text is not remembered.
+        if !ids.contains(&NULL) {
+            stretch.remember(hash, Combination { length, ids: &ids.map(u32::to_le_bytes), bytes });
         }
-        stretch.remember(hash, &header, bytes);
     }
 
     /// Forgets all combinations.
@@ -204,16 +204,13 @@ impl Stretches {
 impl Stretch {
     /// The combination at the start of a window.
     #[inline]
-    fn combination(&self, window: &[u8], hash: u64) -> Option<Header> {
+    fn combination(&self, window: &[u8], hash: u64) -> Option<Combination<'_>> {
         let (first, tag) = first_place(hash);
         for at in first..first + PROBES {
             let place = self.places.get(at % (1 << PLACES_BITS))?;
             if place.tag == tag && place.start != FREE {
-                let (header, bytes) = self.known.get(place.start as usize..)?.split_first_chunk()?;
-                let header = Header::of(header);
-                let length = header.length as usize;
-                let same = window.get(length) == Some(&self.end) && window.get(..length) == bytes.get(..length);
-                return same.then_some(header);
+                let combination = Combination::at(self.known.get(place.start as usize..)?)?;
+                return (window.get(..combination.bytes.len()) == Some(combination.bytes)).then_some(combination);
             }
             if place.start == FREE {
                 return None;
@@ -224,15 +221,15 @@ impl Stretch {
 
     /// Puts a combination into the place of one that only looks the same, or into the first free one. Where there is none, it takes the
     /// place that is looked at first.
-    fn remember(&mut self, hash: u64, header: &Header, bytes: &[u8]) {
-        if self.taken >= self.places.len() / 2 || self.known.len() + HEADER_BYTES + bytes.len() > BYTES_MAX {
+    fn remember(&mut self, hash: u64, combination: Combination<'_>) {
+        let bytes = HEADER_BYTES + combination.bytes.len();
+        if self.taken >= self.places.len() / 2 || self.known.len() + bytes > BYTES_MAX {
             self.forget();
         }
         let Ok(start) = u32::try_from(self.known.len()) else {
             return;
         };
-        self.known.extend_from_slice(&header.to_bytes());
-        self.known.extend_from_slice(bytes);
+        combination.put(&mut self.known);
         let (first, tag) = first_place(hash);
         let fits = |at: &usize| {
             self.places.get(at % (1 << PLACES_BITS)).is_some_and(|place| place.start == FREE || place.tag == tag)
@@ -254,7 +251,8 @@ impl Stretch {
         if self.steady == STEADY && is_right {
             return guess;
         }
-        self.steady = if is_right { (self.steady + 1).min(STEADY) } else { 0 };
+        // Nor is there a branch, which nobody could foresee where lengths vary.
+        self.steady = (self.steady + 1).min(STEADY) * u8::from(is_right);
         self.length = length;
         length
     }
@@ -294,10 +292,10 @@ fn group_of(step: &Step) -> Option<&'static Group> {
 ///
 /// Usually the last bytes of each value and the first of the last one. Where lengths vary: side by side from the first value on, behind
 /// `LUNA_`, for about the shortest combination of an action and a status.
-fn samples(steps: &[Step]) -> [usize; VALUES_MAX] {
-    let mut samples = [0; VALUES_MAX];
+fn samples(steps: &[Step]) -> [u8; VALUES_MAX] {
+    let mut samples = [0_usize; VALUES_MAX];
     let Some(group) = steps.first().and_then(group_of) else {
-        return samples;
+        return [0; VALUES_MAX];
     };
     let mut at = 0;
     for (index, (sample, step)) in samples.iter_mut().zip(steps).enumerate() {
@@ -310,16 +308,16 @@ fn samples(steps: &[Step]) -> [usize; VALUES_MAX] {
         let start = steps.first().map_or(0, |step| step.literal.length()) + b"LUNA_".len();
         samples.iter_mut().zip((start..).step_by(8)).for_each(|(sample, at)| *sample = at);
     }
-    samples
+    samples.map(|sample| u8::try_from(sample).unwrap_or(u8::MAX))
 }
 
 #[inline]
-fn hash_of(window: &[u8], samples: &[usize; VALUES_MAX]) -> Option<u64> {
+fn hash_of(window: &[u8], samples: &[u8; VALUES_MAX]) -> Option<u64> {
     let head = window.first_chunk::<SAMPLED_BYTES>()?;
     let mut hash = 0_u64;
     for (&sample, factor) in samples.iter().zip(FACTORS) {
-        // The smaller number is the same one; it spares a check for each sample.
-        let at = sample.min(SAMPLED_BYTES - 8);
+        // Every sample lies inside, so nothing is checked.
+        let at = usize::from(sample);
         let word = head.get(at..at + 8).and_then(|word| word.first_chunk()).copied().unwrap_or_default();
         // Each word by itself, so that none waits for another.
         hash ^= u64::from_le_bytes(word).wrapping_mul(factor);

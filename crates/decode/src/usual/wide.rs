@@ -14,6 +14,7 @@ pub(super) fn is_plain(byte: u8) -> bool {
 
 /// Length of the plain text at the start of a window, which ends before the byte `end`. `None` where another byte that is not plain
 /// comes first, or where the window ends within the next 8 bytes.
+#[inline(never)]
 pub(super) fn plain_length(window: &[u8], end: u8) -> Option<usize> {
     let (words, _) = window.as_chunks::<8>();
     let mut length = 0;
@@ -29,14 +30,16 @@ pub(super) fn plain_length(window: &[u8], end: u8) -> Option<usize> {
 }
 
 /// Whether all bytes of a text are plain.
+#[inline]
 pub(super) fn are_plain(text: &[u8]) -> bool {
     match text.last_chunk() {
         // The last bytes may be looked at twice: that is faster than one by one.
-        Some(last) => text.as_chunks().0.iter().chain([last]).all(is_plain_lane),
+        Some(last) => is_plain_lane(last) && text.as_chunks().0.iter().all(is_plain_lane),
         None => text.iter().all(|byte| is_plain(*byte)),
     }
 }
 
+#[inline(always)]
 fn is_plain_lane(bytes: &[u8; 16]) -> bool {
     // Without branches, so that all bytes are compared at once. What is beyond ASCII is negative.
     let odd = bytes

@@ -260,3 +260,16 @@ fn more_keys_and_clients_than_are_remembered() {
     let member = format!("[{}]", records.join(",")).into_bytes();
     both_ways_agree(&[member], &[], DecodeOptions::default());
 }
+
+/// Bytes that are nothing in the place of digits, before any time was read on the fast path.
+#[test]
+fn times_of_control_characters() {
+    let shape = usual_shape();
+    let values = ["\"text\"".to_owned()];
+    let record = |time: &str| shape.record(&values, &format!("\"{time}\""));
+    let good = record("2026-01-05 08:00:02.000417 UTC");
+    for rest in [" 00:00:00 UTC", " 00:00:00.000000 UTC", "\0\0\0\0\0\0:00.000000 UTC"] {
+        let odd = record(&format!("\0\0\0\0\0\0\0\0\0\0{rest}"));
+        both_ways_agree(&[format!("[{good},{odd},{good}]").into_bytes()], &[], DecodeOptions::default());
+    }
+}
