@@ -217,3 +217,40 @@ fn known_text(step: &mut Step, cache: &ValueCache, window: &[u8]) -> Option<(Opt
     step.length = plain_length(window, step.end)?;
     Some((cache.find(window, step.length, step.end), step.length))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(address: &str, hsm: usize) -> String {
+        format!(
+            r#"{{"time":"2026-01-05 08:00:01 UTC","source":"thales/cloudhsm/1269134682167","resourceID":"r","actorID":"a","tenantID":"t","action":"LUNA_SIGN","status":"LUNA_RET_OK","traceID":"x","meta":"{{\"clientip\":\"{address}\",\"hsmid\":\"{hsm}\",\"ouid\":\"8e00000500000129a6630800\",\"partid\":\"1269134682167\",\"role\":\"CU\"}}"}}"#
+        )
+    }
+
+    /// Their bytes differ where no other client's do.
+    #[test]
+    fn clients_with_longer_and_shorter_addresses_are_told_apart() {
+        let addresses = (0..240).map(|number| match number % 3 {
+            0 => format!("11.0.0.{number}"),
+            1 => format!("11.0.{number}.{}", number * 7 % 256),
+            _ => format!("192.168.{number}.{}", number * 11 % 256),
+        });
+        let clients: Vec<String> =
+            addresses.flat_map(|address| (505_400..505_403).map(move |hsm| record(&address, hsm))).collect();
+        for learned in ["1.0.0.1", "11.0.0.32", "192.168.100.200"] {
+            let (mut reader, mut columns) = (UsualReader::new(), Columns::new());
+            reader.learn(record(learned, 505_400).as_bytes());
+            let mut unknown = 0;
+            for round in 0..2 {
+                for client in &clients {
+                    let window = format!("{client},{client}");
+                    assert_eq!(reader.find(window.as_bytes(), &mut columns), Some(client.len()));
+                    reader.take(window.as_bytes(), 0, &mut columns);
+                    unknown += if round > 0 { reader.found.unknown_stretches.len() } else { 0 };
+                }
+            }
+            assert!(unknown * 100 <= clients.len(), "{unknown} of {} were not known again", clients.len());
+        }
+    }
+}

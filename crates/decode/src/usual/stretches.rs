@@ -30,6 +30,11 @@ struct Group {
 const VALUES_MAX: usize = 4;
 /// Bytes from the start of a stretch among which it is sampled.
 const SAMPLED_BYTES: usize = u8::MAX as usize + 8;
+/// Bytes of the shortest address.
+const SHORTEST_ADDRESS: usize = "0.0.0.0".len();
+/// From the first place of a last value to the second: both cover the six digits of an HSM also where the address before it is the longest,
+/// `255.255.255.255`, 8 bytes more.
+const LATER: usize = 6;
 /// Odd numbers whose multiples carry every bit of a word up to the highest ones.
 const FACTORS: [u64; VALUES_MAX] =
     [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xd6e8_feb8_6659_fd93];
@@ -290,20 +295,31 @@ fn group_of(step: &Step) -> Option<&'static Group> {
 /// Where to look for the bytes that tell combinations apart, 8 at each place. The places must lie inside also where values are shorter
 /// than in the record that was learned, or not far behind: far behind, there are bytes that never repeat.
 ///
-/// Usually the last bytes of each value and the first of the last one. Where lengths vary: side by side from the first value on, behind
-/// `LUNA_`, for about the shortest combination of an action and a status.
+/// Usually the last bytes of each value and the first of the last one; where there is room for twice as many places, also where the same
+/// values stand if those before them are longer. Of addresses, whose lengths vary, all bytes. Where more lengths vary: side by side from the
+/// first value on, behind `LUNA_`, for about the shortest combination of an action and a status.
 fn samples(steps: &[Step]) -> [u8; VALUES_MAX] {
     let mut samples = [0_usize; VALUES_MAX];
     let Some(group) = steps.first().and_then(group_of) else {
         return [0; VALUES_MAX];
     };
+    let has_room = steps.len() * 2 <= VALUES_MAX;
     let mut at = 0;
-    for (index, (sample, step)) in samples.iter_mut().zip(steps).enumerate() {
-        at += step.literal.length();
+    let (mut usual, mut more) = (Vec::new(), Vec::new());
+    for (index, step) in steps.iter().enumerate() {
+        let start = at + step.literal.length();
+        let is_address = has_room && column_of(step) == Some("client_ip");
+        at = start + if is_address { SHORTEST_ADDRESS } else { step.length };
         let is_last = index + 1 == steps.len();
-        *sample = if is_last { at } else { (at + step.length).saturating_sub(8) };
-        at += step.length;
+        let (first, second) = match (is_last, is_address) {
+            (true, _) => (start, start + LATER),
+            (false, true) => (start, start + 8),
+            (false, false) => (at.saturating_sub(8), at),
+        };
+        usual.push(first);
+        more.push(second);
     }
+    samples.iter_mut().zip(usual.into_iter().chain(more)).for_each(|(sample, at)| *sample = at);
     if group.lengths_vary {
         let start = steps.first().map_or(0, |step| step.literal.length()) + b"LUNA_".len();
         samples.iter_mut().zip((start..).step_by(8)).for_each(|(sample, at)| *sample = at);
