@@ -182,6 +182,46 @@ fn member() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Some bytes in the place of others.
+#[derive(Debug, Clone)]
+struct Damage {
+    at: Index,
+    taken: usize,
+    put: Put,
+}
+
+#[derive(Debug, Clone)]
+enum Put {
+    Repeated(u8, usize),
+    CopyOf(Index, usize),
+}
+
+impl Damage {
+    fn done_to(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        let at = self.at.index(bytes.len() + 1);
+        let end = (at + self.taken).min(bytes.len());
+        let put = match &self.put {
+            Put::Repeated(byte, times) => vec![*byte; *times],
+            Put::CopyOf(from, length) => {
+                bytes.iter().skip(from.index(bytes.len() + 1)).take(*length).copied().collect()
+            }
+        };
+        bytes.splice(at..end, put);
+        bytes
+    }
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let byte =
+        prop_oneof![2 => select(b"\"\\{}[],:; \n\x00\x1f/09@AZ`afgz\x7f\x80\xc3\xff".to_vec()), 1 => any::<u8>()];
+    let length = || prop_oneof![2 => Just(1_usize), 1 => 0..30_usize];
+    let put = prop_oneof![
+        3 => (byte, length()).prop_map(|(byte, times)| Put::Repeated(byte, times)),
+        1 => (any::<Index>(), 0..60_usize).prop_map(|(from, length)| Put::CopyOf(from, length)),
+    ];
+    (any::<Index>(), length(), put).prop_map(|(at, taken, put)| Damage { at, taken, put })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
@@ -191,16 +231,20 @@ proptest! {
     }
 
     #[test]
-    fn damaged_members(mut member in member(), at: Index, byte in select(b"\"\\{}[],: \n\x00x\xff".to_vec()), change in 0..3) {
-        let at = at.index(member.len());
-        match change {
-            0 => member[at] = byte,
-            1 => member.insert(at, byte),
-            _ => {
-                member.remove(at);
-            }
-        }
-        both_ways_agree(&[member], &[], DecodeOptions { batch_rows: 16, ..DecodeOptions::default() });
+    fn damaged_members(member in member(), damages in vec(damage(), 1..4)) {
+        let damaged = damages.iter().fold(member, |member, damage| damage.done_to(member));
+        both_ways_agree(&[damaged], &[], DecodeOptions { batch_rows: 16, ..DecodeOptions::default() });
+    }
+
+    #[test]
+    fn damaged_records_of_a_usual_archive(records in vec((0..60_u32, vec(damage(), 0..2)), 20..60)) {
+        let shape = usual_shape();
+        let records = records.iter().map(|(number, damages)| {
+            let record = usual_record(&shape, *number).into_bytes();
+            damages.iter().fold(record, |record, damage| damage.done_to(record))
+        });
+        let member = records.collect::<Vec<_>>().join(&b',');
+        both_ways_agree(&[[b"[", member.as_slice(), b"]"].concat()], &[], DecodeOptions::default());
     }
 
     #[test]
@@ -220,6 +264,29 @@ fn usual_shape() -> Shape {
         comma: ",",
         ends: ("{", "}"),
     }
+}
+
+/// One of the records that an archive of few clients is full of.
+fn usual_record(shape: &Shape, number: u32) -> String {
+    let client = number % 5;
+    let meta = [
+        format!("11.0.{}.{client}", number % 3 * 100),
+        format!("{}", 505_400 + client),
+        format!("126913468216{client}"),
+        format!("8e000005000001{:010x}", u64::from(number) * 7919),
+        "CU".to_owned(),
+    ];
+    let envelope =
+        ["thales/cloudhsm/126913468216", "89108002-ae58-4e2e-b7af-", "86519fe1-1605-44d8-", "e421cab4-094c-"];
+    let envelope = envelope.map(|text| format!("{text}{client}"));
+    let rest = [
+        ["LUNA_SIGN_INIT", "LUNA_SIGN"][number as usize % 2].to_owned(),
+        "LUNA_RET_OK".to_owned(),
+        format!("{number:043}"),
+    ];
+    let values = meta.into_iter().chain(envelope).chain(rest).map(|text| format!("\"{text}\""));
+    let time = format!("\"2026-01-{:02} 08:00:{:02}.{number:06} UTC\"", 1 + number % 28, number % 60);
+    shape.record(&values.collect::<Vec<_>>(), &time)
 }
 
 /// Texts of a column without end: what is remembered is forgotten in time, and ids that meant something mean nothing then.
