@@ -209,6 +209,43 @@ fn both_models_and_the_store_agree_on_what_is_equal() {
 }
 
 #[test]
+fn both_models_and_the_store_agree_on_what_is_a_record() {
+    let bench = Bench::new();
+    let at = |time: &str| record(time, "LUNA_SIGN").into_bytes();
+    let with = |more: &[u8]| [b"{\"x\":", more, b",", &at("2026-01-05 08:00:01 UTC")[1..]].concat();
+    let kept = [
+        at("2026-01-05t08:00:01.1234567z"),
+        at("2026-01-05 08:00:01+01:30"),
+        at("0001-01-01 00:00:00 UTC"),
+        at("9999-12-30 21:59:59 UTC"),
+        // Neither separates lines of NDJSON.
+        with("\"\u{2028}\u{85}\"".as_bytes()),
+        with(br#""\ud83d\ude00""#),
+    ];
+    let rejected = [
+        at("2026-01-05 08:00:01UTC"),
+        at("2026-01-05 08:00:01 Z"),
+        at("2026-01-05 08:00:01+0130"),
+        at("2026-01-05 08:00:01 UTC\\n"),
+        at("2026-01-05 08:00:01 +01:00"),
+        at("\u{662}026-01-05 08:00:01 UTC"),
+        at("2026-02-30 08:00:01 UTC"),
+        at("9999-12-31 23:59:59 UTC"),
+        with(b"\"\xff\""),
+        with(br#""\ud83d""#),
+        // Also where a later member of the same name takes its place.
+        with(br#""\ud83d","x":1"#),
+    ];
+    let lines: Vec<&[u8]> = kept.iter().chain(&rejected).map(Vec::as_slice).collect();
+    bench.write("in/a.json", [b"\xef\xbb\xbf", lines.join(&b'\n').as_slice()].concat());
+    let (code, summary, words) = bench.ingest(&[&bench.path("in")], &[]);
+    let (kept, rejected) = (kept.len() as u64, rejected.len() as u64);
+    assert_eq!((code, counts(&summary)), (3, [1, 0, 0, kept + rejected, kept, 0, rejected]), "{words}");
+    let ran = python_model(&bench, &bench.path("in"));
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
 fn a_model_in_python_finds_the_same_records_in_the_same_archives() {
     let sets: [&[&str]; 5] = [
         &["--overlap", "0.5", "--equal-pairs", "0.1", "--copies", "2", "--no-trace-ids", "--precision", "seconds"],

@@ -29,9 +29,12 @@ import zipfile
 import zlib
 from pathlib import Path
 
-TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d+))? ?(Z|UTC|[+-]\d\d:?\d\d)$")
+TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?( UTC|[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# What keytrail calls usable ends there.
+LAST = datetime.datetime(9999, 12, 30, 21, 59, 59, tzinfo=datetime.timezone.utc)
 ENVELOPE = ("time", "source", "resourceID", "actorID", "tenantID", "action", "status", "traceID", "meta")
 META = ("clientip", "hsmid", "ouid", "partid", "role")
+BLANKS = b" \t\r\n"
 SHOWN = 10
 
 
@@ -45,24 +48,34 @@ class Damaged(Exception):
 
 def moment(text):
     """The moment as text, in UTC, with all its digits; None where there is no usable time."""
-    found = TIME.match(text) if isinstance(text, str) else None
+    found = TIME.fullmatch(text) if isinstance(text, str) else None
     if not found:
         return None
     day, clock, digits, zone = found.groups()
-    zone = "+00:00" if zone in ("Z", "UTC") else zone
+    zone = zone if zone[0] in "+-" else "+00:00"
     try:
-        whole = datetime.datetime.fromisoformat(f"{day}T{clock}{zone}")
-    except ValueError:
+        whole = datetime.datetime.fromisoformat(f"{day}T{clock}{zone}").astimezone(datetime.timezone.utc)
+    except (ValueError, OverflowError):
         return None
     digits = (digits or "").rstrip("0")
-    return whole.astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S") + ("." + digits if digits else "")
+    return whole.strftime("%Y-%m-%d %H:%M:%S") + ("." + digits if digits else "") if whole <= LAST else None
 
 
 def parse(text):
-    """A JSON value. Numbers with a point or an exponent keep their digits, as texts, and so does -0; NaN and Infinity are no JSON."""
+    """A JSON value. Numbers with a point or an exponent keep their digits, as texts, and so does -0; NaN and Infinity are no JSON, and half
+    a surrogate pair is no text."""
     number = "number {}".format
     whole = lambda digits: number(digits) if digits == "-0" else int(digits)
-    return json.loads(text, parse_float=number, parse_int=whole, parse_constant=refuse)
+    value = json.loads(
+        text, parse_float=number, parse_int=whole, parse_constant=refuse, object_pairs_hook=lambda pairs: dict(encodable(pairs))
+    )
+    return encodable(value)
+
+
+def encodable(value):
+    """The same, of which every text can be written as UTF-8: also of a member that a later one of its name takes the place of."""
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def refuse(name):
@@ -130,20 +143,20 @@ def members_of(raw):
 
 def records_of(text):
     """Records of a member, as parsed values; None for one that is no JSON."""
-    text = text.decode("utf-8-sig")
-    start = text.lstrip()[:1]
-    if start == "[":
+    text = text.removeprefix(b"\xef\xbb\xbf")
+    start = text.lstrip(BLANKS)[:1]
+    if start == b"[":
         try:
-            return parse(text)
+            return parse(text.decode())
         except ValueError as error:
             raise CannotJudge(f"a broken list: {error}") from error
-    if start != "{":
+    if start != b"{":
         raise Damaged("no records")
     records = []
-    for line in text.splitlines():
-        if line.strip():
+    for line in text.split(b"\n"):
+        if line.strip(BLANKS):
             try:
-                records.append(parse(line))
+                records.append(parse(line.decode()))
             except ValueError:
                 records.append(None)
     return records
