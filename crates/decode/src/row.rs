@@ -6,6 +6,7 @@
 //! escapes, or whether `meta` came as an object or as text.
 
 use keytrail_model::export::{ENVELOPE, META};
+use keytrail_model::key;
 use keytrail_model::schema::TEXT_COLUMNS;
 use keytrail_model::time;
 
@@ -242,7 +243,7 @@ fn push_cell(nodes: Nodes<'_>, value: Option<usize>, columns: &mut Columns, colu
             columns.set_text(column, made);
         }
         Node::List { .. }
-            if TEXT_COLUMNS.get(column) == Some(&"ouid") && join_texts(nodes, node, made) && !made.is_empty() =>
+            if TEXT_COLUMNS.get(column) == Some(&key::COLUMN) && join_texts(nodes, node, made) && !made.is_empty() =>
         {
             columns.set_text(column, made);
         }

@@ -72,7 +72,7 @@ impl BlockEncoder {
                 Some(RowTexts::Coded(coded)) => self.coded(&coded)?,
                 Some(RowTexts::Keys(keys)) => self.keys(&keys)?,
                 Some(RowTexts::Plain(plain)) => self.plain(&plain)?,
-                Some(RowTexts::Null) => self.no_texts(rows.times().len())?,
+                Some(RowTexts::Null) => self.texts(&TextSlice::null(rows.times().len()))?,
                 None if column == ORDINAL => self.ordinals(rows.ordinals(), None)?,
                 None => self.times(rows.times(), None)?,
             }
@@ -145,10 +145,6 @@ impl BlockEncoder {
     fn plain(&mut self, plain: &PlainRows<'_>) -> Result<(), IngestError> {
         let valid = plain.valid();
         self.texts(&TextSlice::new(plain.text(), plain.ends(), valid.as_ref()))
-    }
-
-    fn no_texts(&mut self, rows: usize) -> Result<(), IngestError> {
-        self.texts(&TextSlice::null(rows))
     }
 
     fn column(&mut self, index: usize, column: &ArrayRef, rows: Option<&[u32]>) -> Result<(), IngestError> {
