@@ -237,10 +237,13 @@ fn both_models_and_the_store_agree_on_what_is_a_record() {
         with(br#""\ud83d","x":1"#),
     ];
     let lines: Vec<&[u8]> = kept.iter().chain(&rejected).map(Vec::as_slice).collect();
-    bench.write("in/a.json", [b"\xef\xbb\xbf", lines.join(&b'\n').as_slice()].concat());
+    bench.write("in/lines.json", [b"\xef\xbb\xbf", lines.join(&b'\n').as_slice()].concat());
+    // The same in a list, but for what cannot stand in one.
+    let listed: Vec<&[u8]> = lines.iter().copied().filter(|line| std::str::from_utf8(line).is_ok()).collect();
+    bench.write("in/list.json", [b"[", listed.join(&b',').as_slice(), b"]"].concat());
     let (code, summary, words) = bench.ingest(&[&bench.path("in")], &[]);
-    let (kept, rejected) = (kept.len() as u64, rejected.len() as u64);
-    assert_eq!((code, counts(&summary)), (3, [1, 0, 0, kept + rejected, kept, 0, rejected]), "{words}");
+    let (read, kept) = ((lines.len() + listed.len()) as u64, kept.len() as u64);
+    assert_eq!((code, counts(&summary)), (3, [2, 0, 0, read, kept, kept, read - 2 * kept]), "{words}");
     let ran = python_model(&bench, &bench.path("in"));
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
 }

@@ -62,18 +62,27 @@ def moment(text):
 
 
 def parse(text):
-    """A JSON value. Numbers with a point or an exponent keep their digits, as texts, and so does -0; NaN and Infinity are no JSON, and half
-    a surrogate pair is no text."""
+    """A JSON value all of whose texts are texts: see `encodable`."""
+    return encodable(parse_any(text))
+
+
+def parse_any(text):
+    """A JSON value. Numbers with a point or an exponent keep their digits, as texts, and so does -0; NaN and Infinity are no JSON."""
     number = "number {}".format
     whole = lambda digits: number(digits) if digits == "-0" else int(digits)
-    value = json.loads(
-        text, parse_float=number, parse_int=whole, parse_constant=refuse, object_pairs_hook=lambda pairs: dict(encodable(pairs))
-    )
-    return encodable(value)
+    return json.loads(text, parse_float=number, parse_int=whole, parse_constant=refuse, object_pairs_hook=last_of_each_name)
+
+
+def last_of_each_name(pairs):
+    """An object. Where a member that gives way has half a surrogate pair, the object has it, too."""
+    try:
+        return dict(encodable(pairs))
+    except UnicodeEncodeError:
+        return dict(pairs, **{"\ud800": None})
 
 
 def encodable(value):
-    """The same, of which every text can be written as UTF-8: also of a member that a later one of its name takes the place of."""
+    """The same, of which every text can be written as UTF-8: half a surrogate pair is JSON, but no text."""
     json.dumps(value, ensure_ascii=False).encode()
     return value
 
@@ -147,19 +156,20 @@ def records_of(text):
     start = text.lstrip(BLANKS)[:1]
     if start == b"[":
         try:
-            return parse(text.decode())
+            records = parse_any(text.decode())
         except ValueError as error:
             raise CannotJudge(f"a broken list: {error}") from error
+        return [record_of(lambda: encodable(record)) for record in records]
     if start != b"{":
         raise Damaged("no records")
-    records = []
-    for line in text.split(b"\n"):
-        if line.strip(BLANKS):
-            try:
-                records.append(parse(line.decode()))
-            except ValueError:
-                records.append(None)
-    return records
+    return [record_of(lambda: parse(line.decode())) for line in text.split(b"\n") if line.strip(BLANKS)]
+
+
+def record_of(read):
+    try:
+        return read()
+    except ValueError:
+        return None
 
 
 def read(raw):
