@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Case, Scenario, copy, files, long, scenarios, side_by_side};
+use super::{Case, Scenario, WITH_STAGING_FILES, copy, files, long, scenarios, side_by_side};
 use crate::support::model::{Archive, Filter, Log};
 use crate::support::{Bench, Ran, counts, record};
 
@@ -20,6 +20,7 @@ fn with_short_files(case: &Case, blocks: u64, ignore_signal: bool) -> Ran {
     let script = if ignore_signal { "trap '' XFSZ; ulimit -f $0; exec \"$@\"" } else { "ulimit -f $0; exec \"$@\"" };
     let mut command = Command::new("sh");
     command.args(["-c", script, &blocks.to_string(), env!("CARGO_BIN_EXE_keytrail"), "ingest"]).arg(&case.archives);
+    command.args(["--memory", WITH_STAGING_FILES]);
     command.arg("--store").arg(case.bench.store()).current_dir(case.bench.path(""));
     Ran::of(command.output().unwrap())
 }

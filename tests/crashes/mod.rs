@@ -21,6 +21,9 @@ pub fn long() -> bool {
     std::env::var_os("KEYTRAIL_TEST_LONG").is_some_and(|value| value != "0")
 }
 
+/// So little memory that a run stages in files. It does more with the disk then.
+pub const WITH_STAGING_FILES: &str = "128M";
+
 /// A store before a command, and what it must be before and after it.
 pub struct Scenario {
     pub name: &'static str,
@@ -55,10 +58,15 @@ impl Scenario {
         }
         let before = (!runs.is_empty()).then(|| model.state().clone());
         model.ingest(&archives);
-        let command = &["ingest", "new"];
+        let command = &["ingest", "new", "--memory", WITH_STAGING_FILES];
         let scenario = Self { name, command, template, archives, before, after: model.state().clone() };
         assert_eq!(scenario.template.state(), scenario.before, "{name}: what is there before");
         scenario
+    }
+
+    /// The same where what is decoded stays in memory until it is written.
+    fn in_memory(self) -> Self {
+        Self { command: &["ingest", "new"], ..self }
     }
 
     /// The store before, with something done to it that must change nothing.
@@ -281,7 +289,7 @@ pub fn scenarios() -> Vec<Scenario> {
     };
     vec![
         Scenario::new("first run", &[], first.clone()),
-        Scenario::new("second run", std::slice::from_ref(&first), second.clone()),
+        Scenario::new("second run", std::slice::from_ref(&first), second.clone()).in_memory(),
         Scenario::new("after a kill", &[first], second).with_left_overs("after a kill", killed),
     ]
 }

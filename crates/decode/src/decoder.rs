@@ -6,10 +6,15 @@ use crate::list::ListSplitter;
 use crate::options::DecodeOptions;
 use crate::sink::{DecodeError, MemberSummary, Sink};
 use crate::text::{blanks, head, shown, tail};
+use crate::window::Window;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Bytes that are joined to an unfinished record at first, to find its end: a few records long.
 const FIRST_JOINED_BYTES: usize = 4096;
+
+/// Zeros that are put behind the end of a member, where the short way through its last record looks for more than there is. No record can
+/// reach into them: they are neither text nor blank.
+const PADDING_BYTES: usize = 512;
 
 /// Memory that is kept from record to record for unfinished ones: what one huge record needed is given back.
 const KEPT_BYTES: usize = 256 * 1024;
@@ -99,8 +104,11 @@ impl Decoder {
         if self.failed {
             return Err(DecodeError::GivenUp);
         }
-        let unfinished = std::mem::take(&mut self.unfinished);
-        let advanced = self.advance(&unfinished, true, sink);
+        let mut unfinished = std::mem::take(&mut self.unfinished);
+        let end = unfinished.len();
+        unfinished.resize(end + PADDING_BYTES, 0);
+        let advanced = self.advance(Window { bytes: &unfinished, end, ends_here: true }, sink);
+        unfinished.truncate(end);
         self.unfinished = unfinished;
         advanced?;
         if matches!(self.form, Form::New | Form::Unknown) {
@@ -114,7 +122,7 @@ impl Decoder {
         let joined = self.join_unfinished(chunk, sink)?;
         if self.unfinished.is_empty() {
             let rest = tail(chunk, joined);
-            let consumed = self.advance(rest, false, sink)?;
+            let consumed = self.advance(Window::of(rest), sink)?;
             self.unfinished.extend_from_slice(tail(rest, consumed));
         }
         Ok(())
@@ -129,7 +137,7 @@ impl Decoder {
             let old = self.unfinished.len();
             self.unfinished.extend_from_slice(head(tail(chunk, joined), more));
             let mut unfinished = std::mem::take(&mut self.unfinished);
-            let advanced = self.advance(&unfinished, false, sink);
+            let advanced = self.advance(Window::of(&unfinished), sink);
             if let Ok(consumed) = advanced {
                 if consumed >= old {
                     joined += consumed - old;
@@ -148,26 +156,26 @@ impl Decoder {
     }
 
     /// Lets the splitter read a window of the member that starts behind the bytes passed; returns how many it consumed.
-    fn advance(&mut self, window: &[u8], ends_here: bool, sink: &mut dyn Sink) -> Result<usize, DecodeError> {
+    fn advance(&mut self, window: Window<'_>, sink: &mut dyn Sink) -> Result<usize, DecodeError> {
         let mut at = 0;
         if matches!(self.form, Form::New) {
-            let start = head(window, BOM.len());
-            if start.len() < BOM.len() && BOM.starts_with(start) && !ends_here {
+            let start = head(window.text(), BOM.len());
+            if start.len() < BOM.len() && BOM.starts_with(start) && !window.ends_here {
                 return Ok(0);
             }
             at = if start == BOM { BOM.len() } else { 0 };
             self.form = Form::Unknown;
         }
         if matches!(self.form, Form::Unknown) {
-            at += self.find_form(tail(window, at), self.passed + at as u64)?;
+            at += self.find_form(tail(window.text(), at), self.passed + at as u64)?;
         }
-        let rest = tail(window, at);
+        let rest = window.from(at);
         let base = self.passed + at as u64;
         let mut records = Records { intake: &mut self.intake, sink };
         at += match &mut self.form {
             Form::New | Form::Unknown => 0,
-            Form::List(list) => list.advance(rest, base, ends_here, &mut records)?,
-            Form::Lines(lines) => lines.advance(rest, base, ends_here, &mut records)?,
+            Form::List(list) => list.advance(rest, base, &mut records)?,
+            Form::Lines(lines) => lines.advance(rest, base, &mut records)?,
         };
         self.passed += at as u64;
         Ok(at)
@@ -187,6 +195,55 @@ impl Decoder {
                 Ok(gap)
             }
             Some(&byte) => Err(DecodeError::NotRecords { offset: offset + gap as u64, found: shown(byte) }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::Rows;
+    use crate::sink::{Reject, SinkError};
+
+    /// Counts rows; a reject is a fault.
+    struct Counted(usize);
+
+    impl Sink for Counted {
+        fn rows(&mut self, rows: Rows<'_>) -> Result<(), SinkError> {
+            self.0 += rows.times().len();
+            Ok(())
+        }
+
+        fn reject(&mut self, reject: Reject) -> Result<(), SinkError> {
+            Err(SinkError::new(reject.reason))
+        }
+    }
+
+    /// Also the last ones of a member, and those at which a chunk ends.
+    #[test]
+    fn records_of_a_known_shape_are_not_parsed() {
+        let record = |number: u32| {
+            format!(
+                r#"{{"time":"2026-01-05 08:00:{:02}.000417 UTC","source":"thales/cloudhsm/1269134682167","resourceID":"r","actorID":"a","tenantID":"t","action":"LUNA_SIGN","status":"LUNA_RET_OK","traceID":"{number:043}","meta":"{{\"clientip\":\"192.0.2.10\",\"hsmid\":\"500001\",\"ouid\":\"8e00000500000129a6630800\",\"partid\":\"1269134682167\",\"role\":\"CU\"}}"}}"#,
+                number % 60
+            )
+        };
+        let records: Vec<String> = (0..40).map(record).collect();
+        let list = format!("[{}]", records.join(","));
+        let lines = format!("{}\n", records.join("\n"));
+        let mut decoder = Decoder::new(DecodeOptions::default());
+        // One is learned from.
+        let mut parsed = 1;
+        for member in [list, lines] {
+            for chunk in [member.len(), member.len(), 5000, 2000, 1100] {
+                let mut counted = Counted(0);
+                member.as_bytes().chunks(chunk).for_each(|chunk| decoder.push(chunk, &mut counted).unwrap());
+                decoder.finish_member(&mut counted).unwrap();
+                assert_eq!(counted.0, records.len());
+                assert_eq!(decoder.intake.parsed(), parsed, "by {chunk}");
+                decoder.reset();
+                parsed = 0;
+            }
         }
     }
 }

@@ -7,6 +7,10 @@ use crate::rows::Rows;
 use crate::sink::{DecodeError, MemberSummary, Reject, Sink};
 use crate::text::head;
 use crate::usual::UsualReader;
+use crate::window::Window;
+
+/// So close to the end of a window, records wait for the next one: usual records with as much again as the short way looks at.
+const NEAR_BYTES: usize = 1024;
 
 /// What became of a text that might be a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,12 @@ impl Intake {
         }
     }
 
+    /// Good records of the member that did not go the short way.
+    #[cfg(test)]
+    pub(crate) fn parsed(&self) -> u64 {
+        self.usual.as_ref().map_or(0, UsualReader::unknown)
+    }
+
     /// Drops rows and counts of the member at hand.
     pub(crate) fn reset(&mut self) {
         if let Some(usual) = &mut self.usual {
@@ -65,6 +75,11 @@ impl Records<'_> {
     pub(crate) fn find_usual(&mut self, window: &[u8]) -> Option<usize> {
         let Intake { usual, options, columns, .. } = &mut *self.intake;
         usual.as_mut()?.find(window, columns).filter(|&length| length <= options.max_record_bytes)
+    }
+
+    /// Whether the short way, which was tried at the start of a window, may do where more bytes come: it looks further than the end of a record.
+    pub(crate) fn waits_for_more(&self, window: Window<'_>) -> bool {
+        !window.ends_here && window.end < NEAR_BYTES && self.intake.usual.as_ref().is_some_and(UsualReader::has_shapes)
     }
 
     /// Takes the record of this length that was just found in the window.

@@ -35,6 +35,7 @@ mod tape;
 mod text;
 mod texts;
 mod usual;
+mod window;
 
 pub use coded::{CodedRows, Codes, KeyRows};
 pub use decoder::Decoder;

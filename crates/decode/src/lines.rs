@@ -6,6 +6,7 @@
 use crate::intake::{Records, Verdict};
 use crate::sink::DecodeError;
 use crate::text::{blanks, head, tail, trim_end};
+use crate::window::Window;
 
 /// Splits lines; resumable at any byte.
 #[derive(Debug)]
@@ -34,14 +35,14 @@ impl LineSplitter {
     /// consumed: all of them when the member ends here, else all but the start of a line, at most one byte longer than the longest record.
     pub(crate) fn advance(
         &mut self,
-        window: &[u8],
+        window: Window<'_>,
         base: u64,
-        ends_here: bool,
         records: &mut Records<'_>,
     ) -> Result<usize, DecodeError> {
+        let ends_here = window.ends_here;
         let mut at = 0;
         loop {
-            let rest = tail(window, at);
+            let rest = window.from(at).text();
             if let Some(overlong) = &mut self.overlong {
                 let length = memchr::memchr(b'\n', rest);
                 overlong.length += length.unwrap_or(rest.len()) as u64;
@@ -53,14 +54,18 @@ impl LineSplitter {
                 continue;
             }
             at += blanks(rest);
-            let rest = tail(window, at);
-            if self.searched == 0
-                && let Some(length) = usual_line(rest, records)
-            {
-                records.take_usual(rest, length)?;
-                at += length;
-                continue;
+            let rest = window.from(at);
+            if self.searched == 0 {
+                if let Some(length) = usual_line(rest.bytes, records) {
+                    records.take_usual(rest.bytes, length)?;
+                    at += length;
+                    continue;
+                }
+                if records.waits_for_more(rest) {
+                    return Ok(at);
+                }
             }
+            let rest = rest.text();
             let line_end = memchr::memchr(b'\n', tail(rest, self.searched)).map(|end| self.searched + end);
             let line = head(rest, line_end.unwrap_or(rest.len()));
             // One byte more may be the CR of the line end.

@@ -19,6 +19,7 @@ use crate::resync::{Before, Resync, Search};
 use crate::scan::{Scan, ScanEnd, guess_end};
 use crate::sink::DecodeError;
 use crate::text::{blanks, head, shown, shown_or_end, tail, trim_end};
+use crate::window::Window;
 
 /// An element is scanned byte by byte only if no end can be guessed within so many bytes.
 const GUESS_BYTES: usize = 4096;
@@ -106,24 +107,27 @@ impl ListSplitter {
     /// consumed: all of them when the member ends here.
     pub(crate) fn advance(
         &mut self,
-        window: &[u8],
+        window: Window<'_>,
         base: u64,
-        ends_here: bool,
         records: &mut Records<'_>,
     ) -> Result<usize, DecodeError> {
+        let ends_here = window.ends_here;
         let mut at = 0;
         loop {
             if let Task::Element { scan, .. } = &self.task
                 && scan.is_new()
             {
-                let usual = usual_records(tail(window, at), records)?;
+                let usual = usual_records(window.from(at), records)?;
                 at += usual.length;
                 if usual.ends_with_record {
                     self.finish_element(0);
                     continue;
                 }
+                if records.waits_for_more(window.from(at)) {
+                    return Ok(at);
+                }
             }
-            let rest = tail(window, at);
+            let rest = window.from(at).text();
             let offset = base + at as u64;
             let step = match &mut self.task {
                 Task::Separate => self.separate(rest, offset, ends_here, records)?,
@@ -418,10 +422,10 @@ struct Usual {
 }
 
 /// Takes records as long as they have shapes met before and only a comma and blanks are between them.
-fn usual_records(window: &[u8], records: &mut Records<'_>) -> Result<Usual, DecodeError> {
+fn usual_records(window: Window<'_>, records: &mut Records<'_>) -> Result<Usual, DecodeError> {
     let mut start = 0;
     loop {
-        let rest = tail(window, start);
+        let rest = tail(window.bytes, start);
         // Records are read faster than the processor fetches them by itself.
         (0..8).for_each(|line| prefetch(rest, AHEAD_BYTES + line * 64));
         let Some(length) = records.find_usual(rest) else {

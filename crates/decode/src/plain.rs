@@ -92,8 +92,9 @@ impl PlainColumn {
             return Ok(StringArray::new_null(rows));
         }
         let more = Self {
-            text: Vec::with_capacity(self.text.len()),
-            ends: Vec::with_capacity(self.ends.len()),
+            // And a little more: the next batch has about as much text, and would else be copied for the last of it.
+            text: Vec::with_capacity(self.text.len() + self.text.len() / 16 + SHORT_BYTES),
+            ends: Vec::with_capacity(self.ends.len() + 1),
             nulls: Vec::new(),
         };
         let Self { text, ends, nulls } = std::mem::replace(self, more);

@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -21,7 +22,7 @@ use crate::options::IngestOptions;
 use crate::progress::{ArchiveProgress, Observer, Progress};
 use crate::request::side_file_of;
 use crate::services::RunServices;
-use crate::staging::StagingWriter;
+use crate::staging::{MemoryRoom, StagedInMemory, StagingWriter};
 use crate::told::RunTold;
 
 /// Staging files open at once, about: systems allow a process 1024 files and fewer.
@@ -45,6 +46,8 @@ pub(crate) struct Decoded {
     pub(crate) with_request: Vec<(PathBuf, String)>,
     /// Services of the archives.
     pub(crate) services: RunServices,
+    /// What was staged in memory.
+    pub(crate) memory: Vec<StagedInMemory>,
 }
 
 /// What all threads share.
@@ -88,6 +91,8 @@ struct Shared<'a> {
     ahead: ReadAhead,
     /// Those that stage something are numbered without gaps, whichever threads get work.
     workers: AtomicU32,
+    /// For what they stage in memory.
+    room: Arc<MemoryRoom>,
 }
 
 impl Shared<'_> {
@@ -134,8 +139,15 @@ impl Queue<'_> {
         let bytes = jobs.iter().map(|job| job.bytes).sum();
         (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
         let claims = Claims::new(self.settled);
-        let shared =
-            Shared { claims, of_run: OfRun::default(), ahead: ReadAhead::default(), workers: AtomicU32::new(0) };
+        let threads = rayon::current_num_threads();
+        let room = MemoryRoom::of(self.options.memory_bytes, threads, jobs.len(), bytes);
+        let shared = Shared {
+            claims,
+            of_run: OfRun::default(),
+            ahead: ReadAhead::default(),
+            workers: AtomicU32::new(0),
+            room: Arc::new(room),
+        };
         let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
         let outcomes = rayon::broadcast(|_| {
             let mut outcomes = Vec::new();
@@ -148,9 +160,11 @@ impl Queue<'_> {
                 is_over.fetch_or(outcome.is_err(), Ordering::Relaxed);
                 outcomes.push((job, outcome?));
             }
-            Ok(outcomes)
+            Ok((outcomes, hands.map(Hands::into_memory)))
         });
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, IngestError>>()?;
+        let (outcomes, memory): (Vec<_>, Vec<_>) = outcomes.into_iter().unzip();
+        let mut memory: Vec<StagedInMemory> = memory.into_iter().flatten().collect();
         let mut outcomes: Vec<(&Job, Outcome)> = outcomes.into_iter().flatten().collect();
         outcomes.par_sort_unstable_by_key(|(job, _)| job.position);
         // An equal file was left to another one, which then could not be read: its turn comes now.
@@ -158,7 +172,8 @@ impl Queue<'_> {
         loop {
             let again = left_behind(&outcomes);
             if again.is_empty() {
-                return Ok(collect(outcomes, shared.of_run));
+                memory.extend(hands.map(Hands::into_memory));
+                return Ok(Decoded { memory, ..collect(outcomes, shared.of_run) });
             }
             for (sha256, index) in again {
                 let Some((job, outcome)) = outcomes.get_mut(index) else {
@@ -173,7 +188,10 @@ impl Queue<'_> {
     fn outcome(&self, job: &Job, shared: &Shared<'_>, hands: &mut Option<Hands>) -> Result<Outcome, IngestError> {
         let hands = match hands {
             Some(hands) => hands,
-            none => none.insert(Hands::new(self, shared.workers.fetch_add(1, Ordering::Relaxed))?),
+            none => {
+                let worker = shared.workers.fetch_add(1, Ordering::Relaxed);
+                none.insert(Hands::new(self, worker, Arc::clone(&shared.room))?)
+            }
         };
         let progress = ArchiveProgress::new(self.observer, job.bytes);
         let mut outcome = hands.outcome(job, shared, self.settled, &progress);
@@ -283,10 +301,16 @@ struct Hands {
 }
 
 impl Hands {
-    fn new(queue: &Queue<'_>, worker: u32) -> Result<Self, IngestError> {
-        let staging = StagingWriter::create(queue.staging, worker, STAGING_FILES / rayon::current_num_threads())?;
+    fn new(queue: &Queue<'_>, worker: u32, room: Arc<MemoryRoom>) -> Result<Self, IngestError> {
+        let month_files = STAGING_FILES / rayon::current_num_threads();
+        let staging = StagingWriter::create(queue.staging, worker, month_files, room)?;
         let worker = Worker::new(staging, queue.options.limits.clone(), queue.options.salvage);
         Ok(Self { file: Buffer::default(), buffers: Buffers::new(queue.budget), worker })
+    }
+
+    /// What was staged in memory; all else is given back.
+    fn into_memory(self) -> StagedInMemory {
+        self.worker.into_staging().into_memory()
     }
 
     fn outcome(

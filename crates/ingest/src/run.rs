@@ -205,13 +205,13 @@ impl Run<'_> {
         let staging = staging.0.as_path();
         // Drawn anew for each run: see `Identifier`. It decides nothing that is stored.
         let seed = RandomState::new().hash_one(self.now);
-        let (Decoded { archives, decoded, services, .. }, side_files) =
+        let (Decoded { archives, decoded, services, memory, .. }, side_files) =
             self.decode(files, writer.snapshot(), staging)?;
         let (mut late, earlier) = self.late(&archives, &side_files, writer.snapshot())?;
         if archives.is_empty() && late.is_empty() {
             return Ok(());
         }
-        let reader = StagingReader::open(staging)?;
+        let reader = StagingReader::open(staging, memory)?;
         let memory_bytes = self.options.memory_bytes;
         let retried = self.retried(&archives);
         let duplicates = dedupe::resolve(&decoded, &retried, writer.snapshot(), &reader, staging, seed, memory_bytes)?;

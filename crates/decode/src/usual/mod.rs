@@ -195,6 +195,17 @@ impl UsualReader {
         }
     }
 
+    /// Good records of the member that had no known shape.
+    #[cfg(test)]
+    pub(super) fn unknown(&self) -> u64 {
+        self.unknown
+    }
+
+    /// Whether any shape is known.
+    pub(super) fn has_shapes(&self) -> bool {
+        !self.shapes.is_empty()
+    }
+
     /// Another member comes: it may have other shapes.
     pub(super) fn start_member(&mut self) {
         self.unknown = 0;

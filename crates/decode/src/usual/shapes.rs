@@ -123,6 +123,10 @@ enum Link {
 }
 
 impl Shapes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     #[inline]
     pub(super) fn step(&mut self, place: usize) -> Option<&mut Step> {
         self.steps.get_mut(place)

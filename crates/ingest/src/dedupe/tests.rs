@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use keytrail_store::Writer;
 use proptest::prelude::*;
@@ -46,7 +47,7 @@ fn memory_is_shared_out() {
 type Batches = Vec<Vec<Row>>;
 
 fn stage(folder: &Path, archives: &[Batches]) -> Vec<DecodedArchive> {
-    let mut writer = StagingWriter::create(folder, 0, 12).unwrap();
+    let mut writer = StagingWriter::create(folder, 0, 12, Arc::default()).unwrap();
     let archives = archives.iter().map(|batches| {
         let mut decoded = DecodedArchive::default();
         for rows in batches {
@@ -99,7 +100,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let store = Writer::open(&folder.path().join("store"), &mut || ()).unwrap();
         let decoded = stage(folder.path(), &archives);
-        let reader = StagingReader::open(folder.path()).unwrap();
+        let reader = StagingReader::open(folder.path(), Vec::new()).unwrap();
         let expected = expected(&archives);
         for (threads, bytes) in [(1, 1 << 20), (1, 1), (3, 1), (5, 1 << 10)] {
             let spill = folder.path().join(format!("{threads}-{bytes}"));

@@ -2,12 +2,13 @@
 //!
 //! Order and duplicates can only be settled when the time span of every archive is known, and that takes decoding them all. So each
 //! worker appends what it decodes to files of its own, a block for the rows of each month in a record batch. Memory holds only where
-//! the blocks lie. `block` gives them their form, `writer` makes them, `reader` reads them again.
+//! the blocks lie. `block` gives them their form, `writer` makes them, `reader` reads them again. What there is room for stays in memory (`memory`).
 //!
 //! A worker has a file for each month of the year, for months are written one after the other: what was staged of a month is given up
 //! while the next one is written, so that a run takes less room, and the system uses the same pages of memory again.
 
 mod block;
+mod memory;
 mod reader;
 mod writer;
 
@@ -20,8 +21,9 @@ use keytrail_model::time::Month;
 use crate::error::IngestError;
 
 pub(crate) use block::{BlockView, StagedColumn};
+pub(crate) use memory::MemoryRoom;
 pub(crate) use reader::StagingReader;
-pub(crate) use writer::StagingWriter;
+pub(crate) use writer::{StagedInMemory, StagingWriter};
 
 /// Where a worker puts what it decodes.
 pub(crate) trait Records {
@@ -72,11 +74,17 @@ impl Records for StagingWriter {
 /// Files of a worker at most: one for each month of the year, and before them one for rejects.
 const WORKER_FILES: usize = 13;
 
-/// How long the files of a worker are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct StagedEnd([u64; WORKER_FILES]);
+/// The number that stands for the memory of a worker, behind those of its files.
+const MEMORY: usize = WORKER_FILES;
 
-/// Where bytes of a staging file lie.
+/// How long the files of a worker are, and how much of its memory is filled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StagedEnd {
+    files: [u64; WORKER_FILES],
+    memory: u64,
+}
+
+/// Where bytes of a staging file, or of the memory in its place, lie.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     file: u32,
@@ -114,9 +122,9 @@ impl StagedBlock {
     }
 }
 
-/// The number of a file of a worker.
+/// The number of a file of a worker, or of its memory.
 fn file_number(worker: u32, file: usize) -> u32 {
-    worker * WORKER_FILES as u32 + file as u32
+    worker * (WORKER_FILES + 1) as u32 + file as u32
 }
 
 fn file_path(folder: &Path, number: u32) -> PathBuf {

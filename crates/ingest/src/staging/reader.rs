@@ -1,5 +1,6 @@
 //! Reads staged blocks. One reader serves all threads.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Cursor};
 use std::os::unix::fs::FileExt;
@@ -8,15 +9,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
+use bytes::Bytes;
 use keytrail_store::failpoint::{Point, reach};
 
-use super::{Place, WORKER_FILES, file_number, file_path};
+use super::memory::MemoryBlocks;
+use super::{MEMORY, Place, StagedInMemory, WORKER_FILES, file_number, file_path};
 use crate::error::IngestError;
 
-/// The staging files of a run, open for reading.
+/// The staging files of a run, open for reading, and what was staged in memory.
 pub(crate) struct StagingReader {
     /// By number; workers did not need all.
-    files: Vec<Option<StagedFile>>,
+    parts: Vec<Option<Part>>,
+}
+
+enum Part {
+    File(StagedFile),
+    Memory(MemoryBlocks),
 }
 
 struct StagedFile {
@@ -27,12 +35,14 @@ struct StagedFile {
 }
 
 impl StagingReader {
-    /// Opens the files in a folder: those of workers 0, 1 and so on, as many as there are.
+    /// Opens the files in a folder: those of workers 0, 1 and so on, as many as there are, each with what it staged in memory.
     ///
     /// # Errors
     /// A file is there and cannot be opened.
-    pub(crate) fn open(folder: &Path) -> Result<Self, IngestError> {
-        let mut files = Vec::new();
+    pub(crate) fn open(folder: &Path, memory: Vec<StagedInMemory>) -> Result<Self, IngestError> {
+        let mut parts = Vec::new();
+        let mut memory: HashMap<u32, MemoryBlocks> =
+            memory.into_iter().map(|StagedInMemory { number, blocks }| (number, blocks)).collect();
         for worker in 0.. {
             let of_worker =
                 (0..WORKER_FILES).map(|file| StagedFile::open(file_path(folder, file_number(worker, file))));
@@ -41,43 +51,65 @@ impl StagingReader {
             if of_worker.first().is_none_or(Option::is_none) {
                 break;
             }
-            files.extend(of_worker);
+            parts.extend(of_worker.into_iter().map(|file| file.map(Part::File)));
+            parts.push(memory.remove(&file_number(worker, MEMORY)).map(Part::Memory));
         }
-        Ok(Self { files })
+        Ok(Self { parts })
+    }
+
+    /// A block that was staged in memory, without a copy; `None` of others.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn in_memory(&self, place: Place) -> Result<Option<Bytes>, IngestError> {
+        match self.part(place)? {
+            Part::Memory(blocks) => Ok(Some(blocks.block(place).ok_or_else(given_back)?)),
+            Part::File(_) => Ok(None),
+        }
     }
 
     /// Fills `bytes`, which is as long as the place, with what lies there.
     ///
     /// # Errors
-    /// The file is shorter than it was written, or the disk refuses.
+    /// The file is shorter than it was written, or the disk refuses; or what lay there was given back.
     pub(crate) fn read(&self, place: Place, bytes: &mut [u8]) -> Result<(), IngestError> {
-        let Some(StagedFile { path, file, .. }) = self.file(place) else {
-            return Err(IngestError::StagedBlock {
-                expected: format!("one of {} staging files", self.files.len()),
-                found: format!("number {}", place.file),
-            });
-        };
-        let read = reach(Point::BlockReading).and_then(|()| file.read_exact_at(bytes, place.offset));
-        read.map_err(IngestError::io("reading", path))
+        match self.part(place)? {
+            Part::File(StagedFile { path, file, .. }) => {
+                let read = reach(Point::BlockReading).and_then(|()| file.read_exact_at(bytes, place.offset));
+                read.map_err(IngestError::io("reading", path))
+            }
+            Part::Memory(blocks) => {
+                let block = blocks.block(place).filter(|block| block.len() == bytes.len()).ok_or_else(given_back)?;
+                bytes.copy_from_slice(&block);
+                Ok(())
+            }
+        }
     }
 
     /// A block of records was read for the last time. Told of each once. The room of a file is given back with its last block.
     pub(crate) fn was_used(&self, place: Place) {
-        let bytes = u64::from(place.bytes);
-        if let Some(file) = self.file(place)
-            && file.left.fetch_sub(bytes, Ordering::AcqRel) == bytes
-        {
-            file.discard();
+        match self.part(place) {
+            Ok(Part::File(file)) => file.was_used(place),
+            Ok(Part::Memory(blocks)) => blocks.was_used(place),
+            Err(_) => {}
         }
     }
 
     /// Gives the room of all files back. Nothing can be read from then on.
     pub(crate) fn discard(&self) {
-        self.files.iter().flatten().for_each(StagedFile::discard);
+        for part in self.parts.iter().flatten() {
+            match part {
+                Part::File(file) => file.discard(),
+                Part::Memory(blocks) => blocks.discard(),
+            }
+        }
     }
 
-    fn file(&self, place: Place) -> Option<&StagedFile> {
-        self.files.get(place.file as usize)?.as_ref()
+    fn part(&self, place: Place) -> Result<&Part, IngestError> {
+        self.parts.get(place.file as usize).and_then(Option::as_ref).ok_or_else(|| IngestError::StagedBlock {
+            expected: format!("one of {} parts of the staging area", self.parts.len()),
+            found: format!("number {}", place.file),
+        })
     }
 
     /// A batch that [`super::StagingWriter::append`] staged.
@@ -92,6 +124,10 @@ impl StagingReader {
     }
 }
 
+fn given_back() -> IngestError {
+    IngestError::StagedBlock { expected: "a block in memory".into(), found: "memory that was given back".into() }
+}
+
 impl StagedFile {
     /// `None` where there is no such file.
     fn open(path: PathBuf) -> Result<Option<Self>, IngestError> {
@@ -100,6 +136,13 @@ impl StagedFile {
             Ok((bytes, file)) => Ok(Some(Self { path, file, left: AtomicU64::new(bytes) })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(IngestError::io("opening", &path)(error)),
+        }
+    }
+
+    fn was_used(&self, place: Place) {
+        let bytes = u64::from(place.bytes);
+        if self.left.fetch_sub(bytes, Ordering::AcqRel) == bytes {
+            self.discard();
         }
     }
 

@@ -198,14 +198,14 @@ fn records_are_staged_by_month() {
     ];
     let rows: Vec<Row> = (0..).zip(times).map(|(row, time)| (moment(time), row, Some(time.to_owned()))).collect();
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = StagingWriter::create(folder.path(), 0, 12).unwrap();
+    let mut writer = StagingWriter::create(folder.path(), 0, 12, Arc::default()).unwrap();
     let mut blocks = Vec::new();
     writer.append_records(&batch(&rows[..0]), 4, 0, &mut blocks).unwrap();
     writer.append_records(&batch(&rows[1..2]), 4, 0, &mut blocks).unwrap();
     let rejects = writer.append(&batch(&rows)).unwrap();
     writer.append_records(&batch(&rows), 5, 1, &mut blocks).unwrap();
 
-    let reader = StagingReader::open(folder.path()).unwrap();
+    let reader = StagingReader::open(folder.path(), Vec::new()).unwrap();
     // Month, member, position of the first row, rows of the batch.
     let expected = [
         ("2026-02", 4, 0, vec![1]),
@@ -225,6 +225,38 @@ fn records_are_staged_by_month() {
         assert_same(&view(&bytes).batch().unwrap(), &batch(&held), month);
     }
     assert_eq!(reader.batch(rejects).unwrap(), batch(&rows));
+}
+
+#[test]
+fn records_stay_in_memory_where_there_is_room() {
+    let times = ["2026-01-05 00:00:00 UTC", "2026-02-05 00:00:00 UTC"];
+    let rows: Vec<Row> = (0..).zip(times).map(|(row, time)| (moment(time), row, Some(time.to_owned()))).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let room = MemoryRoom::of(1 << 30, 1, 1, 1);
+    let mut writer = StagingWriter::create(folder.path(), 0, 12, Arc::new(room)).unwrap();
+    let mut blocks = Vec::new();
+    writer.append_records(&batch(&rows), 0, 0, &mut blocks).unwrap();
+    let end = writer.end();
+    writer.append_records(&batch(&rows), 1, 0, &mut Vec::new()).unwrap();
+    writer.take_back(end).unwrap();
+    assert_eq!(writer.end(), end);
+    writer.append_records(&batch(&rows[1..]), 2, 0, &mut blocks).unwrap();
+    let rejects = writer.append(&batch(&rows)).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "the file for rejects and no other");
+
+    let reader = StagingReader::open(folder.path(), vec![writer.into_memory()]).unwrap();
+    assert_eq!(reader.batch(rejects).unwrap(), batch(&rows));
+    assert!(reader.in_memory(rejects).unwrap().is_none());
+    for (block, row) in blocks.iter().zip([0, 1, 1]) {
+        let mut read = vec![0; block.place.bytes()];
+        reader.read(block.place, &mut read).unwrap();
+        assert_eq!(reader.in_memory(block.place).unwrap().unwrap(), read);
+        assert_same(&view(&read).batch().unwrap(), &batch(&rows[row..=row]), times[row]);
+    }
+    blocks.iter().for_each(|block| reader.was_used(block.place));
+    let gone = reader.in_memory(blocks[0].place).map(|_| ()).unwrap_err().to_string();
+    assert!(gone.contains("given back"), "{gone}");
+    assert!(reader.read(blocks[1].place, &mut vec![0; blocks[1].place.bytes()]).is_err());
 }
 
 #[test]
@@ -284,14 +316,14 @@ fn a_month_is_given_up_with_its_last_block() {
             let files = std::fs::read_dir(folder.path()).unwrap();
             files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
         };
-        let mut writer = StagingWriter::create(folder.path(), 0, month_files).unwrap();
+        let mut writer = StagingWriter::create(folder.path(), 0, month_files, Arc::default()).unwrap();
         let rejects = writer.append(&batch(&rows)).unwrap();
         let mut blocks = Vec::new();
         writer.append_records(&batch(&rows), 0, 0, &mut blocks).unwrap();
         let end = writer.end();
         writer.append_records(&batch(&rows), 1, 0, &mut Vec::new()).unwrap();
         writer.take_back(end).unwrap();
-        let reader = StagingReader::open(folder.path()).unwrap();
+        let reader = StagingReader::open(folder.path(), Vec::new()).unwrap();
         for (block, shrinks) in blocks.iter().zip(shrinks) {
             let mut bytes = vec![0; block.place.bytes()];
             reader.read(block.place, &mut bytes).unwrap();

@@ -1,8 +1,9 @@
 //! Appends blocks to the staging files of one worker.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::ipc::writer::StreamWriter;
@@ -12,12 +13,14 @@ use keytrail_model::time::Month;
 use keytrail_store::failpoint::{Point, reach};
 
 use super::block::BlockEncoder;
-use super::{Place, StagedBlock, StagedEnd, WORKER_FILES, file_number, file_path};
+use super::memory::{MemoryBlocks, MemoryRoom, MemoryWriter};
+use super::{MEMORY, Place, StagedBlock, StagedEnd, WORKER_FILES, file_number, file_path};
 use crate::error::IngestError;
 
-/// The staging files of one worker. They belong to one thread at a time.
+/// The staging files of one worker, and its memory. They belong to one thread at a time.
 pub(crate) struct StagingWriter {
     files: Files,
+    memory: MemoryWriter,
     encoder: BlockEncoder,
     scratch: Vec<u8>,
 }
@@ -40,25 +43,44 @@ struct StagingFile {
     bytes: u64,
 }
 
+/// What a worker staged in memory, under its number.
+#[derive(Debug)]
+pub(crate) struct StagedInMemory {
+    pub(super) number: u32,
+    pub(super) blocks: MemoryBlocks,
+}
+
 /// The file for rejects.
 const REJECTS: usize = 0;
 
 impl StagingWriter {
     /// Makes the first file of a worker. Workers are numbered from 0, without gaps. Further files are made for months, up to `month_files` or
-    /// 12: where there are fewer, months share them.
+    /// 12: where there are fewer, months share them. Records go to memory first, as long as there is room.
     ///
     /// # Errors
     /// The file is there already, or cannot be made.
-    pub(crate) fn create(folder: &Path, worker: u32, month_files: usize) -> Result<Self, IngestError> {
+    pub(crate) fn create(
+        folder: &Path,
+        worker: u32,
+        month_files: usize,
+        room: Arc<MemoryRoom>,
+    ) -> Result<Self, IngestError> {
         let month_files = month_files.clamp(1, WORKER_FILES - 1) as u32;
         let mut files = Files { folder: folder.to_owned(), worker, files: Default::default(), month_files };
         files.file(REJECTS)?;
-        Ok(Self { files, encoder: BlockEncoder::new()?, scratch: Vec::new() })
+        let memory = MemoryWriter::new(room);
+        Ok(Self { files, memory, encoder: BlockEncoder::new()?, scratch: Vec::new() })
     }
 
     /// Where the next blocks will lie.
     pub(crate) fn end(&self) -> StagedEnd {
-        StagedEnd(self.files.files.each_ref().map(|file| file.as_ref().map_or(0, |file| file.bytes)))
+        let files = self.files.files.each_ref().map(|file| file.as_ref().map_or(0, |file| file.bytes));
+        StagedEnd { files, memory: self.memory.end() }
+    }
+
+    /// What lies in memory, at the end of the work.
+    pub(crate) fn into_memory(self) -> StagedInMemory {
+        StagedInMemory { number: file_number(self.files.worker, MEMORY), blocks: self.memory.into_blocks() }
     }
 
     /// Takes back what was staged from `end` on: a damaged member gives nothing, and must not fill the disk either.
@@ -66,7 +88,8 @@ impl StagingWriter {
     /// # Errors
     /// The disk refuses.
     pub(crate) fn take_back(&mut self, end: StagedEnd) -> Result<(), IngestError> {
-        let files = self.files.files.iter_mut().zip(end.0);
+        self.memory.take_back(end.memory);
+        let files = self.files.files.iter_mut().zip(end.files);
         files.filter_map(|(file, end)| Some((file.as_mut()?, end))).try_for_each(|(file, end)| file.shorten(end))
     }
 
@@ -98,7 +121,7 @@ impl StagingWriter {
         match one_month(rows.times())? {
             Some((month, times)) => {
                 let count = rows.times().len();
-                let place = self.files.of_month(month)?.put(self.encoder.encode_rows(&rows)?)?;
+                let place = stage(&mut self.files, &mut self.memory, month, self.encoder.encode_rows(&rows)?)?;
                 blocks.push(block_of(place, count, (month, times), (member, first_row)));
                 Ok(())
             }
@@ -120,12 +143,34 @@ impl StagingWriter {
             let some = if rows.len() < times.len() { Some(rows.as_slice()) } else { None };
             let span = rows.iter().filter_map(|&row| times.get(row as usize).copied());
             let span = span.clone().min().zip(span.max()).unwrap_or_default();
-            let place = self.files.of_month(month)?.put(self.encoder.encode(batch, some)?)?;
+            let place = stage(&mut self.files, &mut self.memory, month, self.encoder.encode(batch, some)?)?;
             blocks.push(block_of(place, rows.len(), (month, span), (member, next_row)));
             next_row += rows.len() as u64;
         }
         Ok(())
     }
+}
+
+/// Stages a block of a month: in memory where there is room, else in a file.
+fn stage(files: &mut Files, memory: &mut MemoryWriter, month: Month, bytes: &[u8]) -> Result<Place, IngestError> {
+    let Some(offset) = memory.put(bytes) else {
+        return files.of_month(month)?.put(bytes);
+    };
+    let place = Place { file: file_number(files.worker, MEMORY), bytes: block_bytes(bytes)?, offset };
+    at_fail_points(|| Ok(())).map_err(IngestError::io("staging in", &files.folder))?;
+    Ok(place)
+}
+
+/// Stages a block, with the fail points before and behind it.
+fn at_fail_points(stage: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    reach(Point::BlockWriting).and_then(|()| stage()).and_then(|()| reach(Point::BlockWritten))
+}
+
+fn block_bytes(bytes: &[u8]) -> Result<u32, IngestError> {
+    u32::try_from(bytes.len()).map_err(|_| IngestError::StagedBlock {
+        expected: "a block below 4 GiB".into(),
+        found: format!("{} bytes", bytes.len()),
+    })
 }
 
 impl Files {
@@ -155,12 +200,8 @@ impl StagingFile {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<Place, IngestError> {
-        let length = u32::try_from(bytes.len()).map_err(|_| IngestError::StagedBlock {
-            expected: "a block below 4 GiB".into(),
-            found: format!("{} bytes", bytes.len()),
-        })?;
-        let written = reach(Point::BlockWriting).and_then(|()| self.file.write_all(bytes));
-        written.and_then(|()| reach(Point::BlockWritten)).map_err(IngestError::io("writing", &self.path))?;
+        let length = block_bytes(bytes)?;
+        at_fail_points(|| self.file.write_all(bytes)).map_err(IngestError::io("writing", &self.path))?;
         let offset = self.bytes;
         self.bytes += u64::from(length);
         Ok(Place { file: self.number, bytes: length, offset })

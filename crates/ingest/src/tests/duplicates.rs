@@ -10,7 +10,7 @@ use crate::claims::Settled;
 use crate::container::Budget;
 use crate::dedupe;
 use crate::discover::discover;
-use crate::queue::Queue;
+use crate::queue::{Decoded, Queue};
 use crate::staging::StagingReader;
 
 /// Time of the check over archives and a store, and of the whole run that it is a part of.
@@ -31,8 +31,8 @@ impl Cost {
         let budget = Budget::of(options.memory_bytes, rayon::current_num_threads());
         let settled = Settled::default();
         let queue = Queue { staging: &staging, options: &options, settled: &settled, observer: &|_| (), budget };
-        let decoded = queue.decode(files).unwrap().decoded;
-        let reader = StagingReader::open(&staging).unwrap();
+        let Decoded { decoded, memory, .. } = queue.decode(files).unwrap();
+        let reader = StagingReader::open(&staging, memory).unwrap();
         let started = Instant::now();
         dedupe::resolve(&decoded, &HashMap::new(), writer.snapshot(), &reader, &staging, 7, options.memory_bytes)
             .unwrap();

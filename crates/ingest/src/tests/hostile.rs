@@ -122,7 +122,8 @@ fn what_a_refused_member_staged_is_taken_back() {
         let (path, staging) = (folder.path().join("archive"), folder.path().join("staging"));
         std::fs::write(&path, zip(&[member("good", months(3)), member("bad", content)])).unwrap();
         std::fs::create_dir(&staging).unwrap();
-        let options = IngestOptions { limits, ..IngestOptions::default() };
+        // So little memory that nothing is staged there.
+        let options = IngestOptions { limits, memory_bytes: 128 << 20, ..IngestOptions::default() };
         let decoded = crate::tests::ways::decode_into(&staging, &path, &options);
         assert_eq!(decoded.decoded[0].accepted, 3, "{:?}", decoded.decoded[0].faults);
         bytes_in(&staging)

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keytrail_decode::{DecodeOptions, Decoder, Reject, Rows, Sink, SinkError};
@@ -69,14 +70,14 @@ fn speed() {
         std::fs::create_dir(&staging).unwrap();
         println!("{what}:");
         let start = Instant::now();
-        let mut writer = StagingWriter::create(&staging, 0, 12).unwrap();
+        let mut writer = StagingWriter::create(&staging, 0, 12, Arc::default()).unwrap();
         let decoded: Vec<DecodedArchive> = (0..copies).map(|_| stage(&mut writer, &batches)).collect();
         print("stage, one thread", start.elapsed(), ROWS * copies);
         let bytes: usize = decoded.iter().flat_map(|archive| &archive.blocks).map(|block| block.place.bytes()).sum();
         println!("{:28} {:7.1} bytes a row", "", bytes as f64 / (ROWS * copies) as f64);
         let archives: Vec<Archive> = (0..copies).map(|copy| archive(&copy.to_string())).collect();
         pool.install(|| {
-            let reader = StagingReader::open(&staging).unwrap();
+            let reader = StagingReader::open(&staging, Vec::new()).unwrap();
             let start = Instant::now();
             let duplicates =
                 dedupe::resolve(&decoded, &HashMap::new(), store.snapshot(), &reader, &staging, 7, 512 << 20).unwrap();

@@ -98,17 +98,20 @@ impl<'a> GroupEncoder<'a> {
         Ok(encoded?)
     }
 
-    /// Reads blocks into the buffer; also returns what they share.
+    /// Blocks where they lie in memory, the others read into the buffer; also returns what those share.
     fn load<'b>(
         &self,
         blocks: &[PlannedBlock<'b>],
         mut buffer: Vec<u8>,
     ) -> Result<(Vec<Loaded<'b>>, Bytes), IngestError> {
-        buffer.resize(blocks.iter().map(|planned| planned.block.place.bytes()).sum(), 0);
+        let in_memory = blocks.iter().map(|planned| self.source.reader.in_memory(planned.block.place));
+        let in_memory = in_memory.collect::<Result<Vec<_>, _>>()?;
+        let in_files = || blocks.iter().zip(&in_memory).filter(|(_, memory)| memory.is_none()).map(|(block, _)| block);
+        buffer.resize(in_files().map(|planned| planned.block.place.bytes()).sum(), 0);
         let mut rest = buffer.as_mut_slice();
         let mut places = Vec::with_capacity(blocks.len());
-        for planned in blocks {
-            // The buffer is as long as all blocks.
+        for planned in in_files() {
+            // The buffer is as long as all of them.
             let (place, more) =
                 std::mem::take(&mut rest).split_at_mut_checked(planned.block.place.bytes()).unwrap_or_default();
             places.push((planned.block.place, place));
@@ -121,8 +124,8 @@ impl<'a> GroupEncoder<'a> {
         }
         let all = Bytes::from(buffer);
         let mut rest = all.clone();
-        let views = blocks.iter().map(|&planned| {
-            let bytes = rest.split_to(planned.block.place.bytes().min(rest.len()));
+        let views = blocks.iter().zip(in_memory).map(|(&planned, memory)| {
+            let bytes = memory.unwrap_or_else(|| rest.split_to(planned.block.place.bytes().min(rest.len())));
             Ok(Loaded { planned, view: BlockView::new(bytes)?, kept: self.kept(planned) })
         });
         Ok((views.collect::<Result<_, IngestError>>()?, all))
