@@ -20,6 +20,7 @@ mod digest;
 pub mod discover;
 mod error;
 mod options;
+mod pages;
 mod plan;
 mod progress;
 mod prove;

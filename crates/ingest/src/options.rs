@@ -4,6 +4,9 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
+/// Memory that a thread takes at most beside archives held as a whole: rows in the making, texts met before, blocks on their way.
+pub(crate) const THREAD_BYTES: u64 = 40 << 20;
+
 /// Options of one run.
 #[derive(Debug, Clone, Serialize)]
 pub struct IngestOptions {

@@ -16,7 +16,7 @@ use crate::container::Budget;
 use crate::dedupe::{self, Duplicates};
 use crate::discover::{FoundFile, discover};
 use crate::error::IngestError;
-use crate::options::IngestOptions;
+use crate::options::{IngestOptions, THREAD_BYTES};
 use crate::plan;
 use crate::progress::{Observer, Progress};
 use crate::queue::{Decoded, Queue};
@@ -28,8 +28,6 @@ use crate::write::{self, RowsWritten, Source};
 
 /// Threads that a run uses at most: each holds buffers, and more have never been of use.
 const JOBS_MAX: usize = 256;
-/// Memory that a thread takes at most beside archives held as a whole: rows in the making, texts met before, blocks on their way.
-const THREAD_BYTES: u64 = 40 << 20;
 
 /// Notes about one archive in the ledger: an archive can be made that has a million.
 const NOTES_MAX: usize = 100;

@@ -6,12 +6,11 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use libdeflater::Decompressor;
-#[cfg(target_os = "linux")]
-use memmap2::Advice;
 use memmap2::MmapMut;
 
 use super::ahead::read_ahead;
 use super::content::{Content, PIECE_BYTES, Streamed, Watched};
+use crate::pages;
 
 /// DEFLATE cannot inflate further than this: what declares more is wrong.
 const RATIO_MAX: u64 = 1032;
@@ -38,8 +37,8 @@ impl Budget {
     }
 }
 
-/// Memory that is used again: pages of fresh memory cost as much as filling them. It comes from the system and not from the allocator: nothing is
-/// touched before it is filled, and in huge pages, where there are any, the first filling costs less.
+/// Memory that is used again: pages of fresh memory cost as much as filling them. It comes from the system and not from the allocator
+/// ([`pages`]).
 #[derive(Default)]
 pub(crate) struct Buffer(Option<MmapMut>);
 
@@ -51,11 +50,7 @@ impl Buffer {
             let length = bytes.saturating_add(bytes / 4).min(at_most).max(bytes);
             // Freed first: nothing in it is wanted, and both at once would be beyond the budget.
             self.release();
-            let memory = MmapMut::map_anon(length).ok()?;
-            // Wished for only: it is the same memory without.
-            #[cfg(target_os = "linux")]
-            let _ = memory.advise(Advice::HugePage);
-            self.0 = Some(memory);
+            self.0 = Some(pages::fresh(length)?);
         }
         match &mut self.0 {
             Some(memory) => memory.get_mut(..bytes),

@@ -8,18 +8,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-#[cfg(target_os = "linux")]
-use memmap2::Advice;
 use memmap2::MmapMut;
 
 use super::Place;
+use crate::options::THREAD_BYTES;
+use crate::pages;
 
 /// Bytes that are taken from the system at once, for some blocks: a few huge pages.
 const CHUNK_BYTES: usize = 8 << 20;
 
-/// What a run takes beside staged blocks, however much memory it may take, and for each thread and archive.
+/// What a run takes beside staged blocks and its threads, however much memory it may take, and for each archive.
 const OTHER_BYTES: u64 = 96 << 20;
-const THREAD_BYTES: u64 = 40 << 20;
 const ARCHIVE_BYTES: u64 = 4 << 10;
 
 /// What the workers of a run may take together.
@@ -42,11 +41,7 @@ impl MemoryRoom {
     fn take_chunk(&self) -> Option<MmapMut> {
         let take = |left: usize| left.checked_sub(1);
         self.chunks_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
-        let chunk = MmapMut::map_anon(CHUNK_BYTES).ok()?;
-        // Wished for only: it is the same memory without.
-        #[cfg(target_os = "linux")]
-        let _ = chunk.advise(Advice::HugePage);
-        Some(chunk)
+        pages::fresh(CHUNK_BYTES)
     }
 
     fn give_back(&self, chunks: usize) {
