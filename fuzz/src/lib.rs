@@ -15,6 +15,9 @@ mod decode;
 #[path = "../../crates/store/src/failpoint.rs"]
 pub mod failpoint;
 #[allow(dead_code, unreachable_pub)]
+#[path = "../../crates/ingest/src/pages.rs"]
+mod pages;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../../crates/ingest/src/progress.rs"]
 mod progress;
 mod records;
