@@ -15,7 +15,7 @@ use crate::error::IngestError;
 use crate::plan::{PlannedBlock, PlannedGroup};
 use crate::staging::{BlockView, Place, StagedColumn};
 
-/// Staged bytes that are held at once: the columns walk the same blocks together, a portion at a time.
+/// Staged bytes that are looked at at once: the columns walk the same blocks together, a portion at a time, while the next one is read.
 const PORTION_BYTES: usize = 4 << 20;
 
 /// Encodes row groups, one after the other, in memory that is used again.
@@ -23,7 +23,8 @@ pub(super) struct GroupEncoder<'a> {
     source: &'a Source<'a>,
     written: &'a RowsWritten,
     threads: usize,
-    buffer: Vec<u8>,
+    /// Buffers of portions that are done.
+    spare: Vec<Vec<u8>>,
     /// By column.
     memory: Vec<ChunkMemory>,
 }
@@ -50,6 +51,14 @@ enum Values {
 /// The place of `time`, by which rows are counted.
 const TIME: Values = Values::Staged(0);
 
+/// Blocks that are in memory together.
+struct Portion<'a> {
+    planned: &'a [PlannedBlock<'a>],
+    blocks: Vec<Loaded<'a>>,
+    /// What those share that were read from files.
+    bytes: Bytes,
+}
+
 /// A block in memory.
 struct Loaded<'a> {
     planned: PlannedBlock<'a>,
@@ -61,49 +70,83 @@ struct Loaded<'a> {
 impl<'a> GroupEncoder<'a> {
     /// `threads` encode columns side by side.
     pub(super) fn new(source: &'a Source<'a>, written: &'a RowsWritten, threads: usize) -> Self {
-        Self { source, written, threads, buffer: Vec::new(), memory: Vec::new() }
+        Self { source, written, threads, spare: Vec::new(), memory: Vec::new() }
     }
 
-    /// All columns of [`schema::events_file_schema`], with the rows of the blocks that are no duplicates.
+    /// All columns of [`schema::events_file_schema`], with the rows of the blocks that are no duplicates. While a portion is encoded, the one
+    /// before it is given up and the next one is read.
     pub(super) fn encode(&mut self, group: &PlannedGroup<'_>) -> Result<Vec<EncodedColumn>, IngestError> {
         let mut columns = columns()?;
         // Plain texts are most of it.
         let bytes = usize::try_from(group.bytes).unwrap_or_default();
         self.memory.resize_with(columns.len(), ChunkMemory::default);
         columns.iter_mut().zip(&self.memory).for_each(|(column, memory)| column.encoder.reserve(bytes, memory));
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let mut blocks = group.blocks.as_slice();
-        while !blocks.is_empty() {
-            let (portion, rest) = blocks.split_at_checked(portion(blocks)).unwrap_or((blocks, &[]));
-            let (loaded, bytes) = self.load(portion, buffer)?;
+        let mut rest = group.blocks.as_slice();
+        let mut used: &[PlannedBlock<'_>] = &[];
+        let first = next_portion(&mut rest);
+        let buffer = self.buffer_for(first);
+        let mut portion = self.load(first, buffer)?;
+        while !portion.planned.is_empty() {
             for column in &mut columns {
-                column.bytes = loaded.iter().map(|block| column.values.bytes(block)).sum();
+                column.bytes = portion.blocks.iter().map(|block| column.values.bytes(block)).sum();
             }
-            self.on_each(&mut columns, |column| self.push(column, &loaded))?;
-            drop(loaded);
-            // Nothing shares the bytes now: no copy is made.
-            buffer = bytes.into();
-            self.give_up(portion);
-            blocks = rest;
+            let next = next_portion(&mut rest);
+            let buffer = self.buffer_for(next);
+            let encoder = &*self;
+            let (pushed, loaded) = encoder.both(
+                || encoder.on_each(&mut columns, |column| encoder.push(column, &portion.blocks)),
+                || {
+                    encoder.give_up(used);
+                    encoder.load(next, buffer)
+                },
+            );
+            pushed?;
+            used = portion.planned;
+            let done = std::mem::replace(&mut portion, loaded?);
+            self.keep(done);
         }
-        // What one huge block took is given back.
-        buffer.truncate(PORTION_BYTES);
-        buffer.shrink_to(PORTION_BYTES);
-        self.buffer = buffer;
-        let encoders = columns.into_iter().map(|column| column.encoder);
+        self.keep(portion);
+        let encoders: Vec<_> = columns.into_iter().map(|column| column.encoder).collect();
+        let (encoded, ()) = self.both(|| self.finish(encoders), || self.give_up(used));
+        encoded
+    }
+
+    fn finish(&self, encoders: Vec<ColumnEncoder>) -> Result<Vec<EncodedColumn>, IngestError> {
         let encoded: Result<Vec<_>, _> = match self.threads {
-            1 => encoders.map(ColumnEncoder::finish).collect(),
-            _ => encoders.collect::<Vec<_>>().into_par_iter().with_max_len(1).map(ColumnEncoder::finish).collect(),
+            1 => encoders.into_iter().map(ColumnEncoder::finish).collect(),
+            _ => encoders.into_par_iter().with_max_len(1).map(ColumnEncoder::finish).collect(),
         };
         Ok(encoded?)
     }
 
-    /// Blocks where they lie in memory, the others read into the buffer; also returns what those share.
-    fn load<'b>(
-        &self,
-        blocks: &[PlannedBlock<'b>],
-        mut buffer: Vec<u8>,
-    ) -> Result<(Vec<Loaded<'b>>, Bytes), IngestError> {
+    /// Does one thing, and another beside it where there are threads.
+    fn both<A: Send, B: Send>(&self, first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B + Send) -> (A, B) {
+        match self.threads {
+            1 => (first(), second()),
+            _ => rayon::join(first, second),
+        }
+    }
+
+    /// A buffer to read a portion into; one that holds nothing where there is nothing to read.
+    fn buffer_for(&mut self, portion: &[PlannedBlock<'_>]) -> Vec<u8> {
+        if portion.is_empty() { Vec::new() } else { self.spare.pop().unwrap_or_default() }
+    }
+
+    /// Keeps the buffer of a portion for the next one.
+    fn keep(&mut self, portion: Portion<'_>) {
+        drop(portion.blocks);
+        // Nothing shares the bytes now: no copy is made.
+        let mut buffer = Vec::from(portion.bytes);
+        // What one huge block took is given back.
+        buffer.truncate(PORTION_BYTES);
+        buffer.shrink_to(PORTION_BYTES);
+        if buffer.capacity() > 0 {
+            self.spare.push(buffer);
+        }
+    }
+
+    /// Blocks where they lie in memory, the others read into the buffer.
+    fn load<'b>(&self, blocks: &'b [PlannedBlock<'b>], mut buffer: Vec<u8>) -> Result<Portion<'b>, IngestError> {
         let in_memory = blocks.iter().map(|planned| self.source.reader.in_memory(planned.block.place));
         let in_memory = in_memory.collect::<Result<Vec<_>, _>>()?;
         let in_files = || blocks.iter().zip(&in_memory).filter(|(_, memory)| memory.is_none()).map(|(block, _)| block);
@@ -128,7 +171,7 @@ impl<'a> GroupEncoder<'a> {
             let bytes = memory.unwrap_or_else(|| rest.split_to(planned.block.place.bytes().min(rest.len())));
             Ok(Loaded { planned, view: BlockView::new(bytes)?, kept: self.kept(planned) })
         });
-        Ok((views.collect::<Result<_, IngestError>>()?, all))
+        Ok(Portion { planned: blocks, blocks: views.collect::<Result<_, IngestError>>()?, bytes: all })
     }
 
     /// What is staged of these blocks is not needed any longer.
@@ -241,12 +284,14 @@ fn columns() -> Result<Vec<Column>, IngestError> {
     columns.collect()
 }
 
-/// How many blocks make the next portion.
-fn portion(blocks: &[PlannedBlock<'_>]) -> usize {
+/// Takes the next portion from the start of the blocks; none where there are no more.
+fn next_portion<'a>(blocks: &mut &'a [PlannedBlock<'a>]) -> &'a [PlannedBlock<'a>] {
     let mut bytes = 0;
     let fitting = blocks.iter().take_while(|planned| {
         bytes += planned.block.place.bytes();
         bytes <= PORTION_BYTES
     });
-    fitting.count().max(1)
+    let (portion, rest) = blocks.split_at_checked(fitting.count().max(1)).unwrap_or_default();
+    *blocks = rest;
+    portion
 }
