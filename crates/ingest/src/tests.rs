@@ -10,7 +10,8 @@ mod ways;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use keytrail_generate::{GenerateOptions, generate};
 use keytrail_model::record::RecordColumns;
 use keytrail_store::{Store, StoreError};
@@ -124,6 +125,34 @@ fn files_do_not_depend_on_threads_or_memory() {
     }
     assert_eq!(outcomes[0].len(), 3);
     assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+/// They are read back from the staging area, or from memory, in several portions.
+#[test]
+fn rows_of_a_long_row_group_stand_in_their_order() {
+    const RECORDS: usize = 250_000;
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("log");
+    std::fs::write(&archive, ways::json(RECORDS)).unwrap();
+    for (jobs, memory_bytes) in [(1, 1), (3, 1), (3, 512 << 20)] {
+        let store = folder.path().join(format!("store-{jobs}-{memory_bytes}"));
+        let options = IngestOptions { jobs: std::num::NonZeroUsize::new(jobs), memory_bytes, ..Default::default() };
+        ingest(std::slice::from_ref(&archive), &store, &options, &mut || ()).unwrap();
+        assert_eq!(data_files(&store).len(), 1);
+        let snapshot = Store::open(&store).unwrap().snapshot().unwrap();
+        let mut rows = 0;
+        let mut each = |batch: &RecordBatch| -> Result<(), StoreError> {
+            let ordinals = batch.column_by_name("ordinal").unwrap().as_primitive::<Int64Type>().values();
+            let trace_ids = batch.column_by_name("trace_id").unwrap().as_string::<i32>();
+            for (&ordinal, trace_id) in ordinals.iter().zip(trace_ids) {
+                assert_eq!((ordinal, trace_id), (i64::try_from(rows).unwrap(), Some(ways::trace_id(rows).as_str())));
+                rows += 1;
+            }
+            Ok(())
+        };
+        keytrail_store::read_events(&snapshot, i64::MIN, i64::MAX, &mut each).unwrap();
+        assert_eq!(rows, RECORDS);
+    }
 }
 
 #[test]

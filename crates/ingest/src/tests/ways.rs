@@ -110,13 +110,15 @@ pub(super) fn assert_same(path: &Path, options: &IngestOptions) -> Decoded {
     expected
 }
 
+/// The trace id of a record of [`json`].
+pub(super) fn trace_id(record: usize) -> String {
+    format!("{:043x}", record.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
 pub(super) fn json(records: usize) -> Vec<u8> {
     let record = |n: usize| {
-        let (second, trace) = (n / 60 % 60, n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        format!(
-            r#"{{"time":"2026-01-31 10:{second:02}:{:02} UTC","action":"LUNA_LOGIN","traceID":"{trace:043x}"}}"#,
-            n % 60
-        )
+        let (second, trace) = (n / 60 % 60, trace_id(n));
+        format!(r#"{{"time":"2026-01-31 10:{second:02}:{:02} UTC","action":"LUNA_LOGIN","traceID":"{trace}"}}"#, n % 60)
     };
     format!("[{}]", (0..records).map(record).collect::<Vec<_>>().join(",")).into_bytes()
 }
