@@ -4,13 +4,13 @@
 //! run that stages more than its memory holds this gains nothing: what is written to files lies in the system's memory anyway, and to
 //! fill fresh memory costs as much as to copy there and back. Such a run stages in files from the start.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use memmap2::MmapMut;
 
-use super::Place;
+use super::{Place, Unused};
 use crate::options::THREAD_BYTES;
 use crate::pages;
 
@@ -125,13 +125,12 @@ pub(crate) struct MemoryBlocks {
 struct ReadChunk {
     /// `None` when all of it was used.
     memory: Mutex<Option<Bytes>>,
-    /// Bytes that were not used yet.
-    left: AtomicU64,
+    unused: Unused,
 }
 
 impl ReadChunk {
     fn of(Chunk { memory, filled }: Chunk) -> Self {
-        Self { memory: Mutex::new(Some(Bytes::from_owner(memory))), left: AtomicU64::new(filled as u64) }
+        Self { memory: Mutex::new(Some(Bytes::from_owner(memory))), unused: Unused::of(filled as u64) }
     }
 
     fn give_back(&self) {
@@ -151,9 +150,8 @@ impl MemoryBlocks {
 
     /// A block was read for the last time. Memory is given back with the last of its blocks.
     pub(super) fn was_used(&self, place: Place) {
-        let bytes = u64::from(place.bytes);
         if let Some((chunk, _)) = self.chunk(place)
-            && chunk.left.fetch_sub(bytes, Ordering::AcqRel) == bytes
+            && chunk.unused.use_up(place)
         {
             chunk.give_back();
         }

@@ -14,6 +14,7 @@ mod reader;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use keytrail_decode::Rows;
@@ -107,6 +108,22 @@ pub(crate) struct StagedBlock {
     pub(crate) member: u32,
     /// Month of all rows.
     pub(crate) month: Month,
+}
+
+/// Bytes of a file, or of memory in its place, that were not used yet.
+#[derive(Debug)]
+struct Unused(AtomicU64);
+
+impl Unused {
+    fn of(bytes: u64) -> Self {
+        Self(AtomicU64::new(bytes))
+    }
+
+    /// What lies at a place was used; whether nothing is left.
+    fn use_up(&self, place: Place) -> bool {
+        let bytes = u64::from(place.bytes);
+        self.0.fetch_sub(bytes, Ordering::AcqRel) == bytes
+    }
 }
 
 impl Place {

@@ -1,11 +1,9 @@
 //! Reads staged blocks. One reader serves all threads.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Cursor};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
@@ -13,7 +11,7 @@ use bytes::Bytes;
 use keytrail_store::failpoint::{Point, reach};
 
 use super::memory::MemoryBlocks;
-use super::{MEMORY, Place, StagedInMemory, WORKER_FILES, file_number, file_path};
+use super::{Place, StagedInMemory, Unused, WORKER_FILES, file_number, file_path};
 use crate::error::IngestError;
 
 /// The staging files of a run, open for reading, and what was staged in memory.
@@ -30,8 +28,7 @@ enum Part {
 struct StagedFile {
     path: PathBuf,
     file: File,
-    /// Bytes that were not used yet.
-    left: AtomicU64,
+    unused: Unused,
 }
 
 impl StagingReader {
@@ -41,8 +38,6 @@ impl StagingReader {
     /// A file is there and cannot be opened.
     pub(crate) fn open(folder: &Path, memory: Vec<StagedInMemory>) -> Result<Self, IngestError> {
         let mut parts = Vec::new();
-        let mut memory: HashMap<u32, MemoryBlocks> =
-            memory.into_iter().map(|StagedInMemory { number, blocks }| (number, blocks)).collect();
         for worker in 0.. {
             let of_worker =
                 (0..WORKER_FILES).map(|file| StagedFile::open(file_path(folder, file_number(worker, file))));
@@ -52,7 +47,13 @@ impl StagingReader {
                 break;
             }
             parts.extend(of_worker.into_iter().map(|file| file.map(Part::File)));
-            parts.push(memory.remove(&file_number(worker, MEMORY)).map(Part::Memory));
+            // The place of its memory.
+            parts.push(None);
+        }
+        for StagedInMemory { number, blocks } in memory {
+            if let Some(place) = parts.get_mut(number as usize) {
+                *place = Some(Part::Memory(blocks));
+            }
         }
         Ok(Self { parts })
     }
@@ -133,15 +134,14 @@ impl StagedFile {
     fn open(path: PathBuf) -> Result<Option<Self>, IngestError> {
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         match opened {
-            Ok((bytes, file)) => Ok(Some(Self { path, file, left: AtomicU64::new(bytes) })),
+            Ok((bytes, file)) => Ok(Some(Self { path, file, unused: Unused::of(bytes) })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(IngestError::io("opening", &path)(error)),
         }
     }
 
     fn was_used(&self, place: Place) {
-        let bytes = u64::from(place.bytes);
-        if self.left.fetch_sub(bytes, Ordering::AcqRel) == bytes {
+        if self.unused.use_up(place) {
             self.discard();
         }
     }

@@ -105,7 +105,6 @@ impl<'a> GroupEncoder<'a> {
             let done = std::mem::replace(&mut portion, loaded?);
             self.keep(done);
         }
-        self.keep(portion);
         let encoders: Vec<_> = columns.into_iter().map(|column| column.encoder).collect();
         let (encoded, ()) = self.both(|| self.finish(encoders), || self.give_up(used));
         encoded
@@ -127,7 +126,7 @@ impl<'a> GroupEncoder<'a> {
         }
     }
 
-    /// A buffer to read a portion into; one that holds nothing where there is nothing to read.
+    /// A buffer to read a portion into. None of those kept where there is nothing to read.
     fn buffer_for(&mut self, portion: &[PlannedBlock<'_>]) -> Vec<u8> {
         if portion.is_empty() { Vec::new() } else { self.spare.pop().unwrap_or_default() }
     }
@@ -140,9 +139,7 @@ impl<'a> GroupEncoder<'a> {
         // What one huge block took is given back.
         buffer.truncate(PORTION_BYTES);
         buffer.shrink_to(PORTION_BYTES);
-        if buffer.capacity() > 0 {
-            self.spare.push(buffer);
-        }
+        self.spare.push(buffer);
     }
 
     /// Blocks where they lie in memory, the others read into the buffer.
