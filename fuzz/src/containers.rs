@@ -37,22 +37,26 @@ pub fn container(data: &[u8]) {
     }
 }
 
-/// A way of reading: whether the file is in memory, how much is held, and from which length on a second thread reads.
+/// A way of reading: whether the file is in memory, how much is held, from which length on a second thread reads, and in parts of which
+/// length.
 #[derive(Debug, Clone, Copy)]
 struct Way {
     in_memory: bool,
     held_bytes: usize,
     large_bytes: u64,
+    part_bytes: usize,
 }
 
 /// All ways, the plainest first.
-const WAYS: [Way; 6] = [
-    Way { in_memory: false, held_bytes: 0, large_bytes: u64::MAX },
-    Way { in_memory: true, held_bytes: 8 << 20, large_bytes: u64::MAX },
-    Way { in_memory: true, held_bytes: 0, large_bytes: u64::MAX },
-    Way { in_memory: true, held_bytes: 0, large_bytes: 0 },
-    Way { in_memory: false, held_bytes: 8 << 20, large_bytes: u64::MAX },
-    Way { in_memory: false, held_bytes: 0, large_bytes: 0 },
+const WAYS: [Way; 8] = [
+    Way { in_memory: false, held_bytes: 0, large_bytes: u64::MAX, part_bytes: 0 },
+    Way { in_memory: true, held_bytes: 8 << 20, large_bytes: u64::MAX, part_bytes: 0 },
+    Way { in_memory: true, held_bytes: 0, large_bytes: u64::MAX, part_bytes: 0 },
+    Way { in_memory: true, held_bytes: 0, large_bytes: 0, part_bytes: 0 },
+    Way { in_memory: false, held_bytes: 8 << 20, large_bytes: u64::MAX, part_bytes: 0 },
+    Way { in_memory: false, held_bytes: 0, large_bytes: 0, part_bytes: 0 },
+    Way { in_memory: true, held_bytes: 0, large_bytes: 0, part_bytes: 8 << 10 },
+    Way { in_memory: false, held_bytes: 0, large_bytes: 0, part_bytes: 400 << 10 },
 ];
 
 thread_local! {
@@ -69,8 +73,11 @@ impl Hands {
     fn new() -> Self {
         let name = format!("keytrail-fuzz-{}-{:?}", std::process::id(), std::thread::current().id());
         let folder = if Path::new("/dev/shm").is_dir() { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
-        let buffers = |way: Way| Buffers::new(Budget { bytes: way.held_bytes, large_bytes: way.large_bytes });
-        Self { ways: WAYS.map(|way| (way, buffers(way))).into(), file: folder.join(name) }
+        let budget = |way: Way| {
+            let Way { held_bytes: bytes, large_bytes, part_bytes, .. } = way;
+            Budget { bytes, large_bytes, part_bytes }
+        };
+        Self { ways: WAYS.map(|way| (way, Buffers::new(budget(way)))).into(), file: folder.join(name) }
     }
 
     /// Reads in all ways, and tells what all of them tell.

@@ -1,47 +1,63 @@
 //! A large member read by two threads: one inflates ahead, the other decodes.
 //!
-//! Pieces are the same as when one thread does both, so the outcome is the same, damage included.
+//! The content, and its damage, are the same as when one thread does both.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Builder, scope};
 
 use super::content::{Content, PIECE_BYTES, read_piece};
 
-/// Pieces that are under way at a time.
-const PIECES: usize = 8;
+/// Where pieces come from.
+pub(super) trait Pieces: Send {
+    /// The next bytes of the content, in a buffer that was used before, or is empty: where they stand there; none at the end.
+    fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>>;
+}
 
-/// A piece (none where the content ends), or why there are no more.
-type Filled = io::Result<Vec<u8>>;
+/// Pieces as a reader gives them.
+pub(super) struct ReadPieces<'a>(pub(super) &'a mut (dyn Read + Send));
 
-/// Calls `visit` with the content of `reader`, which a thread of its own reads while `visit` runs. That thread ends with `visit`.
-pub(super) fn read_ahead<T>(reader: &mut (dyn Read + Send), visit: impl FnOnce(&mut dyn Content) -> T) -> T {
-    let (filled_sender, filled) = sync_channel(PIECES);
+impl ReadPieces<'_> {
+    /// Pieces that are under way at a time.
+    pub(super) const UNDER_WAY: usize = 8;
+}
+
+impl Pieces for ReadPieces<'_> {
+    fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>> {
+        buffer.resize(PIECE_BYTES, 0);
+        Ok(0..read_piece(self.0, buffer)?)
+    }
+}
+
+/// A piece (nothing where the content ends), or why there are no more.
+type Filled = io::Result<(Vec<u8>, Range<usize>)>;
+
+/// Calls `visit` with content of which a thread of its own makes the pieces while `visit` runs, `under_way` at a time. That thread ends
+/// with `visit`.
+pub(super) fn read_ahead<T>(pieces: &mut dyn Pieces, under_way: usize, visit: impl FnOnce(&mut dyn Content) -> T) -> T {
+    let (filled_sender, filled) = sync_channel(under_way);
     let (free, free_receiver) = channel();
-    for _ in 0..PIECES {
+    for _ in 0..under_way {
         // The receiver is there.
-        let _ = free.send(Vec::with_capacity(PIECE_BYTES));
+        let _ = free.send(Vec::new());
     }
     scope(|scope| {
         // Each side owns its ends of both channels: whichever side ends first, however that comes, ends the other.
-        let spawned = Builder::new().spawn_scoped(scope, move || fill(reader, &filled_sender, &free_receiver));
-        let mut content = Ahead { filled, free, piece: Vec::new(), failed: spawned.err() };
+        let spawned = Builder::new().spawn_scoped(scope, move || fill(pieces, &filled_sender, &free_receiver));
+        let mut content = Ahead { filled, free, buffer: Vec::new(), rest: 0..0, failed: spawned.err() };
         let outcome = visit(&mut content);
         drop(content);
         outcome
     })
 }
 
-/// Reads until the content ends or nobody wants it.
-fn fill(reader: &mut dyn Read, filled: &SyncSender<Filled>, free: &Receiver<Vec<u8>>) {
-    while let Ok(mut piece) = free.recv() {
-        piece.resize(PIECE_BYTES, 0);
-        let read = read_piece(reader, &mut piece).map(|count| {
-            piece.truncate(count);
-            piece
-        });
-        let is_last = read.as_ref().map_or(true, Vec::is_empty);
-        if filled.send(read).is_err() || is_last {
+/// Makes pieces until the content ends or nobody wants it.
+fn fill(pieces: &mut dyn Pieces, filled: &SyncSender<Filled>, free: &Receiver<Vec<u8>>) {
+    while let Ok(mut buffer) = free.recv() {
+        let piece = pieces.next(&mut buffer).map(|range| (buffer, range));
+        let is_last = piece.as_ref().map_or(true, |(_, range)| range.is_empty());
+        if filled.send(piece).is_err() || is_last {
             return;
         }
     }
@@ -51,8 +67,9 @@ fn fill(reader: &mut dyn Read, filled: &SyncSender<Filled>, free: &Receiver<Vec<
 struct Ahead {
     filled: Receiver<Filled>,
     free: Sender<Vec<u8>>,
-    /// The piece that was handed out last.
-    piece: Vec<u8>,
+    /// The piece that came last, and what of it was not handed out.
+    buffer: Vec<u8>,
+    rest: Range<usize>,
     /// Why no thread could be started.
     failed: Option<io::Error>,
 }
@@ -62,11 +79,17 @@ impl Content for Ahead {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        // Where the other side has ended, it wants no more.
-        let _ = self.free.send(std::mem::take(&mut self.piece));
-        // An end without a word is a panic over there, which `scope` passes on once this side has ended, too.
-        self.piece = self.filled.recv().unwrap_or_else(|_| Err(io::Error::other("reading ahead failed")))?;
-        Ok(&self.piece)
+        if self.rest.is_empty() {
+            // Where the other side has ended, it wants no more.
+            let _ = self.free.send(std::mem::take(&mut self.buffer));
+            // An end without a word is a panic over there, which `scope` passes on once this side has ended, too.
+            let filled = self.filled.recv().unwrap_or_else(|_| Err(io::Error::other("reading ahead failed")));
+            (self.buffer, self.rest) = filled?;
+        }
+        let start = self.rest.start;
+        let end = self.rest.end.min(start + PIECE_BYTES);
+        self.rest.start = end;
+        Ok(self.buffer.get(start..end).unwrap_or_default())
     }
 }
 
@@ -111,20 +134,26 @@ mod tests {
                     reader: &mut Script(lengths.clone(), end),
                     chunk: &mut chunk,
                 });
-                assert_eq!(read_ahead(&mut Script(lengths, end), all), expected);
+                assert_eq!(
+                    read_ahead(&mut ReadPieces(&mut Script(lengths, end)), ReadPieces::UNDER_WAY, all),
+                    expected
+                );
             }
         }
     }
 
     #[test]
     fn either_side_may_end_first() {
+        fn read<T>(mut script: Script, visit: impl FnOnce(&mut dyn Content) -> T) -> T {
+            read_ahead(&mut ReadPieces(&mut script), ReadPieces::UNDER_WAY, visit)
+        }
         let endless = || Script(vec![7; 1 << 16], || Ok(0));
-        assert_eq!(read_ahead(&mut endless(), |_| 3), 3, "nothing is wanted");
+        assert_eq!(read(endless(), |_| 3), 3, "nothing is wanted");
         let some = |content: &mut dyn Content| (0..20).map(|_| content.piece().unwrap().len()).sum::<usize>();
-        assert_eq!(read_ahead(&mut endless(), some), 140, "not all is wanted");
+        assert_eq!(read(endless(), some), 140, "not all is wanted");
         let stops = |_: &mut dyn Content| panic!("the visitor fails");
-        assert!(catch_unwind(AssertUnwindSafe(|| read_ahead(&mut endless(), stops))).is_err());
-        let mut fails = Script(vec![7; 3], || panic!("the reader fails"));
-        assert!(catch_unwind(AssertUnwindSafe(|| read_ahead(&mut fails, all))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| read(endless(), stops))).is_err());
+        let fails = Script(vec![7; 3], || panic!("the reader fails"));
+        assert!(catch_unwind(AssertUnwindSafe(|| read(fails, all))).is_err());
     }
 }

@@ -1,15 +1,18 @@
 //! What a thread reads members with: buffers that are used again, and libdeflate, within a budget.
 //!
 //! libdeflate is a third faster than reading a stream, but inflates whole members only, into a buffer that is large enough. So that is
-//! what is done where a member fits; whatever is odd about one is left to the stream, which tells what it is and how far it got.
+//! what is done where a member fits, and, in parts, where a long one does not; whatever is odd about one is left to the stream, which tells
+//! what it is and how far it got.
 
 use std::io::{Read, Seek, SeekFrom};
 
 use libdeflater::Decompressor;
 use memmap2::MmapMut;
 
-use super::ahead::read_ahead;
+use super::ahead::{ReadPieces, read_ahead};
 use super::content::{Content, PIECE_BYTES, Streamed, Watched};
+use super::parts::Parts;
+use super::proven::{Proven, UNDER_WAY};
 use crate::pages;
 
 /// DEFLATE cannot inflate further than this: what declares more is wrong.
@@ -22,18 +25,27 @@ pub(crate) struct Budget {
     pub(crate) bytes: usize,
     /// Inflated bytes from which on a member that does not fit is worth a second thread.
     pub(crate) large_bytes: u64,
+    /// Bytes of text of a part at most, where such a member is inflated in parts; not in parts where there is no room for them.
+    pub(crate) part_bytes: usize,
 }
 
 impl Budget {
     /// More is of no use: larger archives are few, and are read ahead.
     const BYTES_MAX: usize = 96 << 20;
     const LARGE_BYTES: u64 = 16 << 20;
+    /// Enough that finding where the next part begins costs little.
+    const PART_BYTES: usize = 4 << 20;
+    const PART_BYTES_LEAST: usize = 512 << 10;
+    /// Parts that the budget has room for: those under way, those held back, and the compressed bytes.
+    const PARTS: usize = 8;
 
     /// Half of a run's memory, divided among its threads.
     pub(crate) fn of(memory_bytes: u64, threads: usize) -> Self {
         let share = memory_bytes / 2 / threads.max(1) as u64;
         let bytes = usize::try_from(share).unwrap_or(usize::MAX).min(Self::BYTES_MAX);
-        Self { bytes, large_bytes: Self::LARGE_BYTES }
+        let part_bytes = Self::PART_BYTES.min(bytes / Self::PARTS);
+        let is_worth_it = part_bytes >= Self::PART_BYTES_LEAST;
+        Self { bytes, large_bytes: Self::LARGE_BYTES, part_bytes: if is_worth_it { part_bytes } else { 0 } }
     }
 }
 
@@ -166,9 +178,30 @@ impl Buffers {
         visit: impl FnOnce(&mut dyn Content) -> T,
     ) -> T {
         if expected_bytes >= self.budget.large_bytes {
-            return read_ahead(reader, visit);
+            return read_ahead(&mut ReadPieces(reader), ReadPieces::UNDER_WAY, visit);
         }
         visit(&mut Streamed { reader, chunk: &mut self.chunk })
+    }
+
+    /// Whether a member of so many bytes, which does not fit, is to be inflated in parts.
+    pub(super) fn wants_parts(&self, declared_bytes: u64) -> bool {
+        self.budget.part_bytes > 0 && declared_bytes >= self.budget.large_bytes
+    }
+
+    /// Calls `visit` with the content of `data`, inflated in parts by a second thread; and with that of `stream`, the same read as a
+    /// stream, where that cannot be.
+    pub(super) fn in_parts<T>(
+        &mut self,
+        data: impl Read + Send,
+        stream: impl Read + Send,
+        declared: (u64, u32),
+        visit: impl FnOnce(&mut dyn Content) -> T,
+    ) -> T {
+        // Members that fit are inflated elsewhere, and this one has the room.
+        self.inflated.release();
+        self.compressed.release();
+        let parts = Parts::new(data, self.budget.part_bytes);
+        read_ahead(&mut Proven::new(parts, stream, declared), UNDER_WAY, visit)
     }
 
     /// Reads what was left of a stream; tells whether that was its end. See [`Watched::skip_rest`].
@@ -213,7 +246,7 @@ mod tests {
     const TEXT: &[u8] = b"a text that is a text and repeats what it says, says what it says";
 
     fn buffers(bytes: usize) -> Buffers {
-        Buffers::new(Budget { bytes, large_bytes: u64::MAX })
+        Buffers::new(Budget { bytes, large_bytes: u64::MAX, part_bytes: 0 })
     }
 
     fn deflated() -> Vec<u8> {

@@ -43,7 +43,8 @@ impl<'a> Source<'a> {
         Ok(Container::of(&first_bytes))
     }
 
-    fn open(self) -> io::Result<SourceReader<'a>> {
+    /// The same without a buffer.
+    pub(super) fn open(self) -> io::Result<SourceReader<'a>> {
         Ok(match self {
             Self::Memory(bytes) => SourceReader::Memory(Cursor::new(bytes)),
             Self::File(path, progress) => SourceReader::File(FileReader::open(path, progress)?),

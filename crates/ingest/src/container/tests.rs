@@ -66,11 +66,11 @@ impl Members for Told {
     }
 }
 
-/// Reads an archive whole where it can be, as a stream, and as a file; all tell the same.
+/// Reads an archive whole where it can be, as a stream, as a file, and in parts; all tell the same.
 fn told(archive: &[u8], salvage: bool) -> Told {
-    let read = |source, bytes| {
-        let mut buffers = Buffers::new(Budget { bytes, large_bytes: u64::MAX });
-        buffers.begin(archive.len().min(bytes));
+    let read = |source, budget: Budget| {
+        let mut buffers = Buffers::new(budget);
+        buffers.begin(archive.len().min(budget.bytes));
         let mut told = Told::default();
         let Ok(container) = visit(source, ("a.gz", archive.len() as u64), &mut buffers, salvage, &mut told);
         Told { container, ..told }
@@ -79,8 +79,11 @@ fn told(archive: &[u8], salvage: bool) -> Told {
     let path = std::env::temp_dir().join(format!("keytrail-container-{}-{thread:?}", std::process::id()));
     std::fs::write(&path, archive).unwrap();
     let progress = ArchiveProgress::new(&|_| (), 0);
-    let ways = [(Source::Memory(archive), 1 << 20), (Source::Memory(archive), 0), (Source::File(&path, &progress), 0)];
-    let [whole, others @ ..] = ways.map(|(source, bytes)| read(source, bytes));
+    let [memory, file] = [Source::Memory(archive), Source::File(&path, &progress)];
+    let [whole, streamed, parts] = [(1 << 20, u64::MAX, 0), (0, u64::MAX, 0), (0, 0, 32 << 10)]
+        .map(|(bytes, large_bytes, part_bytes)| Budget { bytes, large_bytes, part_bytes });
+    let ways = [(memory, whole), (memory, streamed), (file, streamed), (memory, parts), (file, parts)];
+    let [whole, others @ ..] = ways.map(|(source, budget)| read(source, budget));
     std::fs::remove_file(&path).unwrap();
     others.iter().for_each(|other| assert_eq!(format!("{whole:?}"), format!("{other:?}")));
     whole
@@ -462,7 +465,7 @@ fn what_stands_behind_a_member_that_was_given_up_is_found_however_it_is_read() {
     ];
     for (archive, expected) in cases {
         for large_bytes in [0, u64::MAX] {
-            let mut buffers = Buffers::new(Budget { bytes: 0, large_bytes });
+            let mut buffers = Buffers::new(Budget { bytes: 0, large_bytes, part_bytes: 0 });
             let mut told = Uninterested::default();
             let Ok(_) = visit(Source::Memory(&archive), ("a.gz", 9), &mut buffers, true, &mut told);
             assert_eq!(told.0, expected, "{large_bytes}");

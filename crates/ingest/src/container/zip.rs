@@ -13,7 +13,7 @@ use zip::unstable::read::ZipIterable;
 use zip::{CompressionMethod, ZipReadOptions};
 
 use super::buffers::{Buffers, Declared};
-use super::content::Whole;
+use super::content::{Content, Whole};
 use super::source::{Source, SourceReader};
 use super::zip_layout::{self, Entry, Layout};
 use super::{Members, salvage, zip_start};
@@ -161,6 +161,9 @@ fn visit_entry<M: Members>(
     {
         return members.member(&name, &mut Whole::checked(content, entry.crc32()));
     }
+    let wants_parts = members.admits(declared_bytes) && buffers.wants_parts(declared_bytes);
+    let data = if wants_parts { body.deflated(&entry) } else { None };
+    let declared = (declared_bytes, entry.crc32());
     let reader = match body.reader() {
         Ok(reader) => reader,
         Err(error) => {
@@ -171,7 +174,11 @@ fn visit_entry<M: Members>(
     match entry.with_reader(reader, ZipReadOptions::new()) {
         Ok(content) => {
             let mut content = Checked { content, declared_bytes, bytes: 0 };
-            buffers.stream(&mut content, declared_bytes, |content| members.member(&name, content))
+            let visit = |content: &mut dyn Content| members.member(&name, content);
+            match data {
+                Some(data) => buffers.in_parts(data, content, declared, visit),
+                None => buffers.stream(&mut content, declared_bytes, visit),
+            }
         }
         Err(error) => {
             members.damaged(Some(&name), describe(&error));
@@ -209,13 +216,30 @@ impl<'a> Body<'a> {
             let data = rest.get(usize::try_from(zip_layout::name_and_extra_bytes(header)?).ok()?..)?;
             return buffers.inflate(data.get(..usize::try_from(data_bytes).ok()?)?, &declared);
         }
+        let data_start = self.data_start(start)?;
+        let reader = self.reader().ok()?;
+        buffers.read_and_inflate(reader, data_start, data_bytes, &declared)
+    }
+
+    /// The byte of the file at which the data of a member starts.
+    fn data_start(&mut self, header_start: u64) -> Option<u64> {
         let reader = self.reader().ok()?;
         let mut header = [0; zip_layout::LOCAL_HEADER_BYTES];
-        reader.seek(SeekFrom::Start(start)).ok()?;
+        reader.seek(SeekFrom::Start(header_start)).ok()?;
         reader.read_exact(&mut header).ok()?;
-        let behind_header = start.checked_add(header.len() as u64)?;
-        let data_start = behind_header.checked_add(u64::from(zip_layout::name_and_extra_bytes(&header)?))?;
-        buffers.read_and_inflate(reader, data_start, data_bytes, &declared)
+        let behind_header = header_start.checked_add(header.len() as u64)?;
+        behind_header.checked_add(u64::from(zip_layout::name_and_extra_bytes(&header)?))
+    }
+
+    /// The data of a deflated member, read through a handle of its own. `None` where anything is not as expected.
+    fn deflated(&mut self, entry: &ZipFileEntry<'_>) -> Option<io::Take<SourceReader<'a>>> {
+        if entry.encrypted() || entry.compression() != CompressionMethod::Deflated {
+            return None;
+        }
+        let start = self.data_start(entry.header_start())?;
+        let mut data = self.source.open().ok()?;
+        data.seek(SeekFrom::Start(start)).ok()?;
+        Some(data.take(entry.compressed_size()))
     }
 }
 

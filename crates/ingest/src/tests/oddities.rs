@@ -113,7 +113,7 @@ fn bytes_that_belong_to_nothing_are_told_with_place_length_and_hash() {
     for (name, bytes, expected) in cases {
         let path = folder.path().join(name);
         std::fs::write(&path, &bytes).unwrap();
-        let budget = Budget { bytes: 1 << 20, large_bytes: u64::MAX };
+        let budget = Budget { bytes: 1 << 20, large_bytes: u64::MAX, part_bytes: 0 };
         let found = decode(vec![path], 1, budget, &IngestOptions::default(), &|_| ());
         let archive = &found.decoded[0];
         let told: Vec<_> = archive.notes.told.iter().map(place).collect();
@@ -145,7 +145,7 @@ fn members_that_the_directory_does_not_name_are_faults_wherever_they_hide() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.zip");
         std::fs::write(&path, &bytes).unwrap();
-        let budget = Budget { bytes: 1 << 20, large_bytes: u64::MAX };
+        let budget = Budget { bytes: 1 << 20, large_bytes: u64::MAX, part_bytes: 0 };
         let found = decode(vec![path], 1, budget, &IngestOptions::default(), &|_| ());
         let kinds: Vec<&str> = found.decoded[0].faults.told.iter().map(|fault| fault.kind.as_str()).collect();
         assert_eq!((kinds, found.decoded[0].accepted), (vec!["unnamed_member"], 2), "{name}");

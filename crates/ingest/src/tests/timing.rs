@@ -133,7 +133,7 @@ fn reading_against_libdeflate() {
         });
         let mut file = Buffer::default();
         let mut timed = |bytes| {
-            let mut buffers = Buffers::new(Budget { bytes, large_bytes: u64::MAX });
+            let mut buffers = Buffers::new(Budget { bytes, large_bytes: u64::MAX, part_bytes: 0 });
             best(|| as_a_run(&paths, &mut file, &mut buffers))
         };
         let (whole, whole_bytes) = timed(96 << 20);

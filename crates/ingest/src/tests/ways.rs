@@ -1,4 +1,4 @@
-//! However an archive is read (whole, as a stream, ahead by a second thread, hashed before or beside), the outcome is the same.
+//! However an archive is read (whole, as a stream, ahead by a second thread, in parts, hashed before or beside), the outcome is the same.
 
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ fn decode_unless(
 
 /// Decodes an archive whole, and leaves what it stages in a folder.
 pub(super) fn decode_into(staging: &Path, path: &Path, options: &IngestOptions) -> Decoded {
-    let budget = Budget { bytes: 1 << 30, large_bytes: u64::MAX };
+    let budget = Budget { bytes: 1 << 30, large_bytes: u64::MAX, part_bytes: 0 };
     let queue = Queue { staging, options, settled: &Settled::default(), observer: &|_| (), budget };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| queue.decode(vec![found(path.to_path_buf())])).unwrap()
@@ -85,9 +85,12 @@ fn books(decoded: &Decoded) -> Vec<String> {
 }
 
 /// Each way of reading a file of so many bytes.
-fn ways(bytes: usize) -> [(&'static str, Budget); 6] {
-    let budget = |bytes, large_bytes| Budget { bytes, large_bytes };
+fn ways(bytes: usize) -> [(&'static str, Budget); 8] {
+    let budget = |bytes, large_bytes| Budget { bytes, large_bytes, part_bytes: 0 };
+    let in_parts = |bytes| Budget { bytes, large_bytes: 0, part_bytes: 64 << 10 };
     [
+        ("file whole, members in parts", in_parts(bytes)),
+        ("file hashed while members are read in parts", in_parts(0)),
         ("file and members whole", budget(1 << 30, u64::MAX)),
         ("file whole, members streamed", budget(bytes, u64::MAX)),
         ("file whole, members ahead", budget(bytes, 0)),
@@ -270,12 +273,14 @@ proptest! {
 
     #[test]
     fn damage_anywhere_is_told_the_same_in_all_ways(
-        container in 0..4_usize, place in 0.0..1.0_f64, bit in 0..8_u32, cut in prop::bool::ANY, salvage: bool,
+        container in 0..5_usize, place in 0.0..1.0_f64, bit in 0..8_u32, cut in prop::bool::ANY, salvage: bool,
     ) {
         let mut bytes = match container {
             0 => zip(&[("a", DEFLATED, json(300)), ("b", STORED, json(20))]),
             1 => zip_with_descriptor(&json(300)),
             2 => gzip(&json(300)),
+            // More than is held back where it is read in parts.
+            3 => zip(&[("a", DEFLATED, json(6000))]),
             _ => [gzip(&json(100)), gzip(&json(100))].concat(),
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place")]
@@ -300,8 +305,8 @@ fn of_equal_files_the_first_found_is_named_whatever_the_threads_do() {
     for (path, content) in paths.iter().zip(contents.iter().cycle()) {
         std::fs::write(path, content).unwrap();
     }
-    let whole = Budget { bytes: 1 << 20, large_bytes: u64::MAX };
-    for budget in [whole, Budget { bytes: 0, large_bytes: 0 }] {
+    let whole = Budget { bytes: 1 << 20, large_bytes: u64::MAX, part_bytes: 0 };
+    for budget in [whole, Budget { bytes: 0, large_bytes: 0, part_bytes: 0 }] {
         for round in 0..20 {
             let found = decode(paths.clone(), 1 + round % 8, budget, &IngestOptions::default(), &|_| ());
             let mut names: Vec<&Path> = found.archives.iter().map(|archive| archive.path.as_path()).collect();
@@ -407,13 +412,13 @@ fn a_file_that_changes_while_it_is_read_is_not_filed() {
                     change(&path);
                 }
             };
-            let budget = Budget { bytes: 0, large_bytes };
+            let budget = Budget { bytes: 0, large_bytes, part_bytes: 0 };
             let found = decode(vec![path.clone()], 1, budget, &IngestOptions::default(), &observer);
             // Which of the two readers meets the change first is open where both run; nothing is filed either way.
             assert_eq!((found.decoded.len(), found.unreadable.len()), (0, 1), "{number} {:?}", books(&found));
         }
         let path = tempfile::tempdir().unwrap().path().join("gone");
-        let whole = Budget { bytes: 1 << 30, large_bytes: u64::MAX };
+        let whole = Budget { bytes: 1 << 30, large_bytes: u64::MAX, part_bytes: 0 };
         let found = decode(vec![path], 1, whole, &IngestOptions::default(), &|_| ());
         assert!(found.unreadable[0].1.starts_with("cannot be read: "), "{:?}", found.unreadable);
     }
@@ -423,7 +428,7 @@ fn a_file_that_changes_while_it_is_read_is_not_filed() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_that_is_not_as_long_as_it_says_is_not_filed() {
-    let whole = Budget { bytes: 1 << 20, large_bytes: u64::MAX };
+    let whole = Budget { bytes: 1 << 20, large_bytes: u64::MAX, part_bytes: 0 };
     for path in ["/proc/self/status", "/sys/kernel/mm/transparent_hugepage/enabled"].map(Path::new) {
         if path.exists() {
             let found = decode(vec![path.to_path_buf()], 1, whole, &IngestOptions::default(), &|_| ());

@@ -1,0 +1,231 @@
+//! Where a block of DEFLATE begins, found without inflating what is before it.
+//!
+//! A block with codes of its own starts with a header of some hundred bits that say a lot about each other, so that other bits are all but never taken
+//! for one. All but: whoever starts there has to prove it. Blocks of other kinds say next to nothing and are not looked for. The format
+//! is that of RFC 1951, section 3.2.
+
+/// Bits of a header in front of the lengths: last block or not, kind, and three counts.
+const COUNTS_BITS: usize = 3 + 5 + 5 + 4;
+/// In which order the lengths of the codes for lengths stand.
+const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+/// Bits of a code for lengths at most.
+const LENGTH_CODE_BITS: usize = 7;
+/// Bits of any other code at most.
+const CODE_BITS: usize = 15;
+/// Lengths of codes in a header at most: those of literals and of distances.
+const LENGTHS_MAX: usize = 286 + 30;
+const END_OF_BLOCK: usize = 256;
+/// Bits that a word holds behind any first bit of a byte.
+const WORD_BITS: usize = 64 - 7;
+/// Places in a word for which all bits are known that are asked of the counts.
+const PLACES: usize = WORD_BITS - 12;
+
+/// The first bit, not before `from`, at which the header of a block stands that is not the last one; in bits of `bytes`, the lowest of
+/// a byte first.
+pub(super) fn find(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut place = from;
+    loop {
+        let word = word(bytes, place)?;
+        let mut places = counts_fit(word) & ((1 << PLACES) - 1);
+        while places != 0 {
+            let found = place + places.trailing_zeros() as usize;
+            if is_header(bytes, found).unwrap_or(false) {
+                return Some(found);
+            }
+            places &= places - 1;
+        }
+        place += PLACES;
+    }
+}
+
+/// The bits from `bit` on, [`WORD_BITS`] of them at least. `None` near the end.
+fn word(bytes: &[u8], bit: usize) -> Option<u64> {
+    let bytes = bytes.get(bit / 8..)?.first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*bytes) >> (bit % 8))
+}
+
+/// Bits of a word at which something stands that may be the counts: not the last block, codes of its own, at most 286 and 30 codes.
+fn counts_fit(word: u64) -> u64 {
+    let bit = |place: u32| word >> place;
+    let is_dynamic = !bit(0) & !bit(1) & bit(2);
+    let too_many_literals = bit(4) & bit(5) & bit(6) & bit(7);
+    let too_many_distances = bit(9) & bit(10) & bit(11) & bit(12);
+    is_dynamic & !too_many_literals & !too_many_distances
+}
+
+/// Whether a header stands at `start`, whose counts fit: all of its codes are complete, and one of them ends the block.
+fn is_header(bytes: &[u8], start: usize) -> Option<bool> {
+    let counts = word(bytes, start)?;
+    let count = |shift: u32, bits: u32| (counts >> shift) as usize & ((1 << bits) - 1);
+    let (literals, distances, lengths) = (count(3, 5) + 257, count(8, 5) + 1, count(13, 4) + 4);
+    let lengths_bits = word(bytes, start + COUNTS_BITS)? & ((1 << (3 * lengths)) - 1);
+    if !is_complete_of_pairs(lengths_bits) {
+        return Some(false);
+    }
+    let table = LengthTable::new(lengths_bits);
+    let found = code_lengths(bytes, start + COUNTS_BITS + 3 * lengths, &table, literals + distances);
+    let Some(found) = found else {
+        return Some(false);
+    };
+    let (literals, distances) = found.get(..literals + distances)?.split_at_checked(literals)?;
+    let ends = literals.get(END_OF_BLOCK).is_some_and(|length| *length > 0);
+    Some(ends && left_of(literals) == 0 && (left_of(distances) == 0 || is_one_at_most(distances)))
+}
+
+/// Shares of the codes for lengths that two lengths of three bits take, of 128.
+#[expect(clippy::indexing_slicing, reason = "the compiler computes it")]
+const SHARES: [u8; 64] = {
+    let mut shares = [0; 64];
+    let mut pair = 0;
+    while pair < 64 {
+        let mut half = 0;
+        while half < 2 {
+            let length = pair >> (3 * half) & 7;
+            if length > 0 {
+                shares[pair] += 128 >> length;
+            }
+            half += 1;
+        }
+        pair += 1;
+    }
+    shares
+};
+
+/// Whether the lengths of the codes for lengths, three bits each, use up all codes. Most places fail here.
+fn is_complete_of_pairs(mut lengths: u64) -> bool {
+    let mut sum = 0;
+    for _ in 0..ORDER.len().div_ceil(2) {
+        sum += u32::from(SHARES.get((lengths & 63) as usize).copied().unwrap_or_default());
+        lengths >>= 6;
+    }
+    sum == 128
+}
+
+/// What is left of all codes where some have these lengths: nothing where they are complete, less where there are too many.
+fn left_of(lengths: &[u8]) -> i32 {
+    let taken = |length: &u8| if *length == 0 { 0 } else { 1 << (CODE_BITS - usize::from(*length)) };
+    (1 << CODE_BITS) - lengths.iter().map(taken).sum::<i32>()
+}
+
+/// A block without matches has no distances, or one.
+fn is_one_at_most(lengths: &[u8]) -> bool {
+    let mut used = lengths.iter().filter(|length| **length > 0);
+    used.next().is_none_or(|length| *length == 1) && used.next().is_none()
+}
+
+/// Codes for lengths: for the next bits the symbol, and how many bits it took.
+struct LengthTable([(u8, u8); 1 << LENGTH_CODE_BITS]);
+
+impl LengthTable {
+    /// The lengths of the codes, three bits each, in the order of the header, and complete.
+    fn new(lengths_bits: u64) -> Self {
+        let mut lengths = [0_u8; ORDER.len()];
+        for (place, symbol) in ORDER.into_iter().enumerate() {
+            if let Some(length) = lengths.get_mut(symbol) {
+                *length = (lengths_bits >> (3 * place) & 7) as u8;
+            }
+        }
+        let mut table = [(0, 0); 1 << LENGTH_CODE_BITS];
+        let mut code = 0_u32;
+        for length in 1..=LENGTH_CODE_BITS {
+            for symbol in (0_u8..).zip(lengths).filter(|(_, own)| usize::from(*own) == length).map(|(symbol, _)| symbol)
+            {
+                // The first bit of a code is its highest.
+                let reversed = (code.reverse_bits() >> (32 - length)) as usize;
+                for entry in table.iter_mut().skip(reversed).step_by(1 << length) {
+                    *entry = (symbol, length as u8);
+                }
+                code += 1;
+            }
+            code <<= 1;
+        }
+        Self(table)
+    }
+
+    fn get(&self, bits: u64) -> (u8, usize) {
+        let (symbol, length) = self.0.get(bits as usize & ((1 << LENGTH_CODE_BITS) - 1)).copied().unwrap_or_default();
+        (symbol, usize::from(length))
+    }
+}
+
+/// The lengths of `count` codes, which stand from `bit` on. `None` where something is no such list.
+fn code_lengths(bytes: &[u8], mut bit: usize, table: &LengthTable, count: usize) -> Option<[u8; LENGTHS_MAX]> {
+    let mut found = [0; LENGTHS_MAX];
+    let mut filled = 0;
+    while filled < count {
+        let bits = word(bytes, bit)?;
+        let (symbol, used) = table.get(bits);
+        let rest = bits >> used;
+        let (length, repeats, extra) = match symbol {
+            0..16 => (symbol, 1, 0),
+            16 => (*found.get(filled.checked_sub(1)?)?, 3 + (rest & 3) as usize, 2),
+            17 => (0, 3 + (rest & 7) as usize, 3),
+            _ => (0, 11 + (rest & 127) as usize, 7),
+        };
+        if filled + repeats > count {
+            return None;
+        }
+        found.get_mut(filled..filled + repeats)?.fill(length);
+        filled += repeats;
+        bit += used + extra;
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::DeflateEncoder;
+
+    use super::*;
+
+    /// A stream of several blocks with codes of their own.
+    fn stream(level: u32) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(level));
+        for number in 0..200_000_u32 {
+            write!(encoder, "{:x} and ", number.wrapping_mul(0x9e37_79b1)).unwrap();
+        }
+        encoder.finish().unwrap()
+    }
+
+    /// Bytes that nothing is in.
+    fn noise(bytes: usize) -> Vec<u8> {
+        let mut state = 7_u64;
+        let next = || {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (state >> 33).to_le_bytes()[0]
+        };
+        std::iter::repeat_with(next).take(bytes).collect()
+    }
+
+    #[test]
+    fn a_header_is_found_at_any_bit() {
+        // Level 1 makes do with codes that are no block's own.
+        for level in 2..=9 {
+            for bit in 0..8 {
+                let mut moved = vec![0];
+                for byte in stream(level) {
+                    *moved.last_mut().unwrap() |= byte << bit;
+                    moved.push((u16::from(byte) << bit).to_le_bytes()[1]);
+                }
+                assert_eq!(find(&moved, 0), Some(bit), "{level}");
+                assert_eq!(find(&moved, bit), Some(bit), "{level}");
+                let next = find(&moved, bit + 1).unwrap();
+                assert!(next > bit + 8 * 1000, "{level}: blocks are longer than {next} bits");
+                // Without the bytes in which it ends it is none.
+                assert_eq!(find(&moved[..30], 0), None, "{level}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_taken_for_a_header() {
+        assert_eq!(find(&noise(16 << 20), 0), None);
+        for byte in 0..=255 {
+            assert_eq!(find(&[byte; 5000], 0), None, "{byte}");
+        }
+        assert_eq!((find(b"", 0), find(b"1234567", 3), find(&[4; 100], usize::MAX)), (None, None, None));
+    }
+}

@@ -1,0 +1,341 @@
+//! Inflating a long stream part by part with libdeflate, which knows whole streams only.
+//!
+//! A part goes from one block to another that begins some megabytes of text further on, and is made a stream of its own ([`part_frame`]).
+//! Where a block begins is guessed ([`block_start`]). If that was right, the part's text ends in the mark. Else it cannot: the mark is drawn
+//! anew for each stream, and codes that are not its own would have to give it back.
+//!
+//! What is odd about a stream, this does not tell. Whoever asks has to have another way, which tells.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::Read;
+use std::ops::Range;
+
+use libdeflater::{DecompressionError, Decompressor};
+
+use super::block_start;
+use super::content::read_piece;
+use super::part_frame::{BEHIND_BYTES, FRONT_BYTES, MARK_BYTES, Mark, WINDOW_BYTES, put_behind, put_front};
+
+/// Ends of a part that are tried at most.
+const TRIES_MAX: usize = 8;
+
+/// The least of compressed bytes to look for a block in.
+const READ_BYTES_LEAST: usize = 4 << 10;
+
+/// Why a part could not be had this way: the stream is damaged, made in a way that is not known here, or not to be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Odd;
+
+/// A stream of DEFLATE, and how far it is inflated.
+pub(super) struct Parts<R> {
+    data: R,
+    /// Compressed bytes, with room before and behind.
+    input: Vec<u8>,
+    /// Bit of `input` at which the next part begins.
+    begin: usize,
+    /// Bytes of `input` up to the last one that was read.
+    filled: usize,
+    /// Whether that is the last one of the stream.
+    is_read: bool,
+    /// Whether the last part was had.
+    is_over: bool,
+    /// The text before the next part.
+    window: Vec<u8>,
+    /// Compressed bytes of a part that are aimed at.
+    aim: usize,
+    /// Compressed bytes that are there for a part, if there are any more.
+    read_bytes: usize,
+    /// Bytes of the text of a part at most.
+    text_bytes: usize,
+    mark: Mark,
+    decompressor: Decompressor,
+}
+
+impl<R: Read> Parts<R> {
+    /// Parts of `text_bytes` at most.
+    pub(super) fn new(data: R, text_bytes: usize) -> Self {
+        let read_bytes = (text_bytes / 2).max(READ_BYTES_LEAST);
+        let seeds = RandomState::new();
+        let mut mark = [0; MARK_BYTES];
+        let drawn = [0_u8, 1].map(|half| seeds.hash_one(half).to_le_bytes());
+        mark.iter_mut().zip(drawn.as_flattened()).for_each(|(to, from)| *to = *from);
+        Self {
+            data,
+            input: vec![0; FRONT_BYTES + 2 * read_bytes + BEHIND_BYTES],
+            begin: 8 * FRONT_BYTES,
+            filled: FRONT_BYTES,
+            is_read: false,
+            is_over: false,
+            window: Vec::with_capacity(WINDOW_BYTES),
+            aim: read_bytes / 8,
+            read_bytes,
+            text_bytes,
+            mark,
+            decompressor: Decompressor::new(),
+        }
+    }
+
+    /// Bytes that a buffer for a part needs.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        WINDOW_BYTES + self.text_bytes + MARK_BYTES
+    }
+
+    /// Inflates the next part into a buffer of [`Self::buffer_bytes`], and gives the place of its text there; nothing at the end of the
+    /// stream. What comes behind an error is not to be used.
+    pub(super) fn next(&mut self, buffer: &mut [u8]) -> Result<Range<usize>, Odd> {
+        while !self.is_over {
+            // Blocks may be empty.
+            let text = self.next_of_any_length(buffer)?;
+            if !text.is_empty() {
+                return Ok(text);
+            }
+        }
+        Ok(0..0)
+    }
+
+    fn next_of_any_length(&mut self, buffer: &mut [u8]) -> Result<Range<usize>, Odd> {
+        self.fill()?;
+        let start = put_front(&mut self.input, self.begin, &self.window).ok_or(Odd)?;
+        let mut failed = None;
+        for _ in 0..TRIES_MAX {
+            let end = self.end(failed);
+            if end.is_none() && !self.is_read {
+                return Err(Odd);
+            }
+            match self.inflate(start, end, buffer) {
+                Ok(text_end) => {
+                    let text = self.window.len()..text_end;
+                    self.go_on(end, text.clone(), buffer)?;
+                    return Ok(text);
+                }
+                Err(DecompressionError::InsufficientSpace) => (self.aim, failed) = (self.aim / 2, None),
+                Err(DecompressionError::BadData) => failed = Some(end.ok_or(Odd)?),
+            }
+        }
+        Err(Odd)
+    }
+
+    /// Reads on, unless there is enough for a part.
+    fn fill(&mut self) -> Result<(), Odd> {
+        let used = self.begin / 8;
+        if self.is_read || self.filled.saturating_sub(used) > self.read_bytes {
+            return Ok(());
+        }
+        let moved = used.saturating_sub(FRONT_BYTES);
+        self.input.copy_within(used..self.filled, used - moved);
+        self.filled -= moved;
+        self.begin -= 8 * moved;
+        let room_end = self.input.len().saturating_sub(BEHIND_BYTES);
+        while let Some(room) = self.input.get_mut(self.filled..room_end).filter(|room| !room.is_empty()) {
+            let count = read_piece(&mut self.data, room).map_err(|_| Odd)?;
+            self.filled += count;
+            if count == 0 {
+                self.is_read = true;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The bit at which the part ends: where a block seems to begin as far on as is aimed at, or behind one that `failed`. `None`: at the
+    /// end of what was read, which is that of the stream, or else there is no such block.
+    fn end(&self, failed: Option<usize>) -> Option<usize> {
+        let aimed = self.begin + 8 * self.aim;
+        // A last part that is half as long as others is not worth having by itself.
+        let is_near = aimed + 8 * self.aim / 2 >= 8 * self.filled;
+        if failed.is_none() && self.is_read && is_near {
+            return None;
+        }
+        block_start::find(self.input.get(..self.filled)?, failed.unwrap_or(aimed).max(self.begin) + 1)
+    }
+
+    /// Inflates from a byte on, to a bit or to the end, and gives the end of the text in the buffer. The window stands before it.
+    fn inflate(&mut self, start: usize, end: Option<usize>, buffer: &mut [u8]) -> Result<usize, DecompressionError> {
+        let bad = || DecompressionError::BadData;
+        let Some(end) = end else {
+            return self.decompressor.deflate_decompress(self.input.get(start..self.filled).ok_or_else(bad)?, buffer);
+        };
+        let behind = put_behind(&mut self.input, end, &self.mark).ok_or_else(bad)?;
+        let stream = self.input.get(start..behind.end()).unwrap_or_default();
+        let inflated = self.decompressor.deflate_decompress(stream, buffer);
+        behind.take_away(&mut self.input);
+        let text = buffer.get(..inflated?).and_then(|inflated| inflated.strip_suffix(&self.mark)).ok_or_else(bad)?;
+        Ok(text.len())
+    }
+
+    /// Takes note of a part that was had.
+    fn go_on(&mut self, end: Option<usize>, text: Range<usize>, buffer: &[u8]) -> Result<(), Odd> {
+        let Some(end) = end else {
+            self.is_over = true;
+            return Ok(());
+        };
+        // Three quarters of the room for text, if it goes on like that.
+        let compressed = ((end - self.begin) / 8) as u64;
+        let aim = compressed * (self.text_bytes as u64 * 3 / 4) / (text.len() as u64).max(1);
+        self.aim = usize::try_from(aim).unwrap_or(usize::MAX).clamp(1, self.read_bytes * 3 / 4);
+        self.begin = end;
+        let window = buffer.get(text.end.saturating_sub(WINDOW_BYTES)..text.end).ok_or(Odd)?;
+        self.window.clear();
+        self.window.extend_from_slice(window);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+
+    use flate2::Compression;
+    use flate2::write::DeflateEncoder;
+    use libdeflater::{CompressionLvl, Compressor};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Text with matches near and far, and with runs that no code shortens.
+    fn text(bytes: usize) -> Vec<u8> {
+        let mut text = Vec::with_capacity(bytes + 100);
+        let mut state = 1_u64;
+        while text.len() < bytes {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            let (word, number) = (state >> 60, state >> 20);
+            let _ = write!(
+                text,
+                "{{\"user-{word}\":{number:x},\"action\":\"{}\"}},",
+                "again and again ".repeat(word as usize)
+            );
+        }
+        text.truncate(bytes);
+        text
+    }
+
+    fn by_zlib(text: &[u8], level: u32) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(level));
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn by_libdeflate(text: &[u8], level: i32) -> Vec<u8> {
+        let mut compressor = Compressor::new(CompressionLvl::new(level).unwrap());
+        let mut stream = vec![0; compressor.deflate_compress_bound(text.len())];
+        let count = compressor.deflate_compress(text, &mut stream).unwrap();
+        stream.truncate(count);
+        stream
+    }
+
+    /// With what `flush` does to the encoder after every so many bytes.
+    fn flushed(text: &[u8], every: usize) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        for piece in text.chunks(every) {
+            encoder.write_all(piece).unwrap();
+            encoder.flush().unwrap();
+        }
+        encoder.finish().unwrap()
+    }
+
+    /// Gives some bytes at a time.
+    struct Slow<'a>(&'a [u8]);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = buffer.len().min(1000);
+            self.0.read(&mut buffer[..count])
+        }
+    }
+
+    /// The text of all parts, how many there were, and whether they reached the end.
+    fn inflated(stream: &[u8], text_bytes: usize) -> (Vec<u8>, usize, bool) {
+        let mut parts = Parts::new(Slow(stream), text_bytes);
+        let mut buffer = vec![0; parts.buffer_bytes()];
+        let (mut found, mut count) = (Vec::new(), 0);
+        loop {
+            match parts.next(&mut buffer) {
+                Ok(part) if part.is_empty() => return (found, count, true),
+                Ok(part) => found.extend_from_slice(&buffer[part]),
+                Err(Odd) => return (found, count, false),
+            }
+            count += 1;
+        }
+    }
+
+    #[test]
+    fn parts_together_are_the_text() {
+        let text = text(3 << 20);
+        let streams = [
+            ("zlib 2", by_zlib(&text, 2)),
+            ("zlib 6", by_zlib(&text, 6)),
+            ("zlib 9", by_zlib(&text, 9)),
+            ("libdeflate 1", by_libdeflate(&text, 1)),
+            ("libdeflate 12", by_libdeflate(&text, 12)),
+            ("flushed", flushed(&text, 10_000)),
+        ];
+        for (name, stream) in &streams {
+            for text_bytes in [600 << 10, 2 << 20, 4 << 20] {
+                let (found, count, is_over) = inflated(stream, text_bytes);
+                assert!(is_over && found == text, "{name} {text_bytes}: {count} parts, {} bytes", found.len());
+                let expected = text.len().div_ceil(text_bytes);
+                assert!((expected..4 * expected + 4).contains(&count), "{name} {text_bytes}: {count} parts");
+            }
+        }
+    }
+
+    #[test]
+    fn short_streams_are_one_part_at_most() {
+        for bytes in [0, 1, 100, 20_000] {
+            let text = text(bytes);
+            for stream in [by_zlib(&text, 0), by_zlib(&text, 6), by_libdeflate(&text, 12), flushed(&text, 7)] {
+                let (found, count, is_over) = inflated(&stream, 1 << 20);
+                assert!(found == text && is_over && count <= 1, "{bytes}: {count} parts, {} bytes", found.len());
+            }
+        }
+    }
+
+    /// Blocks whose beginning nothing shows, and blocks longer than a part may be.
+    #[test]
+    fn what_cannot_be_had_in_parts_is_said() {
+        let text = text(3 << 20);
+        for level in [0, 1] {
+            assert_eq!(inflated(&by_zlib(&text, level), 1 << 20), (Vec::new(), 0, false), "{level}");
+        }
+        let zeros = by_zlib(&vec![0; 64 << 20], 9);
+        assert_eq!(inflated(&zeros, 1 << 20), (Vec::new(), 0, false));
+        let (found, _, is_over) = inflated(&zeros, 16 << 20);
+        assert!(is_over && found.len() == 64 << 20);
+        assert_eq!(inflated(b"", 1 << 20), (Vec::new(), 0, false));
+        // All reserved: no kind of block.
+        assert_eq!(inflated(&[0xff; 1 << 16], 1 << 20), (Vec::new(), 0, false));
+    }
+
+    /// As a stream tells it.
+    fn streamed(stream: &[u8]) -> Vec<u8> {
+        let mut found = Vec::new();
+        let mut decoder = flate2::bufread::DeflateDecoder::new(stream);
+        let mut byte = [0; 1];
+        while decoder.read(&mut byte).is_ok_and(|count| count == 1) {
+            found.push(byte[0]);
+        }
+        found
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        /// Whatever is wrong, no part has other text than the stream has there; and nothing is over that is not.
+        #[test]
+        fn damage_makes_no_other_text(place in 0.0..1.0_f64, bit in 0..8_u32, cut: bool) {
+            let text = text(1 << 20);
+            let mut stream = by_zlib(&text, 6);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place")]
+            let at = (stream.len() as f64 * place) as usize;
+            if cut {
+                stream.truncate(at);
+            } else {
+                stream[at] ^= 1_u8 << bit;
+            }
+            let expected = streamed(&stream);
+            let (found, _, is_over) = inflated(&stream, 256 << 10);
+            prop_assert!(expected.starts_with(&found));
+            prop_assert!(!is_over || found.len() == expected.len());
+        }
+    }
+}

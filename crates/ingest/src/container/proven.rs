@@ -1,0 +1,295 @@
+//! A long member inflated in parts ([`Parts`]), of which nothing is told that the plain stream would not tell.
+//!
+//! Parts are fast, and know nothing of damage. So their text is handed on with a delay, as long as the stream may lose before damage; and
+//! where they fail, or their end is not as declared, the stream begins anew, passes over what was handed on, and goes on from there: with the
+//! same content, and its own words about what is wrong.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::ops::Range;
+
+use libdeflater::Crc;
+
+use super::ahead::Pieces;
+use super::content::{PIECE_BYTES, read_piece};
+use super::parts::Parts;
+
+/// Parts that are under way at a time, beside those held here.
+pub(super) const UNDER_WAY: usize = 3;
+
+/// What a part gave.
+struct Part {
+    buffer: Vec<u8>,
+    text: Range<usize>,
+    /// CRC-32 of the content up to its end.
+    crc: u32,
+}
+
+/// How far it is.
+enum State {
+    /// Parts come.
+    Parts,
+    /// All parts are there and as declared.
+    Proven,
+    /// The stream goes on.
+    Stream,
+}
+
+pub(super) struct Proven<D, S> {
+    parts: Parts<D>,
+    stream: S,
+    /// Length and CRC-32 of the content, as the container has them.
+    declared: (u64, u32),
+    state: State,
+    /// Parts that are not handed on yet.
+    held: VecDeque<Part>,
+    free: Vec<Vec<u8>>,
+    bytes: u64,
+    crc: Crc,
+    /// Bytes handed on, and their CRC-32.
+    handed: (u64, u32),
+}
+
+impl<D: Read, S: Read> Proven<D, S> {
+    /// The most that the stream may lose before damage: what one call would give.
+    const HELD_BYTES: usize = PIECE_BYTES;
+
+    pub(super) fn new(parts: Parts<D>, stream: S, declared: (u64, u32)) -> Self {
+        Self {
+            parts,
+            stream,
+            declared,
+            state: State::Parts,
+            held: VecDeque::new(),
+            free: Vec::new(),
+            bytes: 0,
+            crc: Crc::new(),
+            handed: (0, 0),
+        }
+    }
+
+    /// Inflates a part. `None`: that cannot be, or is not as declared.
+    fn part(&mut self, mut buffer: Vec<u8>) -> Option<()> {
+        buffer.resize(self.parts.buffer_bytes(), 0);
+        let text = self.parts.next(&mut buffer).ok()?;
+        if text.is_empty() {
+            self.state = State::Proven;
+            return ((self.bytes, self.crc.sum()) == self.declared).then_some(());
+        }
+        self.bytes += text.len() as u64;
+        self.crc.update(buffer.get(text.clone())?);
+        self.held.push_back(Part { buffer, text, crc: self.crc.sum() });
+        (self.bytes <= self.declared.0).then_some(())
+    }
+
+    /// The oldest part, where enough is known about what follows it.
+    fn known(&mut self) -> Option<Part> {
+        let behind = self.held.iter().skip(1).map(|part| part.text.len()).sum::<usize>();
+        let is_known = matches!(self.state, State::Proven) || behind >= Self::HELD_BYTES;
+        if is_known { self.held.pop_front() } else { None }
+    }
+
+    /// Brings the stream to where the parts ended, and gives what it read beyond.
+    fn catch_up(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>> {
+        self.state = State::Stream;
+        self.held.clear();
+        let (mut left, crc) = self.handed;
+        let mut passed = Crc::new();
+        buffer.resize(PIECE_BYTES.max(buffer.len()), 0);
+        loop {
+            let count = read_piece(&mut self.stream, buffer.get_mut(..PIECE_BYTES).unwrap_or_default())?;
+            let known = usize::try_from(left).unwrap_or(usize::MAX).min(count);
+            passed.update(buffer.get(..known).unwrap_or_default());
+            left -= known as u64;
+            if left == 0 && passed.sum() != crc || left > 0 && count == 0 {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "two ways to inflate it differ"));
+            }
+            if left == 0 && (known < count || count == 0) {
+                return Ok(known..count);
+            }
+        }
+    }
+}
+
+impl<D: Read + Send, S: Read + Send> Pieces for Proven<D, S> {
+    fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>> {
+        loop {
+            if let State::Stream = self.state {
+                buffer.resize(PIECE_BYTES.max(buffer.len()), 0);
+                return Ok(0..read_piece(&mut self.stream, buffer.get_mut(..PIECE_BYTES).unwrap_or_default())?);
+            }
+            if let Some(Part { buffer: filled, text, crc }) = self.known() {
+                self.free.push(std::mem::replace(buffer, filled));
+                self.handed = (self.handed.0 + text.len() as u64, crc);
+                return Ok(text);
+            }
+            if let State::Proven = self.state {
+                return Ok(0..0);
+            }
+            let free = self.free.pop().unwrap_or_else(|| std::mem::take(buffer));
+            if self.part(free).is_none() {
+                return self.catch_up(buffer);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Write};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use flate2::Compression;
+    use flate2::bufread::DeflateDecoder;
+    use flate2::write::DeflateEncoder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Several parts, and more than is held back.
+    const TEXT_BYTES: usize = 2 << 20;
+    const PART_BYTES: usize = 200 << 10;
+
+    fn text(seed: u64) -> Vec<u8> {
+        let mut text = Vec::new();
+        for number in (0..).take_while(|number| number * 50 < TEXT_BYTES as u64) {
+            let noise = (number + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            writeln!(text, "{{\"number\":{number:8},\"noise\":\"{noise:016x}\"}}").unwrap();
+        }
+        text
+    }
+
+    fn deflated(text: &[u8], level: u32) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(level));
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Checks length and CRC at the end, as a reader of ZIP files does; counts what was read.
+    struct Checked<'a, R>(R, (u64, u32), u64, Crc, &'a AtomicUsize);
+
+    impl<R: Read> Read for Checked<'_, R> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.read(buffer)?;
+            self.2 += count as u64;
+            self.3.update(&buffer[..count]);
+            self.4.fetch_add(count, Ordering::Relaxed);
+            if self.2 > self.1.0 {
+                return Err(io::Error::other("too long"));
+            }
+            if count == 0 && (self.2, self.3.sum()) != self.1 {
+                return Err(io::Error::other("wrong"));
+            }
+            Ok(count)
+        }
+    }
+
+    fn stream<'a>(data: &'a [u8], declared: (u64, u32), read: &'a AtomicUsize) -> impl Read + Send + use<'a> {
+        let decoder = DeflateDecoder::new(BufReader::with_capacity(256 << 10, data));
+        Checked(decoder, declared, 0, Crc::new(), read)
+    }
+
+    /// Content up to its end, or to an error and its words.
+    fn all(mut next: impl FnMut(&mut Vec<u8>) -> io::Result<Range<usize>>) -> (Vec<u8>, Option<String>) {
+        let (mut found, mut buffer) = (Vec::new(), Vec::new());
+        loop {
+            match next(&mut buffer) {
+                Ok(range) if range.is_empty() => return (found, None),
+                Ok(range) => found.extend_from_slice(&buffer[range]),
+                Err(error) => return (found, Some(error.to_string())),
+            }
+        }
+    }
+
+    /// What is told of `data`, of which the parts are made of `parts`; and how many bytes the stream had to give for that.
+    fn told(parts: &[u8], data: &[u8], declared: (u64, u32)) -> ((Vec<u8>, Option<String>), usize) {
+        let read = AtomicUsize::new(0);
+        let parts = Parts::new(parts, PART_BYTES);
+        let mut proven = Proven::new(parts, stream(data, declared, &read), declared);
+        let told = all(|buffer| proven.next(buffer));
+        (told, read.load(Ordering::Relaxed))
+    }
+
+    fn told_by_stream(data: &[u8], declared: (u64, u32)) -> (Vec<u8>, Option<String>) {
+        let read = AtomicUsize::new(0);
+        let mut stream = stream(data, declared, &read);
+        all(|buffer| {
+            buffer.resize(PIECE_BYTES, 0);
+            Ok(0..read_piece(&mut stream, buffer)?)
+        })
+    }
+
+    fn declared(text: &[u8]) -> (u64, u32) {
+        (text.len() as u64, libdeflater::crc32(text))
+    }
+
+    #[test]
+    fn sound_members_do_without_the_stream() {
+        let text = text(1);
+        let data = deflated(&text, 6);
+        let ((found, end), read) = told(&data, &data, declared(&text));
+        assert!(found == text);
+        assert_eq!((end, read), (None, 0));
+    }
+
+    #[test]
+    fn whatever_is_wrong_the_stream_tells() {
+        let text = text(1);
+        let data = deflated(&text, 6);
+        let (bytes, crc) = declared(&text);
+        let flipped = |at: usize| {
+            let mut data = data.clone();
+            data[at] ^= 0x10;
+            data
+        };
+        let length = data.len();
+        let cases = [
+            ("wrong CRC", data.clone(), (bytes, crc ^ 1)),
+            ("longer than declared", data.clone(), (bytes - 1, crc)),
+            ("much longer", data.clone(), (bytes / 3, crc)),
+            ("shorter than declared", data.clone(), (bytes + 1, crc)),
+            ("no blocks to find", deflated(&text, 0), (bytes, crc)),
+            ("cut", data[..length - 1].to_vec(), (bytes, crc)),
+            ("cut early", data[..length / 3].to_vec(), (bytes, crc)),
+            ("nothing", Vec::new(), (bytes, crc)),
+            ("more behind it", [data.as_slice(), &[7; 100]].concat(), (bytes, crc)),
+            ("flipped at once", flipped(9), (bytes, crc)),
+            ("flipped", flipped(length / 2), (bytes, crc)),
+            ("flipped late", flipped(length - 9), (bytes, crc)),
+        ];
+        for (name, data, declared) in cases {
+            let (found, _) = told(&data, &data, declared);
+            let expected = told_by_stream(&data, declared);
+            assert_eq!((found.0.len(), &found.1), (expected.0.len(), &expected.1), "{name}");
+            assert!(found.0 == expected.0, "{name}");
+        }
+    }
+
+    /// A part that is taken for another would be an error here, and is told.
+    #[test]
+    fn two_ways_that_differ_are_told() {
+        let (text, other) = (text(1), text(2));
+        let (found, end) = told(&deflated(&other, 6), &deflated(&text, 6), declared(&text)).0;
+        assert!(other.starts_with(&found) && !found.is_empty());
+        assert_eq!(end.as_deref(), Some("two ways to inflate it differ"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(30))]
+
+        #[test]
+        fn damage_is_told_as_the_stream_tells_it(place in 0.0..1.0_f64, bit in 0..8_u32, cut: bool) {
+            let text = text(1);
+            let mut data = deflated(&text, 6);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place")]
+            let at = (data.len() as f64 * place) as usize;
+            if cut {
+                data.truncate(at);
+            } else {
+                data[at] ^= 1_u8 << bit;
+            }
+            let declared = declared(&text);
+            prop_assert!(told(&data, &data, declared).0 == told_by_stream(&data, declared));
+        }
+    }
+}
