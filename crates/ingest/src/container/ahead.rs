@@ -25,8 +25,15 @@ impl ReadPieces<'_> {
 
 impl Pieces for ReadPieces<'_> {
     fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>> {
-        buffer.resize(PIECE_BYTES, 0);
+        grow(buffer, PIECE_BYTES);
         Ok(0..read_piece(self.0, buffer)?)
+    }
+}
+
+/// Makes a buffer so long, if it is not. What was in it is not kept: memory that comes zeroed need not be filled.
+pub(super) fn grow(buffer: &mut Vec<u8>, bytes: usize) {
+    if buffer.len() < bytes {
+        *buffer = vec![0; bytes];
     }
 }
 

@@ -20,13 +20,14 @@ const WORD_BITS: usize = 64 - 7;
 /// Places in a word for which all bits are known that are asked of the counts.
 const PLACES: usize = WORD_BITS - 12;
 
-/// The first bit, not before `from`, at which the header of a block stands that is not the last one; in bits of `bytes`, the lowest of
-/// a byte first.
-pub(super) fn find(bytes: &[u8], from: usize) -> Option<usize> {
+/// The first bit, not before `from`, at which the header of a block stands, of the stream's last one only where that is asked for too (it
+/// takes longer); in bits of `bytes`, the lowest of a byte first.
+pub(super) fn find(bytes: &[u8], from: usize, or_last: bool) -> Option<usize> {
+    let last = if or_last { u64::MAX } else { 0 };
     let mut place = from;
     loop {
         let word = word(bytes, place)?;
-        let mut places = counts_fit(word) & ((1 << PLACES) - 1);
+        let mut places = counts_fit(word, last) & ((1 << PLACES) - 1);
         while places != 0 {
             let found = place + places.trailing_zeros() as usize;
             if is_header(bytes, found).unwrap_or(false) {
@@ -44,10 +45,11 @@ fn word(bytes: &[u8], bit: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes) >> (bit % 8))
 }
 
-/// Bits of a word at which something stands that may be the counts: not the last block, codes of its own, at most 286 and 30 codes.
-fn counts_fit(word: u64) -> u64 {
+/// Bits of a word at which something stands that may be the counts: not the last block, unless its bit is set in `last`, codes of its own, at
+/// most 286 and 30 codes.
+fn counts_fit(word: u64, last: u64) -> u64 {
     let bit = |place: u32| word >> place;
-    let is_dynamic = !bit(0) & !bit(1) & bit(2);
+    let is_dynamic = (!bit(0) | last) & !bit(1) & bit(2);
     let too_many_literals = bit(4) & bit(5) & bit(6) & bit(7);
     let too_many_distances = bit(9) & bit(10) & bit(11) & bit(12);
     is_dynamic & !too_many_literals & !too_many_distances
@@ -184,7 +186,7 @@ mod tests {
     /// A stream of several blocks with codes of their own.
     fn stream(level: u32) -> Vec<u8> {
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(level));
-        for number in 0..200_000_u32 {
+        for number in 0..40_000_u32 {
             write!(encoder, "{:x} and ", number.wrapping_mul(0x9e37_79b1)).unwrap();
         }
         encoder.finish().unwrap()
@@ -203,29 +205,44 @@ mod tests {
     #[test]
     fn a_header_is_found_at_any_bit() {
         // Level 1 makes do with codes that are no block's own.
-        for level in 2..=9 {
+        for level in [2, 6, 9] {
+            let stream = stream(level);
             for bit in 0..8 {
                 let mut moved = vec![0];
-                for byte in stream(level) {
+                for &byte in &stream {
                     *moved.last_mut().unwrap() |= byte << bit;
                     moved.push((u16::from(byte) << bit).to_le_bytes()[1]);
                 }
-                assert_eq!(find(&moved, 0), Some(bit), "{level}");
-                assert_eq!(find(&moved, bit), Some(bit), "{level}");
-                let next = find(&moved, bit + 1).unwrap();
+                assert_eq!(find(&moved, 0, false), Some(bit), "{level}");
+                assert_eq!(find(&moved, bit, true), Some(bit), "{level}");
+                let next = find(&moved, bit + 1, false).unwrap();
                 assert!(next > bit + 8 * 1000, "{level}: blocks are longer than {next} bits");
                 // Without the bytes in which it ends it is none.
-                assert_eq!(find(&moved[..30], 0), None, "{level}");
+                assert_eq!(find(&moved[..30], 0, true), None, "{level}");
             }
         }
     }
 
     #[test]
     fn nothing_else_is_taken_for_a_header() {
-        assert_eq!(find(&noise(16 << 20), 0), None);
+        assert_eq!(find(&noise(4 << 20), 0, true), None);
         for byte in 0..=255 {
-            assert_eq!(find(&[byte; 5000], 0), None, "{byte}");
+            assert_eq!(find(&[byte; 5000], 0, true), None, "{byte}");
         }
-        assert_eq!((find(b"", 0), find(b"1234567", 3), find(&[4; 100], usize::MAX)), (None, None, None));
+        let short = [find(b"", 0, true), find(b"1234567", 3, true), find(&[4; 100], usize::MAX, true)];
+        assert_eq!(short, [None; 3]);
+    }
+
+    #[test]
+    fn the_last_block_is_found_where_it_is_asked_for() {
+        let stream = stream(6);
+        let mut blocks = vec![0];
+        while let Some(next) = find(&stream, blocks[blocks.len() - 1] + 1, true) {
+            blocks.push(next);
+        }
+        let (last, others) = blocks.split_last().unwrap();
+        let is_last = |block: &usize| stream[block / 8] >> (block % 8) & 1 == 1;
+        assert!(is_last(last) && others.len() > 3 && !others.iter().any(is_last), "{blocks:?}");
+        assert_eq!(find(&stream, *last, false), None);
     }
 }

@@ -33,9 +33,9 @@ impl Budget {
     /// More is of no use: larger archives are few, and are read ahead.
     const BYTES_MAX: usize = 96 << 20;
     const LARGE_BYTES: u64 = 16 << 20;
-    /// Enough that finding where the next part begins costs little.
+    /// Enough that finding where the next part begins costs little; at the least, that hardly a block is longer.
     const PART_BYTES: usize = 4 << 20;
-    const PART_BYTES_LEAST: usize = 512 << 10;
+    const PART_BYTES_LEAST: usize = 2 << 20;
     /// Parts that the budget has room for: those under way, those held back, and the compressed bytes.
     const PARTS: usize = 8;
 

@@ -17,7 +17,7 @@ use super::content::read_piece;
 use super::part_frame::{BEHIND_BYTES, FRONT_BYTES, MARK_BYTES, Mark, WINDOW_BYTES, put_behind, put_front};
 
 /// Ends of a part that are tried at most.
-const TRIES_MAX: usize = 8;
+const TRIES_MAX: usize = 16;
 
 /// The least of compressed bytes to look for a block in.
 const READ_BYTES_LEAST: usize = 4 << 10;
@@ -146,7 +146,7 @@ impl<R: Read> Parts<R> {
         if failed.is_none() && self.is_read && is_near {
             return None;
         }
-        block_start::find(self.input.get(..self.filled)?, failed.unwrap_or(aimed).max(self.begin) + 1)
+        block_start::find(self.input.get(..self.filled)?, failed.unwrap_or(aimed).max(self.begin) + 1, self.is_read)
     }
 
     /// Inflates from a byte on, to a bit or to the end, and gives the end of the text in the buffer. The window stands before it.
@@ -188,7 +188,6 @@ mod tests {
     use flate2::Compression;
     use flate2::write::DeflateEncoder;
     use libdeflater::{CompressionLvl, Compressor};
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -260,7 +259,7 @@ mod tests {
 
     #[test]
     fn parts_together_are_the_text() {
-        let text = text(3 << 20);
+        let text = text(1 << 20);
         let streams = [
             ("zlib 2", by_zlib(&text, 2)),
             ("zlib 6", by_zlib(&text, 6)),
@@ -270,7 +269,7 @@ mod tests {
             ("flushed", flushed(&text, 10_000)),
         ];
         for (name, stream) in &streams {
-            for text_bytes in [600 << 10, 2 << 20, 4 << 20] {
+            for text_bytes in [400 << 10, 900 << 10, 2 << 20] {
                 let (found, count, is_over) = inflated(stream, text_bytes);
                 assert!(is_over && found == text, "{name} {text_bytes}: {count} parts, {} bytes", found.len());
                 let expected = text.len().div_ceil(text_bytes);
@@ -293,14 +292,14 @@ mod tests {
     /// Blocks whose beginning nothing shows, and blocks longer than a part may be.
     #[test]
     fn what_cannot_be_had_in_parts_is_said() {
-        let text = text(3 << 20);
+        let text = text(1 << 20);
         for level in [0, 1] {
-            assert_eq!(inflated(&by_zlib(&text, level), 1 << 20), (Vec::new(), 0, false), "{level}");
+            assert_eq!(inflated(&by_zlib(&text, level), 300 << 10), (Vec::new(), 0, false), "{level}");
         }
-        let zeros = by_zlib(&vec![0; 64 << 20], 9);
+        let zeros = by_zlib(&vec![0; 12 << 20], 9);
         assert_eq!(inflated(&zeros, 1 << 20), (Vec::new(), 0, false));
-        let (found, _, is_over) = inflated(&zeros, 16 << 20);
-        assert!(is_over && found.len() == 64 << 20);
+        let (found, _, is_over) = inflated(&zeros, 6 << 20);
+        assert!(is_over && found.len() == 12 << 20);
         assert_eq!(inflated(b"", 1 << 20), (Vec::new(), 0, false));
         // All reserved: no kind of block.
         assert_eq!(inflated(&[0xff; 1 << 16], 1 << 20), (Vec::new(), 0, false));
@@ -317,25 +316,23 @@ mod tests {
         found
     }
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(40))]
-
-        /// Whatever is wrong, no part has other text than the stream has there; and nothing is over that is not.
-        #[test]
-        fn damage_makes_no_other_text(place in 0.0..1.0_f64, bit in 0..8_u32, cut: bool) {
-            let text = text(1 << 20);
-            let mut stream = by_zlib(&text, 6);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place")]
-            let at = (stream.len() as f64 * place) as usize;
-            if cut {
+    /// Whatever is wrong, no part has other text than the stream has there; and nothing is over that is not.
+    #[test]
+    fn damage_makes_no_other_text() {
+        let text = text(300 << 10);
+        let sound = by_zlib(&text, 6);
+        for number in 0..40 {
+            let mut stream = sound.clone();
+            let at = number * (stream.len() / 40) + number;
+            if number % 3 == 0 {
                 stream.truncate(at);
             } else {
-                stream[at] ^= 1_u8 << bit;
+                stream[at] ^= 1_u8 << (number % 8);
             }
             let expected = streamed(&stream);
-            let (found, _, is_over) = inflated(&stream, 256 << 10);
-            prop_assert!(expected.starts_with(&found));
-            prop_assert!(!is_over || found.len() == expected.len());
+            let (found, _, is_over) = inflated(&stream, 100 << 10);
+            assert!(expected.starts_with(&found), "{number}");
+            assert!(!is_over || found.len() == expected.len(), "{number}");
         }
     }
 }
