@@ -262,6 +262,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_thread_may_hold_follows_from_memory_and_threads() {
+        let cases = [
+            // Memory in MiB, threads: MiB held, MiB of a part.
+            (512, 1, 96, 4),
+            (512, 2, 96, 4),
+            (512, 8, 32, 4),
+            (128, 2, 32, 4),
+            (64, 2, 16, 2),
+            (62, 2, 15, 0),
+            (0, 2, 0, 0),
+        ];
+        for (memory, threads, bytes, part_bytes) in cases {
+            let budget = Budget::of(memory << 20, threads);
+            assert_eq!((budget.bytes >> 20, budget.part_bytes >> 20), (bytes, part_bytes), "{memory} {threads}");
+            assert!(Budget::PARTS * budget.part_bytes <= budget.bytes, "{memory} {threads}");
+        }
+    }
+
+    #[test]
     fn a_buffer_has_room_or_none() {
         let mut buffer = Buffer::default();
         for (bytes, at_most, held) in [

@@ -236,6 +236,22 @@ fn the_way_of_reading_makes_no_difference() {
     }
 }
 
+/// A member that a run with little memory inflates in parts, sound and with a bit turned near its end.
+#[test]
+fn a_long_member_is_read_the_same_with_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = zip(&[("a", DEFLATED, json(200_000))]);
+    let broken = damaged(sound.clone(), sound.len() * 9 / 10);
+    for (name, bytes, accepted) in [("sound", sound, 200_000), ("broken", broken, 0)] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let read = |budget| decode(vec![path.clone()], 1, budget, &IngestOptions::default(), &|_| ());
+        let [whole, parts] = [512, 64].map(|memory| read(Budget::of(memory << 20, 2)));
+        assert_eq!(books(&parts), books(&whole), "{name}");
+        assert_eq!(parts.decoded[0].accepted, accepted, "{name}: {:?}", books(&parts));
+    }
+}
+
 #[test]
 fn sample_archives_are_read_the_same_in_all_ways() {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data-samples");
