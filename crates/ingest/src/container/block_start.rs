@@ -17,21 +17,31 @@ const LENGTHS_MAX: usize = 286 + 30;
 const END_OF_BLOCK: usize = 256;
 /// Bits that a word holds behind any first bit of a byte.
 const WORD_BITS: usize = 64 - 7;
+/// Places that may look like a header at first sight: some, and one for so many bits, seven times what comes up by chance. Who makes more of
+/// them wants to waste time.
+const LOOKS_FREE: usize = 1000;
+const LOOK_BITS: usize = 256;
 /// Places in a word for which all bits are known that are asked of the counts.
 const PLACES: usize = WORD_BITS - 12;
 
 /// The first bit, not before `from`, at which the header of a block stands, of the stream's last one only where that is asked for too (it
-/// takes longer); in bits of `bytes`, the lowest of a byte first.
+/// takes longer); in bits of `bytes`, the lowest of a byte first. `None` also where too much looks like one.
 pub(super) fn find(bytes: &[u8], from: usize, or_last: bool) -> Option<usize> {
     let last = if or_last { u64::MAX } else { 0 };
-    let mut place = from;
+    let (mut place, mut looks) = (from, 0);
     loop {
         let word = word(bytes, place)?;
         let mut places = counts_fit(word, last) & ((1 << PLACES) - 1);
         while places != 0 {
             let found = place + places.trailing_zeros() as usize;
-            if is_header(bytes, found).unwrap_or(false) {
-                return Some(found);
+            if let Some(header) = Header::at(bytes, found) {
+                if header.is_sound(bytes).unwrap_or(false) {
+                    return Some(found);
+                }
+                looks += 1;
+                if looks > LOOKS_FREE + (found - from) / LOOK_BITS {
+                    return None;
+                }
             }
             places &= places - 1;
         }
@@ -55,23 +65,35 @@ fn counts_fit(word: u64, last: u64) -> u64 {
     is_dynamic & !too_many_literals & !too_many_distances
 }
 
-/// Whether a header stands at `start`, whose counts fit: all of its codes are complete, and one of them ends the block.
-fn is_header(bytes: &[u8], start: usize) -> Option<bool> {
-    let counts = word(bytes, start)?;
-    let count = |shift: u32, bits: u32| (counts >> shift) as usize & ((1 << bits) - 1);
-    let (literals, distances, lengths) = (count(3, 5) + 257, count(8, 5) + 1, count(13, 4) + 4);
-    let lengths_bits = word(bytes, start + COUNTS_BITS)? & ((1 << (3 * lengths)) - 1);
-    if !is_complete_of_pairs(lengths_bits) {
-        return Some(false);
+/// What may be a header: its counts fit, and its codes for lengths are complete.
+struct Header {
+    literals: usize,
+    distances: usize,
+    /// Lengths of the codes for lengths, three bits each.
+    lengths: u64,
+    /// The bit behind them.
+    end: usize,
+}
+
+impl Header {
+    /// What stands at a bit where the counts fit. Most places fail here.
+    fn at(bytes: &[u8], start: usize) -> Option<Self> {
+        let counts = word(bytes, start)?;
+        let count = |shift: u32, bits: u32| (counts >> shift) as usize & ((1 << bits) - 1);
+        let (literals, distances, lengths_bits) = (count(3, 5) + 257, count(8, 5) + 1, 3 * (count(13, 4) + 4));
+        let lengths = word(bytes, start + COUNTS_BITS)? & ((1 << lengths_bits) - 1);
+        let end = start + COUNTS_BITS + lengths_bits;
+        is_complete_of_pairs(lengths).then_some(Self { literals, distances, lengths, end })
     }
-    let table = LengthTable::new(lengths_bits);
-    let found = code_lengths(bytes, start + COUNTS_BITS + 3 * lengths, &table, literals + distances);
-    let Some(found) = found else {
-        return Some(false);
-    };
-    let (literals, distances) = found.get(..literals + distances)?.split_at_checked(literals)?;
-    let ends = literals.get(END_OF_BLOCK).is_some_and(|length| *length > 0);
-    Some(ends && left_of(literals) == 0 && (left_of(distances) == 0 || is_one_at_most(distances)))
+
+    /// Whether all of its codes are complete, and one of them ends the block.
+    fn is_sound(&self, bytes: &[u8]) -> Option<bool> {
+        let found = code_lengths(bytes, self.end, &LengthTable::new(self.lengths), self.literals + self.distances)?;
+        let (literals, rest) = found.split_at_checked(self.literals)?;
+        let distances = rest.get(..self.distances)?;
+        let ends = literals.get(END_OF_BLOCK).is_some_and(|length| *length > 0);
+        Some(ends && left_of(literals) == 0 && (left_of(distances) == 0 || is_one_at_most(distances)))
+    }
 }
 
 /// Shares of the codes for lengths that two lengths of three bits take, of 128.
@@ -93,7 +115,7 @@ const SHARES: [u8; 64] = {
     shares
 };
 
-/// Whether the lengths of the codes for lengths, three bits each, use up all codes. Most places fail here.
+/// Whether the lengths of the codes for lengths, three bits each, use up all codes.
 fn is_complete_of_pairs(mut lengths: u64) -> bool {
     let mut sum = 0;
     for _ in 0..ORDER.len().div_ceil(2) {
@@ -231,6 +253,24 @@ mod tests {
         }
         let short = [find(b"", 0, true), find(b"1234567", 3, true), find(&[4; 100], usize::MAX, true)];
         assert_eq!(short, [None; 3]);
+    }
+
+    #[test]
+    fn it_ends_where_too_much_looks_like_a_header() {
+        // Counts that fit, seven lengths for codes that are complete, and then none that end a block.
+        let mut look_alike = [0_u8; 10];
+        let fields = [(2_u64, 1, 2), (3, 13, 4), (1, 17, 3), (1, 20, 3)];
+        for (value, bit, bits) in fields {
+            (0..bits).filter(|place| value >> place & 1 == 1).for_each(|place| {
+                let bit: usize = bit + place;
+                look_alike[bit / 8] |= 1 << (bit % 8);
+            });
+        }
+        assert!(Header::at(&[look_alike, [0; 10]].concat(), 0).is_some());
+        let sound = stream(6);
+        let with = |count: usize| [look_alike.repeat(count), sound.clone()].concat();
+        assert_eq!(find(&with(100), 0, false), Some(8 * 10 * 100));
+        assert_eq!(find(&with(10_000), 0, false), None);
     }
 
     #[test]
