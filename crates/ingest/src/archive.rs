@@ -17,6 +17,8 @@ use crate::services::{KnownServices, Services};
 use crate::staging::{Place, Records, StagedBlock, StagingWriter};
 use crate::told::Told;
 
+/// Bytes of a member after which its rejects are held against their limit: at the same places, however it comes in pieces.
+const CHECKED_BYTES: u64 = 256 << 10;
 /// Bytes of rejects held before they are staged.
 const REJECTS_BYTES_MAX: usize = 1 << 20;
 
@@ -393,7 +395,7 @@ impl<'a, S: Records> MemberSink<'a, S> {
     ) -> Result<Option<String>, MemberEnd> {
         loop {
             let piece = match content.piece() {
-                Ok([]) => return Ok(None),
+                Ok([]) => return Ok(self.too_many_rejects()),
                 Ok(piece) => piece,
                 Err(error) if error.raw_os_error().is_some() => {
                     self.decoder.reset();
@@ -410,10 +412,21 @@ impl<'a, S: Records> MemberSink<'a, S> {
             if let Some(fault) = over_limits(self.limits, self.bytes, bytes_before + self.bytes, archive_bytes) {
                 return Ok(Some(fault));
             }
-            if let Err(error) = self.decoder.push(piece, &mut self.out) {
+            if let Some(fault) = self.push(piece, bytes_so_far)? {
+                return Ok(Some(fault));
+            }
+        }
+    }
+
+    /// Feeds the decoder a piece that stands behind so many bytes of the member; tells what is wrong with it.
+    fn push(&mut self, mut piece: &[u8], mut bytes: u64) -> Result<Option<String>, MemberEnd> {
+        while !piece.is_empty() {
+            let unchecked = usize::try_from(CHECKED_BYTES - bytes % CHECKED_BYTES).unwrap_or(usize::MAX);
+            let (next, rest) = piece.split_at_checked(unchecked).unwrap_or((piece, &[]));
+            if let Err(error) = self.decoder.push(next, &mut self.out) {
                 if let DecodeError::NotRecords { offset, .. } = error {
                     // The length of a piece is a matter of how the member was read: what counts is what had to be looked at.
-                    self.bytes = offset.saturating_add(1).max(bytes_so_far);
+                    self.bytes = offset.saturating_add(1).max(bytes);
                 }
                 return self.end_of_decoding(&error, None);
             }
@@ -421,11 +434,22 @@ impl<'a, S: Records> MemberSink<'a, S> {
                 self.decoder.reset();
                 return Err(refused);
             }
-            if self.out.rejects_bytes > self.limits.max_rejects_bytes {
-                let at_most = self.limits.max_rejects_bytes;
-                return Ok(Some(format!("rejects of more than {at_most} bytes, the limit for an archive")));
+            bytes += next.len() as u64;
+            if bytes.is_multiple_of(CHECKED_BYTES)
+                && let Some(fault) = self.too_many_rejects()
+            {
+                self.bytes = bytes;
+                return Ok(Some(fault));
             }
+            piece = rest;
         }
+        Ok(None)
+    }
+
+    fn too_many_rejects(&self) -> Option<String> {
+        let at_most = self.limits.max_rejects_bytes;
+        (self.out.rejects_bytes > at_most)
+            .then(|| format!("rejects of more than {at_most} bytes, the limit for an archive"))
     }
 
     /// The decoder gave up: the member is no list of records, or staging failed.

@@ -52,7 +52,7 @@ pub(super) fn read_ahead<T>(pieces: &mut dyn Pieces, under_way: usize, visit: im
     scope(|scope| {
         // Each side owns its ends of both channels: whichever side ends first, however that comes, ends the other.
         let spawned = Builder::new().spawn_scoped(scope, move || fill(pieces, &filled_sender, &free_receiver));
-        let mut content = Ahead { filled, free, buffer: Vec::new(), rest: 0..0, failed: spawned.err() };
+        let mut content = Ahead { filled, free, buffer: Vec::new(), rest: 0..0, handed: 0, failed: spawned.err() };
         let outcome = visit(&mut content);
         drop(content);
         outcome
@@ -77,6 +77,8 @@ struct Ahead {
     /// The piece that came last, and what of it was not handed out.
     buffer: Vec<u8>,
     rest: Range<usize>,
+    /// Bytes handed out so far, less whole pieces.
+    handed: usize,
     /// Why no thread could be started.
     failed: Option<io::Error>,
 }
@@ -94,8 +96,11 @@ impl Content for Ahead {
             (self.buffer, self.rest) = filled?;
         }
         let start = self.rest.start;
-        let end = self.rest.end.min(start + PIECE_BYTES);
+        // Long ones are cut at the same bytes of the content as content that is there as a whole.
+        let fitting = if self.rest.len() > PIECE_BYTES { PIECE_BYTES - self.handed % PIECE_BYTES } else { PIECE_BYTES };
+        let end = self.rest.end.min(start + fitting);
         self.rest.start = end;
+        self.handed = (self.handed + end - start) % PIECE_BYTES;
         Ok(self.buffer.get(start..end).unwrap_or_default())
     }
 }
@@ -147,6 +152,23 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Gives one piece of a length that no reader gives.
+    struct Long(usize);
+
+    impl Pieces for Long {
+        fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>> {
+            *buffer = vec![7; 10 + self.0];
+            Ok(10..10 + std::mem::take(&mut self.0))
+        }
+    }
+
+    #[test]
+    fn a_long_piece_is_cut() {
+        let lengths = |length| read_ahead(&mut Long(length), 2, all).0.iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(lengths(PIECE_BYTES), [PIECE_BYTES]);
+        assert_eq!(lengths(2 * PIECE_BYTES + 3), [PIECE_BYTES, PIECE_BYTES, 3]);
     }
 
     #[test]

@@ -284,6 +284,30 @@ fn limits_stop_at_the_same_byte_in_all_ways() {
     assert!(found.decoded[0].faults.told[0].text.contains("looks like a bomb"), "{:?}", books(&found));
 }
 
+#[test]
+fn rejects_stop_at_the_same_byte_in_all_ways() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { max_rejects_bytes: 200 << 10, ..Limits::default() };
+    // Each record is followed by what is none, and there is more of that than the limit lets pass.
+    let lines = (0..20_000).map(|number| {
+        let record = format!(r#"{{"time":"2026-01-31 10:00:00 UTC","traceID":"{}"}}"#, trace_id(number));
+        format!("{record}\n{{\"time\":\"never\",\"number\":{number}}}\n")
+    });
+    let content = lines.collect::<String>().into_bytes();
+    for (name, bytes) in
+        [("zip", zip(&[("a", DEFLATED, content.clone())])), ("gzip", gzip(&content)), ("plain", content)]
+    {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        for salvage in [false, true] {
+            let found =
+                assert_same(&path, &IngestOptions { limits: limits.clone(), salvage, ..IngestOptions::default() });
+            let fault = &found.decoded[0].faults.told[0].text;
+            assert!(fault.contains("the limit for an archive"), "{name}: {:?}", books(&found));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
