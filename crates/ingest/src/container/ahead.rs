@@ -13,20 +13,22 @@ use super::content::{Content, PIECE_BYTES, read_piece};
 pub(super) trait Pieces: Send {
     /// The next bytes of the content, in a buffer that was used before, or is empty: where they stand there; none at the end.
     fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>>;
+
+    /// Pieces that may be under way at a time.
+    fn under_way(&self) -> usize;
 }
 
 /// Pieces as a reader gives them.
 pub(super) struct ReadPieces<'a>(pub(super) &'a mut (dyn Read + Send));
 
-impl ReadPieces<'_> {
-    /// Pieces that are under way at a time.
-    pub(super) const UNDER_WAY: usize = 8;
-}
-
 impl Pieces for ReadPieces<'_> {
     fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>> {
         grow(buffer, PIECE_BYTES);
-        Ok(0..read_piece(self.0, buffer)?)
+        Ok(0..read_piece(self.0, buffer.get_mut(..PIECE_BYTES).unwrap_or_default())?)
+    }
+
+    fn under_way(&self) -> usize {
+        8
     }
 }
 
@@ -40,9 +42,9 @@ pub(super) fn grow(buffer: &mut Vec<u8>, bytes: usize) {
 /// A piece (nothing where the content ends), or why there are no more.
 type Filled = io::Result<(Vec<u8>, Range<usize>)>;
 
-/// Calls `visit` with content of which a thread of its own makes the pieces while `visit` runs, `under_way` at a time. That thread ends
-/// with `visit`.
-pub(super) fn read_ahead<T>(pieces: &mut dyn Pieces, under_way: usize, visit: impl FnOnce(&mut dyn Content) -> T) -> T {
+/// Calls `visit` with content of which a thread of its own makes the pieces while `visit` runs. That thread ends with `visit`.
+pub(super) fn read_ahead<T>(pieces: &mut dyn Pieces, visit: impl FnOnce(&mut dyn Content) -> T) -> T {
+    let under_way = pieces.under_way();
     let (filled_sender, filled) = sync_channel(under_way);
     let (free, free_receiver) = channel();
     for _ in 0..under_way {
@@ -97,7 +99,7 @@ impl Content for Ahead {
         }
         let start = self.rest.start;
         // Long ones are cut at the same bytes of the content as content that is there as a whole.
-        let fitting = if self.rest.len() > PIECE_BYTES { PIECE_BYTES - self.handed % PIECE_BYTES } else { PIECE_BYTES };
+        let fitting = if self.rest.len() > PIECE_BYTES { PIECE_BYTES - self.handed } else { PIECE_BYTES };
         let end = self.rest.end.min(start + fitting);
         self.rest.start = end;
         self.handed = (self.handed + end - start) % PIECE_BYTES;
@@ -146,10 +148,7 @@ mod tests {
                     reader: &mut Script(lengths.clone(), end),
                     chunk: &mut chunk,
                 });
-                assert_eq!(
-                    read_ahead(&mut ReadPieces(&mut Script(lengths, end)), ReadPieces::UNDER_WAY, all),
-                    expected
-                );
+                assert_eq!(read_ahead(&mut ReadPieces(&mut Script(lengths, end)), all), expected);
             }
         }
     }
@@ -162,11 +161,15 @@ mod tests {
             *buffer = vec![7; 10 + self.0];
             Ok(10..10 + std::mem::take(&mut self.0))
         }
+
+        fn under_way(&self) -> usize {
+            2
+        }
     }
 
     #[test]
     fn a_long_piece_is_cut() {
-        let lengths = |length| read_ahead(&mut Long(length), 2, all).0.iter().map(Vec::len).collect::<Vec<_>>();
+        let lengths = |length| read_ahead(&mut Long(length), all).0.iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(lengths(PIECE_BYTES), [PIECE_BYTES]);
         assert_eq!(lengths(2 * PIECE_BYTES + 3), [PIECE_BYTES, PIECE_BYTES, 3]);
     }
@@ -174,7 +177,7 @@ mod tests {
     #[test]
     fn either_side_may_end_first() {
         fn read<T>(mut script: Script, visit: impl FnOnce(&mut dyn Content) -> T) -> T {
-            read_ahead(&mut ReadPieces(&mut script), ReadPieces::UNDER_WAY, visit)
+            read_ahead(&mut ReadPieces(&mut script), visit)
         }
         let endless = || Script(vec![7; 1 << 16], || Ok(0));
         assert_eq!(read(endless(), |_| 3), 3, "nothing is wanted");

@@ -12,7 +12,7 @@ use memmap2::MmapMut;
 use super::ahead::{ReadPieces, read_ahead};
 use super::content::{Content, PIECE_BYTES, Streamed, Watched};
 use super::parts::Parts;
-use super::proven::{Proven, UNDER_WAY};
+use super::proven::Proven;
 use crate::pages;
 
 /// DEFLATE cannot inflate further than this: what declares more is wrong.
@@ -178,7 +178,7 @@ impl Buffers {
         visit: impl FnOnce(&mut dyn Content) -> T,
     ) -> T {
         if expected_bytes >= self.budget.large_bytes {
-            return read_ahead(&mut ReadPieces(reader), ReadPieces::UNDER_WAY, visit);
+            return read_ahead(&mut ReadPieces(reader), visit);
         }
         visit(&mut Streamed { reader, chunk: &mut self.chunk })
     }
@@ -201,7 +201,7 @@ impl Buffers {
         self.inflated.release();
         self.compressed.release();
         let parts = Parts::new(data, self.budget.part_bytes);
-        read_ahead(&mut Proven::new(parts, stream, declared), UNDER_WAY, visit)
+        read_ahead(&mut Proven::new(parts, stream, declared), visit)
     }
 
     /// Reads what was left of a stream; tells whether that was its end. See [`Watched::skip_rest`].

@@ -189,6 +189,7 @@ mod tests {
     use flate2::write::DeflateEncoder;
     use libdeflater::{CompressionLvl, Compressor};
 
+    use super::super::tests::{damaged, deflated};
     use super::*;
 
     /// Text with matches near and far, and with runs that no code shortens.
@@ -206,12 +207,6 @@ mod tests {
         }
         text.truncate(bytes);
         text
-    }
-
-    fn by_zlib(text: &[u8], level: u32) -> Vec<u8> {
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(level));
-        encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
     }
 
     fn by_libdeflate(text: &[u8], level: i32) -> Vec<u8> {
@@ -261,9 +256,9 @@ mod tests {
     fn parts_together_are_the_text() {
         let text = text(1 << 20);
         let streams = [
-            ("zlib 2", by_zlib(&text, 2)),
-            ("zlib 6", by_zlib(&text, 6)),
-            ("zlib 9", by_zlib(&text, 9)),
+            ("zlib 2", deflated(&text, 2)),
+            ("zlib 6", deflated(&text, 6)),
+            ("zlib 9", deflated(&text, 9)),
             ("libdeflate 1", by_libdeflate(&text, 1)),
             ("libdeflate 12", by_libdeflate(&text, 12)),
             ("flushed", flushed(&text, 10_000)),
@@ -282,7 +277,7 @@ mod tests {
     fn short_streams_are_one_part_at_most() {
         for bytes in [0, 1, 100, 20_000] {
             let text = text(bytes);
-            for stream in [by_zlib(&text, 0), by_zlib(&text, 6), by_libdeflate(&text, 12), flushed(&text, 7)] {
+            for stream in [deflated(&text, 0), deflated(&text, 6), by_libdeflate(&text, 12), flushed(&text, 7)] {
                 let (found, count, is_over) = inflated(&stream, 1 << 20);
                 assert!(found == text && is_over && count <= 1, "{bytes}: {count} parts, {} bytes", found.len());
             }
@@ -294,9 +289,9 @@ mod tests {
     fn what_cannot_be_had_in_parts_is_said() {
         let text = text(1 << 20);
         for level in [0, 1] {
-            assert_eq!(inflated(&by_zlib(&text, level), 300 << 10), (Vec::new(), 0, false), "{level}");
+            assert_eq!(inflated(&deflated(&text, level), 300 << 10), (Vec::new(), 0, false), "{level}");
         }
-        let zeros = by_zlib(&vec![0; 12 << 20], 9);
+        let zeros = deflated(&vec![0; 12 << 20], 9);
         assert_eq!(inflated(&zeros, 1 << 20), (Vec::new(), 0, false));
         let (found, _, is_over) = inflated(&zeros, 6 << 20);
         assert!(is_over && found.len() == 12 << 20);
@@ -320,15 +315,8 @@ mod tests {
     #[test]
     fn damage_makes_no_other_text() {
         let text = text(300 << 10);
-        let sound = by_zlib(&text, 6);
-        for number in 0..40 {
-            let mut stream = sound.clone();
-            let at = number * (stream.len() / 40) + number;
-            if number % 3 == 0 {
-                stream.truncate(at);
-            } else {
-                stream[at] ^= 1_u8 << (number % 8);
-            }
+        let sound = deflated(&text, 6);
+        for (number, stream) in damaged(&sound) {
             let expected = streamed(&stream);
             let (found, _, is_over) = inflated(&stream, 100 << 10);
             assert!(expected.starts_with(&found), "{number}");

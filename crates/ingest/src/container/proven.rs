@@ -10,12 +10,9 @@ use std::ops::Range;
 
 use libdeflater::Crc;
 
-use super::ahead::{Pieces, grow};
-use super::content::{PIECE_BYTES, read_piece};
+use super::ahead::{Pieces, ReadPieces, grow};
+use super::content::PIECE_BYTES;
 use super::parts::Parts;
-
-/// Parts that are under way at a time, beside those held here.
-pub(super) const UNDER_WAY: usize = 3;
 
 /// What a part gave.
 struct Part {
@@ -50,7 +47,7 @@ pub(super) struct Proven<D, S> {
     handed: (u64, u32),
 }
 
-impl<D: Read, S: Read> Proven<D, S> {
+impl<D: Read, S: Read + Send> Proven<D, S> {
     /// The most that the stream may lose before damage: what one call would give.
     const HELD_BYTES: usize = PIECE_BYTES;
 
@@ -95,9 +92,8 @@ impl<D: Read, S: Read> Proven<D, S> {
         self.held.clear();
         let (mut left, crc) = self.handed;
         let mut passed = Crc::new();
-        grow(buffer, PIECE_BYTES);
         loop {
-            let count = read_piece(&mut self.stream, buffer.get_mut(..PIECE_BYTES).unwrap_or_default())?;
+            let count = ReadPieces(&mut self.stream).next(buffer)?.end;
             let known = usize::try_from(left).unwrap_or(usize::MAX).min(count);
             passed.update(buffer.get(..known).unwrap_or_default());
             left -= known as u64;
@@ -115,8 +111,7 @@ impl<D: Read + Send, S: Read + Send> Pieces for Proven<D, S> {
     fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>> {
         loop {
             if let State::Stream = self.state {
-                grow(buffer, PIECE_BYTES);
-                return Ok(0..read_piece(&mut self.stream, buffer.get_mut(..PIECE_BYTES).unwrap_or_default())?);
+                return ReadPieces(&mut self.stream).next(buffer);
             }
             if let Some(Part { buffer: filled, text, crc }) = self.known() {
                 self.free.push(std::mem::replace(buffer, filled));
@@ -132,6 +127,11 @@ impl<D: Read + Send, S: Read + Send> Pieces for Proven<D, S> {
             }
         }
     }
+
+    /// Beside those held here.
+    fn under_way(&self) -> usize {
+        3
+    }
 }
 
 #[cfg(test)]
@@ -139,10 +139,9 @@ mod tests {
     use std::io::{BufReader, Write};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use flate2::Compression;
     use flate2::bufread::DeflateDecoder;
-    use flate2::write::DeflateEncoder;
 
+    use super::super::tests::{damaged, deflated};
     use super::*;
 
     /// Several parts, and more than is held back.
@@ -156,12 +155,6 @@ mod tests {
             writeln!(text, "{{\"number\":{number:8},\"noise\":\"{noise:016x}\"}}").unwrap();
         }
         text
-    }
-
-    fn deflated(text: &[u8], level: u32) -> Vec<u8> {
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(level));
-        encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
     }
 
     /// Checks length and CRC at the end, as a reader of ZIP files does; counts what was read.
@@ -212,10 +205,7 @@ mod tests {
     fn told_by_stream(data: &[u8], declared: (u64, u32)) -> (Vec<u8>, Option<String>) {
         let read = AtomicUsize::new(0);
         let mut stream = stream(data, declared, &read);
-        all(|buffer| {
-            buffer.resize(PIECE_BYTES, 0);
-            Ok(0..read_piece(&mut stream, buffer)?)
-        })
+        all(|buffer| ReadPieces(&mut stream).next(buffer))
     }
 
     fn declared(text: &[u8]) -> (u64, u32) {
@@ -278,14 +268,7 @@ mod tests {
         let text = text(1);
         let sound = deflated(&text, 6);
         let declared = declared(&text);
-        for number in 0..40 {
-            let mut data = sound.clone();
-            let at = number * (data.len() / 40) + number;
-            if number % 3 == 0 {
-                data.truncate(at);
-            } else {
-                data[at] ^= 1_u8 << (number % 8);
-            }
+        for (number, data) in damaged(&sound) {
             assert!(told(&data, &data, declared).0 == told_by_stream(&data, declared), "{number}");
         }
     }

@@ -156,12 +156,11 @@ fn visit_entry<M: Members>(
         return Ok(());
     }
     let declared_bytes = entry.size();
-    if members.admits(declared_bytes)
-        && let Some(content) = body.whole(&entry, buffers)
-    {
+    let is_admitted = members.admits(declared_bytes);
+    if is_admitted && let Some(content) = body.whole(&entry, buffers) {
         return members.member(&name, &mut Whole::checked(content, entry.crc32()));
     }
-    let wants_parts = members.admits(declared_bytes) && buffers.wants_parts(declared_bytes);
+    let wants_parts = is_admitted && buffers.wants_parts(declared_bytes);
     let data = if wants_parts { body.deflated(&entry) } else { None };
     let declared = (declared_bytes, entry.crc32());
     let reader = match body.reader() {
