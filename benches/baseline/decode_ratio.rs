@@ -1,12 +1,14 @@
-//! `decode-ratio [--records N] [--rounds N] [--load sessions|busy] [--floor X]`: the speed of decoding as a part of the speed of inflating.
+//! `decode-ratio [--records N] [--load sessions|busy] [--archives FOLDER] [--rounds N] [--floor X]`: the speed of decoding as a part of the
+//! speed of inflating.
 //!
-//! Answers for one figure that holds on noisy machines: generated archives are inflated alone and inflated, checked (CRC) and decoded, in
+//! Answers for one figure that holds on noisy machines: archives, generated or at hand, are inflated alone and inflated, checked (CRC) and decoded, in
 //! turn, on one core, and the median of the rounds' ratios is told, with nanoseconds per record for each. Below `--floor` it fails: a guard
 //! against slowing the decoder down. Knows nothing of files, stores and other cores.
 
 use std::error::Error;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -19,10 +21,14 @@ type Fault = Box<dyn Error + Send + Sync>;
 /// Bytes handed to the decoder at once, as ingest does.
 const PIECE_BYTES: usize = 256 << 10;
 
+const USAGE: &str = "decode-ratio [--records N] [--load sessions|busy] [--archives FOLDER] [--rounds N] [--floor X]";
+
 struct Arguments {
     records: u64,
-    rounds: usize,
     load: Load,
+    /// ZIPs of one deflated member each, read into memory; instead of generated ones.
+    archives: Option<PathBuf>,
+    rounds: usize,
     floor: f64,
 }
 
@@ -56,49 +62,57 @@ fn main() -> ExitCode {
 }
 
 fn parse(arguments: &[String]) -> Result<Arguments, Fault> {
-    let mut parsed = Arguments { records: 200_000, rounds: 9, load: Load::Busy, floor: 0.0 };
+    let mut parsed = Arguments { records: 200_000, load: Load::Busy, archives: None, rounds: 9, floor: 0.0 };
     for pair in arguments.chunks(2) {
         match pair {
             [option, value] if option == "--records" => parsed.records = value.parse()?,
-            [option, value] if option == "--rounds" => parsed.rounds = value.parse()?,
             [option, value] if option == "--load" => parsed.load = value.parse()?,
+            [option, value] if option == "--archives" => parsed.archives = Some(value.into()),
+            [option, value] if option == "--rounds" => parsed.rounds = value.parse()?,
             [option, value] if option == "--floor" => parsed.floor = value.parse()?,
-            _ => {
-                let usage = "decode-ratio [--records N] [--rounds N] [--load sessions|busy] [--floor X]";
-                return Err(format!("usage: {usage}").into());
-            }
+            _ => return Err(format!("usage: {USAGE}").into()),
         }
     }
     Ok(parsed)
 }
 
 fn measure(arguments: &Arguments) -> Result<Vec<Round>, Fault> {
-    let folder = tempfile::tempdir()?;
-    let options =
-        GenerateOptions { records: arguments.records, archives: 4, ..GenerateOptions::of_load(arguments.load) };
-    generate(&options, folder.path())?;
-    let members = members_of(&folder.path().join("archives"))?;
+    let (members, expected) = match &arguments.archives {
+        Some(folder) => (members_of(folder)?, None),
+        None => (generated(arguments)?, Some(arguments.records)),
+    };
     let mut bench = Bench {
         decompressor: Decompressor::new(),
         json: vec![0; members.iter().map(|member| member.length).max().unwrap_or_default()],
         members,
-        records: arguments.records,
     };
     let mut usual = Decoder::new(DecodeOptions::default());
     let mut general = Decoder::new(DecodeOptions { usual_shapes: false, ..DecodeOptions::default() });
     let mut rounds = Vec::new();
     // The first round warms up and does not count.
     for round in 0..=arguments.rounds.max(1) {
-        let measured = Round {
-            inflate: bench.time(None)?,
-            decode: bench.time(Some(&mut usual))?,
-            general: bench.time(Some(&mut general))?,
-        };
+        let (inflate, _) = bench.time(None)?;
+        let (decode, records) = bench.time(Some(&mut usual))?;
+        let (general, expected) =
+            bench.time(Some(&mut general)).map(|(time, found)| (time, expected.unwrap_or(found)))?;
+        if records != expected || records == 0 {
+            return Err(format!("expected {expected} records, and some, found {records}").into());
+        }
+        let of_record = |seconds: f64| seconds * 1e9 / records as f64;
         if round > 0 {
-            rounds.push(measured);
+            let [inflate, decode, general] = [inflate, decode, general].map(of_record);
+            rounds.push(Round { inflate, decode, general });
         }
     }
     Ok(rounds)
+}
+
+fn generated(arguments: &Arguments) -> Result<Vec<Member>, Fault> {
+    let folder = tempfile::tempdir()?;
+    let options =
+        GenerateOptions { records: arguments.records, archives: 4, ..GenerateOptions::of_load(arguments.load) };
+    generate(&options, folder.path())?;
+    members_of(&folder.path().join("archives"))
 }
 
 fn members_of(folder: &std::path::Path) -> Result<Vec<Member>, Fault> {
@@ -117,12 +131,11 @@ struct Bench {
     decompressor: Decompressor,
     json: Vec<u8>,
     members: Vec<Member>,
-    records: u64,
 }
 
 impl Bench {
-    /// Nanoseconds per record of inflating all members, and of checking and decoding them where there is a decoder.
-    fn time(&mut self, mut decoder: Option<&mut Decoder>) -> Result<f64, Fault> {
+    /// Seconds of inflating all members, and of checking and decoding them where there is a decoder; with the records that it found.
+    fn time(&mut self, mut decoder: Option<&mut Decoder>) -> Result<(f64, u64), Fault> {
         let mut counted = Counted(0);
         let start = Instant::now();
         for member in &self.members {
@@ -142,11 +155,7 @@ impl Bench {
             }
             decoder.finish(&mut counted)?;
         }
-        let seconds = start.elapsed().as_secs_f64();
-        if decoder.is_some() && counted.0 != self.records {
-            return Err(format!("expected {} records, found {}", self.records, counted.0).into());
-        }
-        Ok(seconds * 1e9 / self.records as f64)
+        Ok((start.elapsed().as_secs_f64(), counted.0))
     }
 }
 
