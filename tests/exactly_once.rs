@@ -340,7 +340,7 @@ fn the_model_in_python_tells_a_difference() {
 #[test]
 fn a_run_in_which_all_overlaps_stays_within_its_memory() {
     // What writing takes however little memory there is (see `keytrail ingest --help`), and the program itself.
-    const FLOOR_MIB: u64 = 210;
+    const FLOOR_MIB: u64 = 128;
     let (records, memory_mib) = if long() { ("2000000", 256) } else { ("150000", 48) };
     let bench = Bench::new();
     for container in ["zip", "gzip_lines"] {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::support::{Bench, Ran, contents, counts, record, sample, stored_zip};
+use crate::support::{Bench, Measured, Ran, contents, counts, measure, record, sample, stored_zip};
 
 #[test]
 fn an_archive_seen_before_changes_nothing_whatever_its_name() {
@@ -373,4 +373,36 @@ fn progress_is_drawn_on_a_terminal_only() {
         assert!(drawn.contains(part), "{part}: {drawn:?}");
     }
     assert!(drawn.contains("\"stored\":5000"), "{drawn:?}");
+}
+
+#[test]
+fn with_little_memory_one_row_group_is_held_at_a_time() {
+    // One of 60 MB, what it is made from, and the program, which is larger without optimisation. Two would be beyond it.
+    const PEAK_MIB: u64 = 192;
+    let bench = Bench::new();
+    let mut state = 1_u64;
+    // Random letters: what is staged of a record has three quarters of their length, so that there are two row groups of 60 MB.
+    let mut letters = |count: usize| -> String {
+        let draw = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[(state >> 58) as usize])
+        });
+        draw.take(count).collect()
+    };
+    for number in 0..16 {
+        let record = |second: usize| {
+            let (minute, second) = (second / 60 % 60, second % 60);
+            let (time, note) = (format!("2026-01-{:02} 00:{minute:02}:{second:02} UTC", number + 1), letters(4096));
+            format!(r#"{{"time":"{time}","action":"LUNA_SIGN","note":"{note}"}}"#)
+        };
+        let lines: Vec<String> = (0..2500).map(record).collect();
+        bench.write(&format!("in/{number:02}.json"), lines.join("\n"));
+    }
+    let mut command = bench.command();
+    command.args(["ingest", "in", "--format", "json", "--memory", "128M"]);
+    let Measured { ran, peak_bytes, .. } = measure(&mut command, 120.0);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    assert_eq!(counts(&serde_json::from_str(&ran.stdout).unwrap()), [16, 0, 0, 40_000, 40_000, 0, 0]);
+    println!("peak {} MiB", peak_bytes >> 20);
+    assert!(peak_bytes <= PEAK_MIB << 20, "{} MiB", peak_bytes >> 20);
 }

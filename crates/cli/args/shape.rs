@@ -26,7 +26,7 @@ pub(crate) struct CompactArgs {
     /// How long removed files stay on the disk; 0s frees at once what no reader holds.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
     pub(crate) grace: Duration,
-    /// Memory to plan with: bytes, or a number with K, M or G. Writing takes some 170 MB however little this is.
+    /// Memory to plan with: bytes, or a number with K, M or G. Some 110 MB are needed however little this is.
     #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_size)]
     pub(crate) memory: u64,
 }

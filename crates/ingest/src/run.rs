@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use keytrail_model::ledger::{ArchiveStatus, LedgerRow, Note, RecordCounts, ServiceSpan};
 use keytrail_store::failpoint::{Point, reach};
-use keytrail_store::{RunCommit, RunInfo, Snapshot, StagedLedger, StagedRejects, Writer};
+use keytrail_store::{LedgerWriter, RunCommit, RunInfo, Snapshot, StagedLedger, StagedRejects, Writer};
 
 use crate::archive::{Archive, DecodedArchive, display};
 use crate::claims::Settled;
@@ -214,8 +214,14 @@ impl Run<'_> {
         let retried = self.retried(&archives);
         let duplicates = dedupe::resolve(&decoded, &retried, writer.snapshot(), &reader, staging, seed, memory_bytes)?;
         let files = plan::plan(&decoded, &duplicates);
-        let source =
-            Source { archives: &archives, decoded: &decoded, duplicates: &duplicates, reader: &reader, staging };
+        let source = Source {
+            archives: &archives,
+            decoded: &decoded,
+            duplicates: &duplicates,
+            reader: &reader,
+            staging,
+            memory_bytes,
+        };
         let of = files.len() as u64;
         (self.observer)(Progress::Writing { done: 0, of });
         let named = archives.iter().map(|archive| archive.digest.sha256.as_str());
@@ -223,15 +229,15 @@ impl Run<'_> {
         late.iter_mut().for_each(|row| row.run.clone_from(&run));
         let mut summary = take(&mut self.summary);
         let (files, written, books) = write::write_events(&source, &files, || {
-            let mut outcomes = Vec::with_capacity(archives.len());
+            let mut books = BookKeeper::start(&source, archives.len() + late.len(), services.count())?;
             for (index, (archive, decoded)) in archives.iter().zip(&decoded).enumerate() {
                 let services = services.take(&archive.digest.sha256);
                 let found = (archive, decoded, services);
                 let outcome = self.book(index, found, source.duplicates, (&run, &side_files))?;
                 summarise(&mut summary, &outcome, decoded);
-                outcomes.push(outcome);
+                books.add(outcome)?;
             }
-            Books::write(&source, outcomes, late, (writer.snapshot(), &earlier))
+            books.finish(&source, late, (writer.snapshot(), &earlier))
         })?;
         self.summary = summary;
         for (index, archive) in archives.iter().enumerate() {
@@ -391,25 +397,51 @@ struct Books {
     ledger: StagedLedger,
 }
 
-impl Books {
-    /// Writes rejects and ledger. `late` are rows of archives that the store knows already, and `earlier` what it says of them.
-    fn write(
-        source: &Source<'_>,
-        outcomes: Vec<Outcome>,
-        late: Vec<LedgerRow>,
-        (snapshot, earlier): (&Snapshot, &[LedgerRow]),
-    ) -> Result<Self, IngestError> {
-        let counts = outcomes.iter().map(|outcome| outcome.counts).collect();
-        let news = || outcomes.iter().zip(source.decoded).filter(|(outcome, _)| outcome.is_news);
-        let mut records = RecordCounts::default();
-        news().for_each(|(outcome, _)| records += outcome.counts);
-        let rejects = news().flat_map(|(_, decoded)| decoded.rejects.iter().map(|(place, _)| *place));
-        let rejects = write::write_rejects(source, rejects, (snapshot, earlier))?;
-        let rows = outcomes.into_iter().filter(|outcome| outcome.is_news).map(|outcome| outcome.row);
-        let ledger = StagedLedger::write(&source.staging.join("ledger.parquet"), rows.chain(late).collect())?;
-        Ok(Self { counts, records, rejects, ledger })
+/// Writes the books, an archive at a time: of very many, what the ledger says takes more memory than all else.
+struct BookKeeper {
+    counts: Vec<RecordCounts>,
+    records: RecordCounts,
+    /// Indices of the archives that the ledger gets a row of.
+    news: Vec<usize>,
+    ledger: LedgerWriter,
+}
+
+impl BookKeeper {
+    /// For about so many rows and services of a ledger.
+    fn start(source: &Source<'_>, rows: usize, services: usize) -> Result<Self, IngestError> {
+        let ledger = LedgerWriter::create(&source.staging.join("ledger.parquet"), rows, services)?;
+        Ok(Self { counts: Vec::new(), records: RecordCounts::default(), news: Vec::new(), ledger })
     }
 
+    /// Books the next archive.
+    fn add(&mut self, outcome: Outcome) -> Result<(), IngestError> {
+        if outcome.is_news {
+            self.news.push(self.counts.len());
+            self.records += outcome.counts;
+            self.ledger.write(outcome.row)?;
+        }
+        self.counts.push(outcome.counts);
+        Ok(())
+    }
+
+    /// Writes the rejects, and the end of the ledger. `late` are rows of archives that the store knows already, and `earlier` what it says
+    /// of them.
+    fn finish(
+        self,
+        source: &Source<'_>,
+        late: Vec<LedgerRow>,
+        (snapshot, earlier): (&Snapshot, &[LedgerRow]),
+    ) -> Result<Books, IngestError> {
+        let Self { counts, records, news, mut ledger } = self;
+        let news = news.into_iter().filter_map(|index| source.decoded.get(index));
+        let rejects = news.flat_map(|decoded| decoded.rejects.iter().map(|(place, _)| *place));
+        let rejects = write::write_rejects(source, rejects, (snapshot, earlier))?;
+        late.into_iter().try_for_each(|row| ledger.write(row))?;
+        Ok(Books { counts, records, rejects, ledger: ledger.finish()? })
+    }
+}
+
+impl Books {
     /// Holds the rows that writers wrote of an archive, by their own count, against what its books say.
     fn balance(&self, index: usize, archive: &Archive, written: &RowsWritten) -> Result<(), IngestError> {
         let booked = self.counts.get(index).copied().unwrap_or_default();

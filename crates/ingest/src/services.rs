@@ -68,6 +68,12 @@ impl RunServices {
         }
     }
 
+    /// Services of all archives that are still here.
+    pub(crate) fn count(&self) -> usize {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.archives.values().map(Vec::len).sum()
+    }
+
     /// The services of an archive; `None` where they are not counted.
     pub(crate) fn take(&self, sha256: &str) -> Option<Vec<ServiceSpan>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).archives.remove(sha256)

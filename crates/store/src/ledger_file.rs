@@ -31,7 +31,7 @@ const SERVICES_PER_ROW: usize = 8;
 /// Rows that are turned into columns at a time, and bytes of JSON in them but for a single row: an archive can be made to have megabytes
 /// of services, and a column holds less than 2 GiB of text.
 const BATCH_ROWS: usize = 4096;
-const BATCH_BYTES: usize = 8 << 20;
+const BATCH_BYTES: usize = 1 << 20;
 /// Bytes of a text at most.
 const TEXT_BYTES_MAX: usize = 1 << 30;
 
@@ -40,53 +40,119 @@ const TEXT_BYTES_MAX: usize = 1 << 30;
 pub struct StagedLedger {
     pub(crate) path: PathBuf,
     pub(crate) seal: Seal,
-    pub(crate) rows: Vec<LedgerRow>,
+    pub(crate) content: Content,
+}
+
+/// What a commit has to know of the rows: there may be very many.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    /// The archive of each row.
+    pub(crate) archives: Vec<String>,
+    /// Rejects of all archives.
+    pub(crate) rejected: u64,
+    /// Runs that rows name, each with the first archive that has it: one where all is well, and two at most.
+    pub(crate) runs: Vec<(String, String)>,
+    /// The first archive whose records do not add up, and those records.
+    pub(crate) unbalanced: Option<(String, RecordCounts)>,
+}
+
+impl Content {
+    fn add(&mut self, row: LedgerRow) {
+        let LedgerRow { archive, run, records, .. } = row;
+        if self.runs.len() < 2 && self.runs.iter().all(|(known, _)| *known != run) {
+            self.runs.push((run, archive.clone()));
+        }
+        if self.unbalanced.is_none() && !records.conserved() {
+            self.unbalanced = Some((archive.clone(), records));
+        }
+        self.rejected = self.rejected.saturating_add(records.rejected);
+        self.archives.push(archive);
+    }
 }
 
 impl StagedLedger {
-    /// Writes new rows of the ledger. Each has `run` equal to the name of the run that will commit them; a row of an archive known before
-    /// takes the place of its earlier row. `path` lies in [`crate::Writer::staging_dir`]; a file there is replaced.
+    /// Writes rows that are all at hand, as [`LedgerWriter`] does.
     ///
     /// # Errors
-    /// A count is 2^63 or more, the services of an archive are too long a text, or the disk refuses.
+    /// As [`LedgerWriter::write`].
     pub fn write(path: &Path, rows: Vec<LedgerRow>) -> Result<Self, StoreError> {
-        Ok(Self { path: path.to_owned(), seal: write(path, &rows)?, rows })
+        let services = rows.iter().filter_map(|row| row.service_spans.as_ref()).map(Vec::len).sum();
+        let mut writer = LedgerWriter::create(path, rows.len(), services)?;
+        rows.into_iter().try_for_each(|row| writer.write(row))?;
+        writer.finish()
     }
 
     /// Whether it has no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.content.archives.is_empty()
     }
 }
 
-/// Writes the ledger of a run, durably.
-pub(crate) fn write(path: &Path, rows: &[LedgerRow]) -> Result<Seal, StoreError> {
-    let services = rows.iter().filter_map(|row| row.service_spans.as_ref()).map(Vec::len).sum::<usize>();
-    let large = rows.len() + services / SERVICES_PER_ROW >= COMPRESSED_FROM_ROWS;
-    let level = ZstdLevel::try_new(LEVEL).map_err(StoreError::parquet(path))?;
-    let spans = || ColumnPath::from(schema::SERVICE_SPANS);
-    let properties = WriterProperties::builder()
-        .set_created_by("keytrail".into())
-        .set_compression(if large { Compression::ZSTD(level) } else { Compression::UNCOMPRESSED })
-        .set_dictionary_enabled(large)
-        // Kilobytes of text a row, none like another.
-        .set_column_dictionary_enabled(spans(), false)
-        .set_column_statistics_enabled(spans(), EnabledStatistics::None)
-        .build();
-    let mut file = SealedWriter::create(path, schema::ledger_file_schema(), properties)?;
-    let (mut batch, mut bytes) = (Vec::new(), 0);
-    for row in rows {
-        let lists = Lists::of(path, row)?;
-        if batch.len() >= BATCH_ROWS || bytes + lists.bytes() > BATCH_BYTES {
-            file.write(&to_batch(path, &batch)?)?;
-            (batch, bytes) = (Vec::new(), 0);
-        }
-        bytes += lists.bytes();
-        batch.push((row, lists));
+/// Writes the ledger of a run, a row at a time.
+pub struct LedgerWriter {
+    path: PathBuf,
+    file: SealedWriter,
+    /// Rows that are turned into columns together.
+    waiting: Vec<(LedgerRow, Lists)>,
+    /// Bytes of their lists.
+    waiting_bytes: usize,
+    content: Content,
+}
+
+impl LedgerWriter {
+    /// Starts a ledger of about so many rows and services in all: where there are many, it is compressed. `path` lies in
+    /// [`crate::Writer::staging_dir`]; a file there is replaced.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn create(path: &Path, rows: usize, services: usize) -> Result<Self, StoreError> {
+        let large = rows + services / SERVICES_PER_ROW >= COMPRESSED_FROM_ROWS;
+        let level = ZstdLevel::try_new(LEVEL).map_err(StoreError::parquet(path))?;
+        let spans = || ColumnPath::from(schema::SERVICE_SPANS);
+        let properties = WriterProperties::builder()
+            .set_created_by("keytrail".into())
+            .set_compression(if large { Compression::ZSTD(level) } else { Compression::UNCOMPRESSED })
+            .set_dictionary_enabled(large)
+            // Kilobytes of text a row, none like another.
+            .set_column_dictionary_enabled(spans(), false)
+            .set_column_statistics_enabled(spans(), EnabledStatistics::None)
+            .build();
+        let file = SealedWriter::create(path, schema::ledger_file_schema(), properties)?;
+        Ok(Self { path: path.to_owned(), file, waiting: Vec::new(), waiting_bytes: 0, content: Content::default() })
     }
-    file.write(&to_batch(path, &batch)?)?;
-    Ok(file.finish()?.1)
+
+    /// Writes a row. Its `run` is the name of the run that will commit it; a row of an archive known before takes the place of its
+    /// earlier row.
+    ///
+    /// # Errors
+    /// A count is 2^63 or more, the services of an archive are too long a text, or the disk refuses.
+    pub fn write(&mut self, row: LedgerRow) -> Result<(), StoreError> {
+        let lists = Lists::of(&self.path, &row)?;
+        if self.waiting.len() >= BATCH_ROWS || self.waiting_bytes + lists.bytes() > BATCH_BYTES {
+            self.write_waiting()?;
+        }
+        self.waiting_bytes += lists.bytes();
+        self.waiting.push((row, lists));
+        Ok(())
+    }
+
+    fn write_waiting(&mut self) -> Result<(), StoreError> {
+        self.file.write(&to_batch(&self.path, &self.waiting)?)?;
+        self.waiting_bytes = 0;
+        self.waiting.drain(..).for_each(|(row, _)| self.content.add(row));
+        Ok(())
+    }
+
+    /// Ends the file and makes its contents durable.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn finish(mut self) -> Result<StagedLedger, StoreError> {
+        self.write_waiting()?;
+        let (path, seal) = self.file.finish()?;
+        Ok(StagedLedger { path, seal, content: self.content })
+    }
 }
 
 /// Reads a ledger from the bytes of its file, but for the services of each archive; `path` is for messages only.
@@ -128,8 +194,8 @@ impl Lists {
     }
 }
 
-fn to_batch(path: &Path, rows: &[(&LedgerRow, Lists)]) -> Result<RecordBatch, StoreError> {
-    let (lists, rows) = (rows.iter().map(|(_, lists)| lists), rows.iter().map(|(row, _)| *row));
+fn to_batch(path: &Path, rows: &[(LedgerRow, Lists)]) -> Result<RecordBatch, StoreError> {
+    let (lists, rows) = (rows.iter().map(|(_, lists)| lists), rows.iter().map(|(row, _)| row));
     let text = |get: fn(&LedgerRow) -> &str| Arc::new(StringArray::from_iter_values(rows.clone().map(get))) as ArrayRef;
     let option =
         |get: fn(&LedgerRow) -> Option<&str>| Arc::new(rows.clone().map(get).collect::<StringArray>()) as ArrayRef;
@@ -389,7 +455,7 @@ mod tests {
         let path = folder.path().join("ledger.parquet");
         let many = vec![full.clone(); COMPRESSED_FROM_ROWS];
         for rows in [vec![], vec![full.clone()], vec![full, bare], many] {
-            let seal = write(&path, &rows).unwrap();
+            let seal = StagedLedger::write(&path, rows.clone()).unwrap().seal;
             let bytes = std::fs::read(&path).unwrap();
             assert_eq!((seal.rows, seal.bytes), (rows.len() as u64, bytes.len() as u64));
             assert_eq!(seal.sha256, crate::sealed_file::sha256(&bytes));
@@ -413,7 +479,7 @@ mod tests {
         });
         let row = LedgerRow { service_spans: Some(spans.collect()), ..full() };
         let rows = vec![row; 12];
-        write(&path, &rows).unwrap();
+        StagedLedger::write(&path, rows.clone()).unwrap();
         let bytes: Bytes = std::fs::read(&path).unwrap().into();
         let metadata = parquet::file::reader::SerializedFileReader::new(bytes.clone()).unwrap();
         let metadata = parquet::file::reader::FileReader::metadata(&metadata);
@@ -430,7 +496,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.parquet");
         let row = full();
-        let batch = to_batch(&path, &[(&row, Lists::of(&path, &row).unwrap())]).unwrap();
+        let lists = Lists::of(&path, &row).unwrap();
+        let batch = to_batch(&path, &[(row.clone(), lists)]).unwrap();
         let before = batch.num_columns() - schema::LATER_LEDGER_COLUMNS.len();
         let batch = batch.project(&(0..before).collect::<Vec<_>>()).unwrap();
         let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();

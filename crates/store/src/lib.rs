@@ -47,7 +47,7 @@ pub use events_file::{
 };
 pub use forget::{Forgetting, ForgettingMonth};
 pub use forgotten_file::ForgottenRows;
-pub use ledger_file::StagedLedger;
+pub use ledger_file::{LedgerWriter, StagedLedger};
 pub use rejects_file::{RejectsWriter, StagedRejects};
 pub use scan::{read_data_file, read_events};
 pub use sealed_file::FileHandle;

@@ -16,6 +16,7 @@ use crate::events_file::StagedFile;
 use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::leases::{self, Lease};
+use crate::ledger_file::Content;
 use crate::lock::Lock;
 use crate::rejects_file::StagedRejects;
 use crate::sealed_file::{Seal, sha256};
@@ -391,20 +392,21 @@ fn check(run: &RunCommit, version: u64, staging: &Path) -> Result<(), StoreError
         &"read = stored + duplicates + rejected",
         &sum(&run.records),
     )?;
-    // Words are made for the one that is wrong: there may be very many rows.
-    if let Some(row) = run.ledger.rows.iter().find(|row| !row.records.conserved() || row.run != run.run) {
-        let what = format!("records of archive {}", row.archive);
-        require(row.records.conserved(), &what, &"read = stored + duplicates + rejected", &sum(&row.records))?;
-        require(row.run == run.run, &format!("run of archive {}", row.archive), &run.run, &row.run)?;
+    let Content { archives, rejected, runs, unbalanced } = &run.ledger.content;
+    if let Some((archive, records)) = unbalanced {
+        let what = format!("records of archive {archive}");
+        require(false, &what, &"read = stored + duplicates + rejected", &sum(records))?;
     }
-    let mut archives: Vec<_> = run.ledger.rows.iter().map(|row| row.archive.as_str()).collect();
+    if let Some((other, archive)) = runs.iter().find(|(name, _)| *name != run.run) {
+        require(false, &format!("run of archive {archive}"), &run.run, other)?;
+    }
+    let mut archives: Vec<&str> = archives.iter().map(String::as_str).collect();
     archives.sort_unstable();
     let twice = archives.windows(2).find_map(|pair| pair.first().filter(|first| pair.last() == Some(first)));
     require(twice.is_none(), "ledger", &"one row an archive", &format!("two of archive {}", twice.unwrap_or(&"")))?;
     let rows: u64 = run.files.iter().map(|file| file.rows).sum();
     require(rows == run.records.stored, "rows of the data files", &run.records.stored, &rows)?;
-    let rejected: u64 = run.ledger.rows.iter().map(|row| row.records.rejected).sum();
-    require(run.rejects.rows == rejected, "rows of the rejects", &rejected, &run.rejects.rows)?;
+    require(run.rejects.rows == *rejected, "rows of the rejects", rejected, &run.rejects.rows)?;
     let staged = run.files.iter().map(|file| (&file.path, file.bytes));
     let sidecars = [(&run.ledger.path, run.ledger.seal.bytes), (&run.rejects.path, run.rejects.bytes)];
     for (path, bytes) in staged.chain(sidecars) {

@@ -39,9 +39,13 @@ impl Budget {
     /// Parts that the budget has room for: those under way, those held back, and the compressed bytes.
     const PARTS: usize = 8;
 
-    /// Half of a run's memory, divided among its threads.
+    /// The program itself, as far as it is in memory, and what all threads share.
+    const PROGRAM_BYTES: u64 = 32 << 20;
+
+    /// Half of the memory that a run has beside the program, divided among its threads.
     pub(crate) fn of(memory_bytes: u64, threads: usize) -> Self {
-        let share = memory_bytes / 2 / threads.max(1) as u64;
+        let left = memory_bytes - Self::PROGRAM_BYTES.min(memory_bytes / 2);
+        let share = left / 2 / threads.max(1) as u64;
         let bytes = usize::try_from(share).unwrap_or(usize::MAX).min(Self::BYTES_MAX);
         let part_bytes = Self::PART_BYTES.min(bytes / Self::PARTS);
         let is_worth_it = part_bytes >= Self::PART_BYTES_LEAST;
@@ -267,10 +271,12 @@ mod tests {
             // Memory in MiB, threads: MiB held, MiB of a part.
             (512, 1, 96, 4),
             (512, 2, 96, 4),
-            (512, 8, 32, 4),
-            (128, 2, 32, 4),
-            (64, 2, 16, 2),
-            (62, 2, 15, 0),
+            (512, 8, 30, 3),
+            (128, 2, 24, 3),
+            (96, 2, 16, 2),
+            (94, 2, 15, 0),
+            (64, 1, 16, 2),
+            (32, 1, 8, 0),
             (0, 2, 0, 0),
         ];
         for (memory, threads, bytes, part_bytes) in cases {

@@ -90,6 +90,7 @@ fn speed() {
                 duplicates: &duplicates,
                 reader: &reader,
                 staging: &staging,
+                memory_bytes: 512 << 20,
             };
             let (files, ..) = write_events(&source, &files, || Ok(())).unwrap();
             print("plan and write, all threads", start.elapsed(), ROWS);

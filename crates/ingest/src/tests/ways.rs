@@ -246,7 +246,7 @@ fn a_long_member_is_read_the_same_with_little_memory() {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let read = |budget| decode(vec![path.clone()], 1, budget, &IngestOptions::default(), &|_| ());
-        let [whole, parts] = [512, 64].map(|memory| read(Budget::of(memory << 20, 2)));
+        let [whole, parts] = [512, 96].map(|memory| read(Budget::of(memory << 20, 2)));
         assert_eq!(books(&parts), books(&whole), "{name}");
         assert_eq!(parts.decoded[0].accepted, accepted, "{name}: {:?}", books(&parts));
     }

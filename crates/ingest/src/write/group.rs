@@ -73,28 +73,62 @@ impl<'a> GroupEncoder<'a> {
         Self { source, written, threads, spare: Vec::new(), memory: Vec::new() }
     }
 
-    /// All columns of [`schema::events_file_schema`], with the rows of the blocks that are no duplicates. While a portion is encoded, the one
-    /// before it is given up and the next one is read.
+    /// All columns of [`schema::events_file_schema`], with the rows of the blocks that are no duplicates.
     pub(super) fn encode(&mut self, group: &PlannedGroup<'_>) -> Result<Vec<EncodedColumn>, IngestError> {
         let mut columns = columns()?;
         // Plain texts are most of it.
         let bytes = usize::try_from(group.bytes).unwrap_or_default();
         self.memory.resize_with(columns.len(), ChunkMemory::default);
         columns.iter_mut().zip(&self.memory).for_each(|(column, memory)| column.encoder.reserve(bytes, memory));
-        let mut rest = group.blocks.as_slice();
+        let last = if self.source.has_little_memory() {
+            self.push_in_turn(&mut columns, &group.blocks)?
+        } else {
+            self.push_ahead(&mut columns, &group.blocks)?
+        };
+        let encoders: Vec<_> = columns.into_iter().map(|column| column.encoder).collect();
+        let (encoded, ()) = self.both(|| self.finish(encoders), || self.give_up(last));
+        encoded
+    }
+
+    /// Pushes blocks, a portion at a time, and gives up all but the last one, which is told. No more than one is in memory.
+    fn push_in_turn<'b>(
+        &mut self,
+        columns: &mut [Column],
+        blocks: &'b [PlannedBlock<'b>],
+    ) -> Result<&'b [PlannedBlock<'b>], IngestError> {
+        let mut rest = blocks;
+        let mut used: &[PlannedBlock<'_>] = &[];
+        loop {
+            let next = next_portion(&mut rest);
+            if next.is_empty() {
+                return Ok(used);
+            }
+            self.give_up(used);
+            let buffer = self.buffer_for(next);
+            let portion = self.load(next, buffer)?;
+            self.push_portion(columns, &portion)?;
+            self.keep(portion);
+            used = next;
+        }
+    }
+
+    /// The same. While a portion is encoded, the one before it is given up and the next one is read.
+    fn push_ahead<'b>(
+        &mut self,
+        columns: &mut [Column],
+        blocks: &'b [PlannedBlock<'b>],
+    ) -> Result<&'b [PlannedBlock<'b>], IngestError> {
+        let mut rest = blocks;
         let mut used: &[PlannedBlock<'_>] = &[];
         let first = next_portion(&mut rest);
         let buffer = self.buffer_for(first);
         let mut portion = self.load(first, buffer)?;
         while !portion.planned.is_empty() {
-            for column in &mut columns {
-                column.bytes = portion.blocks.iter().map(|block| column.values.bytes(block)).sum();
-            }
             let next = next_portion(&mut rest);
             let buffer = self.buffer_for(next);
             let encoder = &*self;
             let (pushed, loaded) = encoder.both(
-                || encoder.on_each(&mut columns, |column| encoder.push(column, &portion.blocks)),
+                || encoder.push_portion(columns, &portion),
                 || {
                     encoder.give_up(used);
                     encoder.load(next, buffer)
@@ -105,9 +139,14 @@ impl<'a> GroupEncoder<'a> {
             let done = std::mem::replace(&mut portion, loaded?);
             self.keep(done);
         }
-        let encoders: Vec<_> = columns.into_iter().map(|column| column.encoder).collect();
-        let (encoded, ()) = self.both(|| self.finish(encoders), || self.give_up(used));
-        encoded
+        Ok(used)
+    }
+
+    fn push_portion(&self, columns: &mut [Column], portion: &Portion<'_>) -> Result<(), IngestError> {
+        for column in columns.iter_mut() {
+            column.bytes = portion.blocks.iter().map(|block| column.values.bytes(block)).sum();
+        }
+        self.on_each(columns, |column| self.push(column, &portion.blocks))
     }
 
     fn finish(&self, encoders: Vec<ColumnEncoder>) -> Result<Vec<EncodedColumn>, IngestError> {
@@ -147,7 +186,10 @@ impl<'a> GroupEncoder<'a> {
         let in_memory = blocks.iter().map(|planned| self.source.reader.in_memory(planned.block.place));
         let in_memory = in_memory.collect::<Result<Vec<_>, _>>()?;
         let in_files = || blocks.iter().zip(&in_memory).filter(|(_, memory)| memory.is_none()).map(|(block, _)| block);
-        buffer.resize(in_files().map(|planned| planned.block.place.bytes()).sum(), 0);
+        let bytes: usize = in_files().map(|planned| planned.block.place.bytes()).sum();
+        // No more than that: portions are nearly as long as the buffer, which a vector would double.
+        buffer.reserve_exact(bytes.saturating_sub(buffer.len()));
+        buffer.resize(bytes, 0);
         let mut rest = buffer.as_mut_slice();
         let mut places = Vec::with_capacity(blocks.len());
         for planned in in_files() {

@@ -2,7 +2,7 @@
 //!
 //! Long files are written one after the other: the columns of a row group are encoded side by side (`group`) while the row group before
 //! it is appended, and full files get to the disk while the next one is written; so memory holds a few row groups whatever the number of
-//! threads. Short files, of which there may be
+//! threads, and one where there is little memory. Short files, of which there may be
 //! thousands, are written side by side instead, each by one thread.
 
 mod group;
@@ -31,6 +31,8 @@ const SHORT_AT_ONCE: usize = 16;
 const SHORT_PER_THREAD: usize = 8;
 /// Row groups and files that may wait for the disk while the next ones are written.
 const LONG_WAITING: usize = 4;
+/// Memory of a run below which a row group is in its file before the next one is encoded. One takes up to some 70 MB, usual ones of a million rows 45.
+const LITTLE_MEMORY: u64 = 256 << 20;
 
 /// What the files of a run are made from. Archives and decoded archives stand in the same, final order.
 pub(crate) struct Source<'a> {
@@ -39,6 +41,14 @@ pub(crate) struct Source<'a> {
     pub(crate) duplicates: &'a Duplicates,
     pub(crate) reader: &'a StagingReader,
     pub(crate) staging: &'a std::path::Path,
+    /// Memory of the run, in bytes.
+    pub(crate) memory_bytes: u64,
+}
+
+impl Source<'_> {
+    fn has_little_memory(&self) -> bool {
+        self.memory_bytes < LITTLE_MEMORY
+    }
 }
 
 /// Rows that each archive gave, counted as they were written.
@@ -78,11 +88,16 @@ pub(crate) fn write_events<T: Send>(
             .spawn_scoped(scope, beside)
             .map_err(IngestError::io("starting a thread to write", source.staging))?;
         let mut staged = write_short(source, &short, &written)?;
-        let (long, done) = write_long(source, &long, &written, || {
+        let when_encoded = || {
             let done = joined(source, beside)?;
             source.reader.discard();
             Ok(done)
-        })?;
+        };
+        let (long, done) = if source.has_little_memory() {
+            (write_in_turn(source, &long, &written)?, when_encoded()?)
+        } else {
+            write_long(source, &long, &written, when_encoded)?
+        };
         staged.extend(long);
         staged.sort_unstable_by_key(|(number, _)| *number);
         Ok((staged.into_iter().map(|(_, file)| file).collect(), written, done))
@@ -109,7 +124,8 @@ fn write_short(
 ) -> Result<Numbered, IngestError> {
     let next = AtomicUsize::new(0);
     // More threads than cores: they wait for the disk most of the time, which serves many as fast as one.
-    let threads = (rayon::current_num_threads() * SHORT_PER_THREAD).min(SHORT_AT_ONCE).min(files.len());
+    let per_thread = if source.has_little_memory() { 1 } else { SHORT_PER_THREAD };
+    let threads = (rayon::current_num_threads() * per_thread).min(SHORT_AT_ONCE).min(files.len());
     std::thread::scope(|scope| {
         let start = |_| {
             let work = || write_next_short(source, files, written, &next);
@@ -133,13 +149,32 @@ fn write_next_short(
     let mut staged = Vec::new();
     let mut encoder = GroupEncoder::new(source, written, 1);
     while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let mut writer = EventsWriter::create(&path_of(source, file), file.month)?;
-        for group in &file.groups {
-            writer.append_row_group(encoder.encode(group)?)?;
-        }
-        staged.push((file.number, writer.finish()?));
+        staged.push(write_whole(source, file, &mut encoder)?);
     }
     Ok(staged)
+}
+
+/// Writes a file, with no more than a row group in memory.
+fn write_whole(
+    source: &Source<'_>,
+    file: &PlannedFile<'_>,
+    encoder: &mut GroupEncoder<'_>,
+) -> Result<(usize, StagedFile), IngestError> {
+    let mut writer = EventsWriter::create(&path_of(source, file), file.month)?;
+    for group in &file.groups {
+        writer.append_row_group(encoder.encode(group)?)?;
+    }
+    Ok((file.number, writer.finish()?))
+}
+
+/// Writes long files with as little memory as there may be.
+fn write_in_turn(
+    source: &Source<'_>,
+    files: &[&PlannedFile<'_>],
+    written: &RowsWritten,
+) -> Result<Numbered, IngestError> {
+    let mut encoder = GroupEncoder::new(source, written, rayon::current_num_threads());
+    files.iter().map(|file| write_whole(source, file, &mut encoder)).collect()
 }
 
 fn joined<T>(source: &Source<'_>, thread: ScopedJoinHandle<'_, Result<T, IngestError>>) -> Result<T, IngestError> {

@@ -100,14 +100,25 @@ fn names_of_runs_depend_on_the_set_of_archives() {
 #[test]
 fn figures_that_contradict_each_other_are_not_committed() {
     type Change = fn(&mut RunCommit);
+    /// Another ledger in the place of the one with a row of the archive `aa`.
+    fn write(run: &mut RunCommit, change: impl FnOnce(LedgerRow) -> Vec<LedgerRow>) {
+        let rows = change(ledger_row(&run.run, "aa", run.records));
+        run.ledger = StagedLedger::write(&run.ledger.path, rows).unwrap();
+    }
+    fn unbalanced(row: LedgerRow) -> LedgerRow {
+        LedgerRow { records: RecordCounts { duplicates: row.records.duplicates + 1, ..row.records }, ..row }
+    }
     let cases: [(Change, &str); 9] = [
         (|run| run.run = "00000002-ab".into(), "name of the run: expected 00000001-..., found 00000002-ab"),
         (|run| run.run = "00000001-../x".into(), "name of the run"),
         (|run| run.records.read += 1, "records of the run: expected read = stored + duplicates + rejected"),
-        (|run| run.ledger.rows[0].records.duplicates += 1, "records of archive aa"),
-        (|run| run.ledger.rows[0].run = "other".into(), "run of archive aa"),
+        (|run| write(run, |row| vec![unbalanced(row)]), "records of archive aa"),
         (
-            |run| run.ledger.rows.push(run.ledger.rows[0].clone()),
+            |run| write(run, |row| vec![row.clone(), LedgerRow { run: "other".into(), archive: "bb".into(), ..row }]),
+            "run of archive bb: expected 00000001-",
+        ),
+        (
+            |run| write(run, |row| vec![row.clone(), row]),
             "ledger: expected one row an archive, found two of archive aa",
         ),
         (|run| run.files.clear(), "rows of the data files: expected 1, found 0"),

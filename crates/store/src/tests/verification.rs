@@ -184,7 +184,7 @@ fn figures_that_disagree_are_named() {
     let forged = |records: RecordCounts| {
         let room = store_of_two_runs();
         forge(&room, "archives", |path, run| {
-            crate::ledger_file::write(path, &[ledger_row(run, "bb", records)]).unwrap();
+            StagedLedger::write(path, vec![ledger_row(run, "bb", records)]).unwrap();
         });
         damages(&room, Depth::Quick)
     };
@@ -220,8 +220,8 @@ fn figures_of_a_forged_ledger_take_no_memory() {
     forged.files =
         [0, FAR as i64 - 7].map(|first| stage_of(&writer, &format!("far{first}"), "aa", first, &[MORNING])).into();
     forged.records = RecordCounts { read: FAR, duplicates: FAR - 3, ..forged.records };
-    forged.ledger.rows[0].records = forged.records;
-    forged.ledger = StagedLedger::write(&forged.ledger.path, forged.ledger.rows).unwrap();
+    forged.ledger =
+        StagedLedger::write(&forged.ledger.path, vec![ledger_row(&forged.run, "aa", forged.records)]).unwrap();
     writer.commit(forged).unwrap();
     assert_eq!(damages(&room, Depth::Full), [] as [&str; 0], "it could be so: only the archive itself tells");
     let mut again = run(&writer, "bb", &[&[MORNING]]);
@@ -625,7 +625,7 @@ fn rows_of_an_archive_that_no_ledger_names_are_damage() {
     let room = store_of_two_runs();
     forge(&room, "archives", |path, run| {
         let counts = RecordCounts { read: 5, stored: 2, duplicates: 2, rejected: 1 };
-        crate::ledger_file::write(path, &[ledger_row(run, "cc", counts)]).unwrap();
+        StagedLedger::write(path, vec![ledger_row(run, "cc", counts)]).unwrap();
     });
     let found = damages(&room, Depth::Full);
     assert!(
