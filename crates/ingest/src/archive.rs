@@ -82,6 +82,8 @@ impl DecodedArchive {
         self.members = self.members.iter().map(|name| name.as_str().to_owned()).collect();
         self.blocks = self.blocks.as_slice().to_vec();
         self.rejects = self.rejects.as_slice().to_vec();
+        // Blocks tell them; they were collected for their number only.
+        self.months = BTreeSet::new();
     }
 
     /// An archive that could not be read now.
