@@ -28,7 +28,7 @@ pub(crate) struct IngestArgs {
     /// Threads that decode and write, as far as --memory has room for them [default: one for each core].
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// Memory to plan with: bytes, or a number with K, M or G. Some 110 MB are needed however little this is, and a KB for each archive.
+    /// Memory to plan with: bytes, or a number with K, M or G. Some 110 MB are needed however little this is, and 1.5 KB for each archive.
     #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_size)]
     pub(crate) memory: u64,
     /// How the outcome is told: in words on stderr, or as one JSON object on stdout.

@@ -47,7 +47,7 @@ pub(crate) struct PlannedBlock<'a> {
 }
 
 /// Plans the files of a run, by month. `archives` stand in their final order.
-pub(crate) fn plan<'a>(archives: &'a [DecodedArchive], duplicates: &Duplicates) -> Vec<PlannedFile<'a>> {
+pub(crate) fn plan<'a>(archives: &'a [Box<DecodedArchive>], duplicates: &Duplicates) -> Vec<PlannedFile<'a>> {
     let mut months: BTreeMap<Month, Vec<PlannedGroup<'a>>> = BTreeMap::new();
     for (archive, decoded) in archives.iter().enumerate() {
         for block in &decoded.blocks {

@@ -232,7 +232,7 @@ impl Run<'_> {
             let mut books = BookKeeper::start(&source, archives.len() + late.len(), services.count())?;
             for (index, (archive, decoded)) in archives.iter().zip(&decoded).enumerate() {
                 let services = services.take(&archive.digest.sha256);
-                let found = (archive, decoded, services);
+                let found = (archive, decoded.as_ref(), services);
                 let outcome = self.book(index, found, source.duplicates, (&run, &side_files))?;
                 summarise(&mut summary, &outcome, decoded);
                 books.add(outcome)?;

@@ -54,7 +54,7 @@ const PARTS_PER_THREAD: usize = 4;
 /// `archives` stand in the order that decides which of two equal records is the duplicate; `retried` are those of which the store has
 /// rows, by SHA-256. `seed` is drawn for this run. Takes about half of `memory_bytes`, and a bit for each record of those.
 pub(crate) fn resolve(
-    archives: &[DecodedArchive],
+    archives: &[Box<DecodedArchive>],
     retried: &HashMap<&str, usize>,
     snapshot: &Snapshot,
     reader: &StagingReader,
@@ -69,7 +69,7 @@ pub(crate) fn resolve(
 
 fn resolve_within(
     memory: &Memory,
-    archives: &[DecodedArchive],
+    archives: &[Box<DecodedArchive>],
     own: &OwnRows,
     snapshot: &Snapshot,
     reader: &StagingReader,
@@ -143,7 +143,7 @@ struct Numbered<'a> {
 }
 
 impl<'a> Owners<'a> {
-    fn find(archives: &[DecodedArchive], own: &'a OwnRows, spans: &Spans) -> Self {
+    fn find(archives: &[Box<DecodedArchive>], own: &'a OwnRows, spans: &Spans) -> Self {
         let mut next = 1;
         let mut found = Vec::new();
         for (index, archive) in archives.iter().enumerate() {
@@ -178,7 +178,7 @@ enum Task<'a> {
     Block(&'a StagedBlock, &'a Numbered<'a>, &'a str),
 }
 
-fn tasks<'a>(archives: &'a [DecodedArchive], owners: &'a Owners<'a>, spans: &Spans) -> Vec<Task<'a>> {
+fn tasks<'a>(archives: &'a [Box<DecodedArchive>], owners: &'a Owners<'a>, spans: &Spans) -> Vec<Task<'a>> {
     let first = archives.iter().filter_map(|archive| archive.times).map(|(first, _)| first).min().unwrap_or(i64::MAX);
     let last = archives.iter().filter_map(|archive| archive.times).map(|(_, last)| last).max().unwrap_or(i64::MIN);
     let stored = spans.coarse(STORE_READS_MAX).into_iter();

@@ -17,7 +17,7 @@ pub(super) struct OwnRows(HashMap<usize, MemberPlaces>);
 impl OwnRows {
     /// Reads the rows of the store at the times of archives that are `retried` (by SHA-256): mostly there are none.
     pub(super) fn find(
-        archives: &[DecodedArchive],
+        archives: &[Box<DecodedArchive>],
         retried: &HashMap<&str, usize>,
         snapshot: &Snapshot,
     ) -> Result<Self, IngestError> {

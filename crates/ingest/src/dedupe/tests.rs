@@ -46,7 +46,7 @@ fn memory_is_shared_out() {
 /// Archives as batches of rows.
 type Batches = Vec<Vec<Row>>;
 
-fn stage(folder: &Path, archives: &[Batches]) -> Vec<DecodedArchive> {
+fn stage(folder: &Path, archives: &[Batches]) -> Box<[Box<DecodedArchive>]> {
     let mut writer = StagingWriter::create(folder, 0, 12, Arc::default()).unwrap();
     let archives = archives.iter().map(|batches| {
         let mut decoded = DecodedArchive::default();
@@ -56,7 +56,7 @@ fn stage(folder: &Path, archives: &[Batches]) -> Vec<DecodedArchive> {
         }
         let times = batches.iter().flatten().map(|row| row.0);
         decoded.times = times.clone().min().zip(times.max());
-        decoded
+        Box::new(decoded)
     });
     archives.collect()
 }

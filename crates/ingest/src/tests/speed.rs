@@ -71,7 +71,7 @@ fn speed() {
         println!("{what}:");
         let start = Instant::now();
         let mut writer = StagingWriter::create(&staging, 0, 12, Arc::default()).unwrap();
-        let decoded: Vec<DecodedArchive> = (0..copies).map(|_| stage(&mut writer, &batches)).collect();
+        let decoded: Vec<_> = (0..copies).map(|_| Box::new(stage(&mut writer, &batches))).collect();
         print("stage, one thread", start.elapsed(), ROWS * copies);
         let bytes: usize = decoded.iter().flat_map(|archive| &archive.blocks).map(|block| block.place.bytes()).sum();
         println!("{:28} {:7.1} bytes a row", "", bytes as f64 / (ROWS * copies) as f64);

@@ -37,7 +37,7 @@ const LITTLE_MEMORY: u64 = 256 << 20;
 /// What the files of a run are made from. Archives and decoded archives stand in the same, final order.
 pub(crate) struct Source<'a> {
     pub(crate) archives: &'a [Archive],
-    pub(crate) decoded: &'a [DecodedArchive],
+    pub(crate) decoded: &'a [Box<DecodedArchive>],
     pub(crate) duplicates: &'a Duplicates,
     pub(crate) reader: &'a StagingReader,
     pub(crate) staging: &'a std::path::Path,
