@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::support::{Bench, Measured, Ran, contents, counts, measure, record, sample, stored_zip};
+use crate::support::{Bench, Measured, Ran, contents, counts, measure, noise, record, sample, stored_zip};
 
 #[test]
 fn an_archive_seen_before_changes_nothing_whatever_its_name() {
@@ -254,12 +254,9 @@ fn any_bytes_give_a_clear_answer() {
         flipped[end] ^= 0xff;
         bench.write(&format!("in/flip-{number}"), flipped);
     }
-    let mut state = 1_u64;
+    let mut numbers = noise(1);
     for number in 0..40 {
-        let noise = (0..300).map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            state.to_le_bytes()[5]
-        });
+        let noise = numbers.by_ref().take(300).map(|number| number.to_le_bytes()[5]);
         let head: &[u8] = [b"[".as_slice(), b"{", b"PK\x03\x04", b"\x1f\x8b\x08\0", b"PK\x05\x06", b""][number % 6];
         bench.write(&format!("in/noise-{number}"), head.iter().copied().chain(noise).collect::<Vec<u8>>());
     }
@@ -380,14 +377,11 @@ fn with_little_memory_one_row_group_is_held_at_a_time() {
     // One of 60 MB, what it is made from, and the program, which is larger without optimisation. Two would be beyond it.
     const PEAK_MIB: u64 = 192;
     let bench = Bench::new();
-    let mut state = 1_u64;
+    let mut numbers = noise(1);
     // Random letters: what is staged of a record has three quarters of their length, so that there are two row groups of 60 MB.
     let mut letters = |count: usize| -> String {
-        let draw = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[(state >> 58) as usize])
-        });
-        draw.take(count).collect()
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        numbers.by_ref().take(count).map(|number| char::from(ALPHABET[(number >> 58) as usize])).collect()
     };
     for number in 0..16 {
         let record = |second: usize| {

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Bench, Ran, contents, record, sample};
+use crate::support::{Bench, Ran, contents, noise, record, sample};
 
 fn bench() -> Bench {
     let bench = Bench::new();
@@ -45,11 +45,8 @@ fn a_changed_byte_is_found_wherever_it_is() {
     for kind in kinds {
         assert!(files.iter().any(|(path, _)| path.to_str().unwrap().contains(kind)), "{kind}");
     }
-    let mut state = 0x9e37_79b9_u64;
-    let mut dice = |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 33) as usize % below
-    };
+    let mut numbers = noise(0x9e37_79b9);
+    let mut dice = |below: usize| (numbers.next().unwrap() >> 33) as usize % below;
     for number in 0..changes {
         // In turn, so that small files get as many changes as large ones.
         let (path, bytes) = &files[number % files.len()];

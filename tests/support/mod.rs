@@ -87,6 +87,12 @@ impl Ran {
     }
 }
 
+/// Numbers that look random in their upper bits, the same for the same seed.
+pub fn noise(seed: u64) -> impl Iterator<Item = u64> {
+    let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    std::iter::successors(Some(seed), next).skip(1)
+}
+
 /// A file of `data-samples/`.
 pub fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data-samples").join(name)

@@ -24,7 +24,7 @@ use crate::sealed_file::{Seal, SealedWriter, read_groups};
 /// Rows from which a ledger is compressed. A store of many small runs has many small ledgers, and setting up sixteen
 /// decompressors takes 0.5 ms a file where reading the plain columns takes 0.1 ms (1000 files of one row, dev build).
 const COMPRESSED_FROM_ROWS: usize = 1000;
-/// The ledger is written when all else is done, by one thread: higher levels cost more time than they save room.
+/// The ledger is written by one thread: higher levels cost more time than they save room.
 const LEVEL: i32 = 1;
 /// Services that count like one more row for that.
 const SERVICES_PER_ROW: usize = 8;

@@ -80,66 +80,54 @@ impl<'a> GroupEncoder<'a> {
         let bytes = usize::try_from(group.bytes).unwrap_or_default();
         self.memory.resize_with(columns.len(), ChunkMemory::default);
         columns.iter_mut().zip(&self.memory).for_each(|(column, memory)| column.encoder.reserve(bytes, memory));
-        let last = if self.source.has_little_memory() {
-            self.push_in_turn(&mut columns, &group.blocks)?
-        } else {
-            self.push_ahead(&mut columns, &group.blocks)?
-        };
+        let last = self.push_blocks(&mut columns, &group.blocks)?;
         let encoders: Vec<_> = columns.into_iter().map(|column| column.encoder).collect();
         let (encoded, ()) = self.both(|| self.finish(encoders), || self.give_up(last));
         encoded
     }
 
-    /// Pushes blocks, a portion at a time, and gives up all but the last one, which is told. No more than one is in memory.
-    fn push_in_turn<'b>(
+    /// Pushes blocks, a portion at a time, and gives up all but the last one, which is told. While a portion is encoded, the one before it
+    /// is given up and the next one is read; with little memory no more than one is held.
+    fn push_blocks<'b>(
         &mut self,
         columns: &mut [Column],
         blocks: &'b [PlannedBlock<'b>],
     ) -> Result<&'b [PlannedBlock<'b>], IngestError> {
         let mut rest = blocks;
         let mut used: &[PlannedBlock<'_>] = &[];
-        loop {
-            let next = next_portion(&mut rest);
-            if next.is_empty() {
-                return Ok(used);
-            }
-            self.give_up(used);
-            let buffer = self.buffer_for(next);
-            let portion = self.load(next, buffer)?;
-            self.push_portion(columns, &portion)?;
-            self.keep(portion);
-            used = next;
-        }
-    }
-
-    /// The same. While a portion is encoded, the one before it is given up and the next one is read.
-    fn push_ahead<'b>(
-        &mut self,
-        columns: &mut [Column],
-        blocks: &'b [PlannedBlock<'b>],
-    ) -> Result<&'b [PlannedBlock<'b>], IngestError> {
-        let mut rest = blocks;
-        let mut used: &[PlannedBlock<'_>] = &[];
-        let first = next_portion(&mut rest);
-        let buffer = self.buffer_for(first);
-        let mut portion = self.load(first, buffer)?;
+        let mut portion = self.load_next(&mut rest)?;
         while !portion.planned.is_empty() {
-            let next = next_portion(&mut rest);
-            let buffer = self.buffer_for(next);
-            let encoder = &*self;
-            let (pushed, loaded) = encoder.both(
-                || encoder.push_portion(columns, &portion),
-                || {
-                    encoder.give_up(used);
-                    encoder.load(next, buffer)
-                },
-            );
-            pushed?;
-            used = portion.planned;
-            let done = std::mem::replace(&mut portion, loaded?);
-            self.keep(done);
+            let planned = portion.planned;
+            if self.source.has_little_memory() {
+                self.give_up(used);
+                self.push_portion(columns, &portion)?;
+                self.keep(portion);
+                portion = self.load_next(&mut rest)?;
+            } else {
+                let next = next_portion(&mut rest);
+                let buffer = self.buffer_for(next);
+                let encoder = &*self;
+                let (pushed, loaded) = encoder.both(
+                    || encoder.push_portion(columns, &portion),
+                    || {
+                        encoder.give_up(used);
+                        encoder.load(next, buffer)
+                    },
+                );
+                pushed?;
+                let done = std::mem::replace(&mut portion, loaded?);
+                self.keep(done);
+            }
+            used = planned;
         }
         Ok(used)
+    }
+
+    /// The next portion of the blocks; an empty one where there are no more.
+    fn load_next<'b>(&mut self, rest: &mut &'b [PlannedBlock<'b>]) -> Result<Portion<'b>, IngestError> {
+        let next = next_portion(rest);
+        let buffer = self.buffer_for(next);
+        self.load(next, buffer)
     }
 
     fn push_portion(&self, columns: &mut [Column], portion: &Portion<'_>) -> Result<(), IngestError> {
