@@ -117,6 +117,14 @@ impl Columns {
         self.rows.last_mut()
     }
 
+    /// The row in the making, made empty.
+    #[inline]
+    pub(crate) fn new_row(&mut self) -> Option<&mut Row> {
+        self.rows.truncate(self.times.len());
+        self.rows.push(Row::EMPTY);
+        self.rows.last_mut()
+    }
+
     /// The value of the row in the making in a text column, by its place in [`TEXT_COLUMNS`]; null where nothing is set.
     pub(crate) fn set_text(&mut self, column: usize, text: &str) {
         match self.texts.get_mut(column) {
@@ -208,6 +216,14 @@ impl Columns {
         }
     }
 
+    /// The text of the newest row in a column of texts that do not repeat.
+    pub(crate) fn newest_plain(&self, column: usize) -> Option<&str> {
+        let Some(TextColumn::Plain(plain)) = self.texts.get(column) else {
+            return None;
+        };
+        plain.last_of(self.times.len())
+    }
+
     /// The id of ASCII text in a column of texts that repeat. It is good until [`Self::end_batch`] says otherwise.
     pub(crate) fn id_of(&mut self, column: usize, text: &[u8]) -> Option<u32> {
         let coded = self.texts.get_mut(column)?.coded()?;
@@ -216,6 +232,12 @@ impl Columns {
 
     pub(crate) fn rows(&self) -> usize {
         self.times.len()
+    }
+
+    /// What a row has in a column of texts that repeat.
+    #[cfg(test)]
+    pub(crate) fn id(&self, row: usize, column: usize) -> u32 {
+        self.rows.get(row).map_or(NULL, |row| row.id(column))
     }
 
     /// Drops all rows, which were handed out, and forgets texts where too many are kept; whether it did, so that all ids are void.

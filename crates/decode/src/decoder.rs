@@ -222,13 +222,26 @@ mod tests {
     /// Also the last ones of a member, and those at which a chunk ends.
     #[test]
     fn records_of_a_known_shape_are_not_parsed() {
-        let record = |number: u32| {
+        let record = |number: u32, unknown: &str, in_meta: &str| {
             format!(
-                r#"{{"time":"2026-01-05 08:00:{:02}.000417 UTC","source":"thales/cloudhsm/1269134682167","resourceID":"r","actorID":"a","tenantID":"t","action":"LUNA_SIGN","status":"LUNA_RET_OK","traceID":"{number:043}","meta":"{{\"clientip\":\"192.0.2.10\",\"hsmid\":\"500001\",\"ouid\":\"8e00000500000129a6630800\",\"partid\":\"1269134682167\",\"role\":\"CU\"}}"}}"#,
+                r#"{{{unknown}"time":"2026-01-05 08:00:{:02}.000417 UTC","source":"thales/cloudhsm/1269134682167","resourceID":"r","actorID":"a","tenantID":"t","action":"LUNA_SIGN","status":"LUNA_RET_OK","traceID":"{number:043}","meta":"{{\"clientip\":\"192.0.2.10\",\"hsmid\":\"500001\",\"ouid\":\"8e00000500000129a6630800\",\"partid\":\"1269134682167\",\"role\":\"CU\"{in_meta}}}"}}"#,
                 number % 60
             )
         };
-        let records: Vec<String> = (0..40).map(record).collect();
+        let long = format!(r#""long":"{}","#, "x".repeat(300));
+        let cases = [
+            ("", ""),
+            (r#""version":"1.0","#, ""),
+            (r#""level": -1.5e3 , "on":true,"#, r#",\"version\":\"1.0\",\"level\":2"#),
+            (long.as_str(), ""),
+        ];
+        for (unknown, in_meta) in cases {
+            let records: Vec<String> = (0..40).map(|number| record(number, unknown, in_meta)).collect();
+            are_not_parsed(&records);
+        }
+    }
+
+    fn are_not_parsed(records: &[String]) {
         let list = format!("[{}]", records.join(","));
         let lines = format!("{}\n", records.join("\n"));
         let mut decoder = Decoder::new(DecodeOptions::default());

@@ -104,7 +104,7 @@ impl Records<'_> {
                 self.intake.summary.accepted += 1;
                 self.intake.batch_bytes += json.len();
                 if let Some(usual) = &mut self.intake.usual {
-                    usual.learn(json);
+                    usual.learn(json, &self.intake.columns);
                 }
                 self.hand_out_full_batch()?;
                 return Ok(Verdict::Settled);

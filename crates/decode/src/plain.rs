@@ -64,6 +64,16 @@ impl PlainColumn {
         self.ends.push(i32::try_from(self.text.len()).unwrap_or(i32::MAX));
     }
 
+    /// The text of the last one of so many rows, if it has one.
+    pub(crate) fn last_of(&self, rows: usize) -> Option<&str> {
+        let [.., start, end] = *self.ends.as_slice() else {
+            return None;
+        };
+        let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
+        let text = self.text.get(range).filter(|_| self.len() == rows)?;
+        std::str::from_utf8(text).ok()
+    }
+
     /// Rows up to this one have no text.
     #[cold]
     fn skip_to(&mut self, row: usize) {

@@ -1,4 +1,4 @@
-//! The time of a record where it is written in the usual way: digits at fixed places, a minute that was the same a moment ago.
+//! The time of a record where it is written in the usual way: digits at fixed places, on a day that was met before.
 
 use keytrail_model::time::{self, RecordTime};
 
@@ -6,32 +6,35 @@ use crate::text::ONES;
 
 /// Microseconds in a second.
 const SECOND: i64 = 1_000_000;
-/// Bytes of `YYYY-MM-DD`.
-const DATE_BYTES: usize = 10;
+/// Bytes of `YYYY-MM-DD` and what stands between it and the time of day.
+const DATE_BYTES: usize = 11;
 /// Microseconds of one unit of the last digit of a fraction, by number of digits.
 const DIGIT_MICROS: [i64; 7] = [0, 100_000, 10_000, 1000, 100, 10, 1];
 
-/// Bytes of `YYYY-MM-DD HH:MM`.
-const MINUTE_BYTES: usize = 16;
-/// Bytes of `:SS.ffffff UTC`.
-const REST_BYTES: usize = 14;
+/// Bytes of `.ffffff UTC`.
+const USUAL_REST_BYTES: usize = 11;
 
-/// Reads times; remembers the day and the minute.
+/// Places for days: for each month 32, so that those of a year do not push each other out, in whatever order records stand.
+const DAYS: usize = 16 * 32;
+
+/// Reads times; remembers days.
 #[derive(Debug)]
 pub(super) struct Clock {
+    days: Vec<Day>,
+}
+
+/// A good day, as it was written last.
+#[derive(Debug, Clone, Copy)]
+struct Day {
     date: [u8; DATE_BYTES],
     /// Its first microsecond.
-    day: i64,
-    /// A good minute, as it was written last with microseconds.
-    minute: [u8; MINUTE_BYTES],
-    /// Its first microsecond.
-    minute_start: i64,
+    start: i64,
 }
 
 impl Default for Clock {
-    /// Remembers the epoch, so that whatever is remembered is true from the start.
+    /// Remembers the epoch, so that what is remembered is true from the start.
     fn default() -> Self {
-        Self { date: *b"1970-01-01", day: 0, minute: *b"1970-01-01 00:00", minute_start: 0 }
+        Self { days: vec![Day { date: *b"1970-01-01 ", start: 0 }; DAYS] }
     }
 }
 
@@ -40,73 +43,78 @@ impl Clock {
     /// ones that are rare.
     #[inline]
     pub(super) fn micros(&mut self, text: &[u8]) -> Option<i64> {
-        if let Some((minute, rest)) = text.split_first_chunk()
-            && let Some(rest) = rest.as_array()
-            && *minute == self.minute
-            && let Some(micros) = minute_micros(rest)
-        {
-            return Some(self.minute_start + micros);
+        let (date, rest) = text.split_first_chunk()?;
+        let (clock, rest) = rest.split_first_chunk()?;
+        let day = self.days.get_mut(place_of(date))?;
+        if day.date != *date {
+            *day = other_day(date)?;
         }
-        self.other_minute(text)
-    }
-
-    /// The same for any text.
-    fn other_minute(&mut self, text: &[u8]) -> Option<i64> {
-        let (date, rest) = text.split_first_chunk::<DATE_BYTES>()?;
-        if *date != self.date {
-            self.day = first_micros(date)?;
-            self.date = *date;
-        }
-        let (&[b' ' | b'T', ref clock @ ..], zone) = rest.split_first_chunk::<9>()? else {
-            return None;
+        let fraction = match rest.as_array() {
+            Some(rest) => usual_fraction_micros(rest),
+            None => fraction_micros(rest),
         };
-        let time = self.day + clock_seconds(*clock)? * SECOND + fraction_micros(zone)?;
-        if let Some((minute, rest)) = text.split_first_chunk()
-            && let Some(micros) = rest.as_array().and_then(minute_micros)
-        {
-            self.minute = *minute;
-            self.minute_start = time - micros;
-        }
-        Some(time)
+        Some(day.start + clock_seconds(*clock)? * SECOND + fraction?)
     }
 }
 
-/// Microseconds of `:SS.ffffff UTC`.
+/// The place of a day; some place where these are no digits.
 #[inline]
-fn minute_micros(text: &[u8; REST_BYTES]) -> Option<i64> {
-    let &[b':', tens, ones, b'.', a, b, c, d, e, f, b' ', b'U', b'T', b'C'] = text else {
+fn place_of(&[.., m1, m2, _, d1, d2, _]: &[u8; DATE_BYTES]) -> usize {
+    let number = |tens: u8, ones: u8| usize::from(tens & 0xf) * 10 + usize::from(ones & 0xf);
+    (number(m1, m2) * 32 + number(d1, d2)) % DAYS
+}
+
+/// A day that was not met before.
+#[cold]
+fn other_day(text: &[u8; DATE_BYTES]) -> Option<Day> {
+    let [date @ .., b' ' | b'T'] = text else {
         return None;
     };
-    let micros = eight_digits([tens, ones, a, b, c, d, e, f])?;
-    (tens < b'6').then_some(micros)
+    Some(Day { date: *text, start: first_micros(date)? })
 }
 
 /// Seconds of `HH:MM:SS`.
+#[inline]
 fn clock_seconds(text: [u8; 8]) -> Option<i64> {
     const ZERO: u64 = u64::from_le_bytes(*b"00:00:00");
     /// The bits of a digit that are the same for all digits; all bits of a colon.
     const FIXED: u64 = u64::from_le_bytes([0xf0, 0xf0, 0xff, 0xf0, 0xf0, 0xff, 0xf0, 0xf0]);
     /// Carries what is beyond `9` into those bits.
     const BEYOND_9: u64 = u64::from_le_bytes([6, 6, 0, 6, 6, 0, 6, 6]);
+    /// Where hours, minutes and seconds are made.
+    const MADE: u64 = u64::from_le_bytes([0xff, 0, 0, 0xff, 0, 0, 0xff, 0]);
+    /// Carries what is beyond `23`, `59` and `59` into the highest bits of these.
+    const BEYOND: u64 = u64::from_le_bytes([0x80 - 24, 0, 0, 0x80 - 60, 0, 0, 0x80 - 60, 0]);
     let digits = u64::from_le_bytes(text) ^ ZERO;
-    if digits & FIXED != 0 || (digits + BEYOND_9) & FIXED != 0 {
-        return None;
-    }
     // Tens and ones come together where the tens stand.
-    let [hours, _, _, minutes, _, _, seconds, _] = (digits * 10 + (digits >> 8)).to_le_bytes();
-    let clock = i64::from(hours) * 3600 + i64::from(minutes) * 60 + i64::from(seconds);
-    (hours < 24 && minutes < 60 && seconds < 60).then_some(clock)
+    let made = (digits.wrapping_mul(10).wrapping_add(digits >> 8)) & MADE;
+    let odd = ((digits | digits.wrapping_add(BEYOND_9)) & FIXED) | (made.wrapping_add(BEYOND) & (ONES << 7));
+    let [hours, _, _, minutes, _, _, seconds, _] = made.to_le_bytes().map(i64::from);
+    (odd == 0).then_some(hours * 3600 + minutes * 60 + seconds)
 }
 
-/// Microseconds of a fraction, if there is one, before the zone UTC.
-fn fraction_micros(text: &[u8]) -> Option<i64> {
-    if let &[b'.', ref digits @ .., b' ', b'U', b'T', b'C'] = text
-        && let Some(digits) = digits.as_array()
-    {
-        let &[a, b, c, d, e, f] = digits;
-        return eight_digits([b'0', b'0', a, b, c, d, e, f]);
+/// Microseconds of `.ffffff UTC`.
+#[inline]
+fn usual_fraction_micros(text: &[u8; USUAL_REST_BYTES]) -> Option<i64> {
+    const ZERO: u64 = u64::from_le_bytes(*b".000000 ");
+    const FIXED: u64 = u64::from_le_bytes([0xff, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xff]);
+    const BEYOND_9: u64 = u64::from_le_bytes([0, 6, 6, 6, 6, 6, 6, 0]);
+    let (digits, zone) = text.split_first_chunk()?;
+    let digits = u64::from_le_bytes(*digits) ^ ZERO;
+    if zone != b"UTC" || (digits | digits.wrapping_add(BEYOND_9)) & FIXED != 0 {
+        return None;
     }
-    let fraction = text.strip_suffix(b" UTC").or_else(|| text.strip_suffix(b"Z"))?;
+    // Two and two, four and four: each sum stands in the higher half. Where the point stood is nothing, and so are the first two of eight.
+    let digits = digits << 8;
+    let twos = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (twos * 100 + (twos >> 16)) & 0x0000_ffff_0000_ffff;
+    i64::try_from((fours * 10_000 + (fours >> 32)) & 0xffff_ffff).ok()
+}
+
+/// Microseconds of a fraction of any length, if there is one, before the zone UTC.
+fn fraction_micros(text: &[u8]) -> Option<i64> {
+    let zones: [&[u8]; 3] = [b" UTC", b"Z", b"+00:00"];
+    let fraction = zones.iter().find_map(|zone| text.strip_suffix(*zone))?;
     let Some((b'.', digits)) = fraction.split_first() else {
         return fraction.is_empty().then_some(0);
     };
@@ -122,23 +130,8 @@ fn fraction_micros(text: &[u8]) -> Option<i64> {
     Some(micros * unit)
 }
 
-/// The number that eight digits make.
-#[inline]
-fn eight_digits(text: [u8; 8]) -> Option<i64> {
-    const ZERO: u64 = u64::from_le_bytes([b'0'; 8]);
-    let digits = u64::from_le_bytes(text) ^ ZERO;
-    // What is below 16 and beyond 9 shows when 6 is added; what is not below 16 shows by itself.
-    if (digits | digits.wrapping_add(ONES * 6)) & (ONES * 0xf0) != 0 {
-        return None;
-    }
-    // Two and two, four and four: each sum stands in the higher half.
-    let twos = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
-    let fours = (twos * 100 + (twos >> 16)) & 0x0000_ffff_0000_ffff;
-    i64::try_from((fours * 10_000 + (fours >> 32)) & 0xffff_ffff).ok()
-}
-
 /// First microsecond of a day that can be named to its end.
-fn first_micros(date: &[u8; DATE_BYTES]) -> Option<i64> {
+fn first_micros(date: &[u8]) -> Option<i64> {
     let date = std::str::from_utf8(date).ok()?;
     let RecordTime { micros, .. } = time::parse(&format!("{date}T00:00:00Z"))?;
     time::parse(&format!("{date}T23:59:59.999999Z"))?;
@@ -158,6 +151,8 @@ mod tests {
             "2026-01-05 08:00:01.250 UTC",
             "2026-01-05 08:00:02.000417 UTC",
             "2026-01-05 23:59:59.9Z",
+            "2026-01-05T23:59:59+00:00",
+            "2026-01-05T23:59:59.000417+00:00",
             "2026-01-05T08:00:01Z",
             "2024-02-29 00:00:00 UTC",
             "1969-12-31 23:59:59.999999 UTC",
@@ -229,13 +224,24 @@ mod tests {
             reads_what_the_model_reads(&texts)?;
         }
 
-        /// Most share the day, many the minute.
+        /// Most share the day, or its place.
         #[test]
-        fn nor_where_the_minute_is_remembered(
-            texts in proptest::collection::vec("2026-01-0[56][ T]08:0[01]:[0-6][0-9]\\.[0-9]{5,7}( UTC|Z)", 1..16)
+        fn nor_where_days_are_remembered(
+            texts in proptest::collection::vec(
+                "202[56]-0[12]-0[56][ T]08:0[01]:[0-6][0-9]\\.[0-9]{5,7}( UTC|Z|\\+00:00)", 1..16,
+            )
         ) {
             reads_what_the_model_reads(&texts)?;
         }
+    }
+
+    #[test]
+    fn days_of_a_year_are_remembered() {
+        let dates = || (1..=12).flat_map(|month| (1..=28).map(move |day| format!("2026-{month:02}-{day:02} ")));
+        let mut clock = Clock::default();
+        dates().for_each(|date| assert!(clock.micros(format!("{date}08:00:01 UTC").as_bytes()).is_some(), "{date}"));
+        let remembered: Vec<&[u8]> = clock.days.iter().map(|day| day.date.as_slice()).collect();
+        dates().for_each(|date| assert!(remembered.contains(&date.as_bytes()), "{date}"));
     }
 
     fn reads_what_the_model_reads(texts: &[String]) -> Result<(), TestCaseError> {

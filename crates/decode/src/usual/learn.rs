@@ -1,25 +1,39 @@
 //! The shape of a record that is known to be good, if it has one that can be followed.
 //!
-//! It has one when every name is known, spelt as the service spells it and there once; every value is plain text or null; and `meta` is
-//! an object of such members, or text that holds one, or says nothing. Nulls and empty `meta` are part of the shape.
+//! It has one when every name is there once, and if known, spelt as the service spells it; every value of a known name is plain text or
+//! null, of another one plain text, a number, a truth value or null; and `meta` is an object of such members, or text that holds one, or
+//! says nothing. Nulls, empty `meta` and all of the unknown members are part of the shape: records of it have the same `extra`.
 
 use keytrail_model::export::{ENVELOPE, META};
 use keytrail_model::key;
 use keytrail_model::schema::{self, TEXT_COLUMNS};
 
-use super::shapes::{Literal, NewStep, Slot};
+use super::clock::Clock;
+use super::shapes::{LITERAL_BYTES, Literal, NewStep, Slot};
 use super::wide::is_plain;
 use crate::text::{blanks, tail};
+
+/// Steps of a shape, about, and bytes between two values, at most: one odd record must not push out all other shapes.
+const STEPS_MAX: usize = 64;
+const LITERALS_BYTES_MAX: usize = 16 * LITERAL_BYTES;
 
 const QUOTE: &[u8] = b"\"";
 /// A quote inside of text.
 const QUOTE_IN_TEXT: &[u8] = b"\\\"";
 
-/// The steps of a record. `None` where it has no shape that can be followed. For a text that is no JSON the outcome means nothing.
-pub(super) fn steps(record: &[u8]) -> Option<Vec<NewStep>> {
-    let mut walk = Walk { record, at: 0, literal_start: 0, steps: Vec::new() };
+/// The steps of a record that has this `extra`. `None` where it has no shape that can be followed. For a text that is no JSON the outcome
+/// means nothing.
+pub(super) fn steps(record: &[u8], extra: Option<&str>, clock: &mut Clock) -> Option<Vec<NewStep>> {
+    let mut walk = Walk { record, at: 0, literal_start: 0, steps: Vec::new(), has_unknown: false, clock };
     walk.object(QUOTE, Walk::envelope_member)?;
     walk.add_step(Slot::End, 0)?;
+    // What else goes to `extra` differs from record to record.
+    let extra = match (walk.has_unknown, extra) {
+        (true, Some(extra)) => Some(extra.into()),
+        (false, None) => None,
+        _ => return None,
+    };
+    walk.steps.last_mut()?.extra = extra;
     let has_time = walk.steps.iter().any(|step| step.slot == Slot::Time);
     // Only trace ids are plain texts; the reader has room for one.
     let plain = walk.steps.iter().filter(|step| matches!(step.slot, Slot::Plain(_))).count();
@@ -33,6 +47,8 @@ struct Walk<'a> {
     /// End of the newest value.
     literal_start: usize,
     steps: Vec<NewStep>,
+    has_unknown: bool,
+    clock: &'a mut Clock,
 }
 
 impl<'a> Walk<'a> {
@@ -88,7 +104,12 @@ impl<'a> Walk<'a> {
     fn envelope_member(&mut self, name: &str, quote: &[u8]) -> Option<()> {
         match name {
             "meta" => self.meta(),
-            "time" => self.text(Slot::Time, quote),
+            "time" => {
+                let start = self.at + quote.len();
+                self.text(Slot::Time, quote)?;
+                // One that loses digits would stand in `extra`.
+                self.clock.micros(self.record.get(start..self.literal_start)?).map(|_| ())
+            }
             _ => self.text_of_column(&ENVELOPE, name, quote),
         }
     }
@@ -112,7 +133,9 @@ impl<'a> Walk<'a> {
     }
 
     fn text_of_column(&mut self, columns: &[(&str, &str)], name: &str, quote: &[u8]) -> Option<()> {
-        let (_, column) = columns.iter().find(|(known, _)| *known == name)?;
+        let Some((_, column)) = columns.iter().find(|(known, _)| *known == name) else {
+            return self.unknown(name, quote);
+        };
         if self.take(b"null").is_some() {
             return Some(());
         }
@@ -123,6 +146,24 @@ impl<'a> Walk<'a> {
             _ => Slot::Plain(place),
         };
         self.text(slot, quote)
+    }
+
+    /// A member of an unknown name is part of what stands between values.
+    fn unknown(&mut self, name: &str, quote: &[u8]) -> Option<()> {
+        // In other letters, known names may count.
+        let is_known = |known: &str| known.eq_ignore_ascii_case(name);
+        if ENVELOPE.iter().chain(&META).any(|(known, _)| is_known(known)) || is_known("time") || is_known("meta") {
+            return None;
+        }
+        self.has_unknown = true;
+        if self.take(quote).is_some() {
+            self.take_plain();
+            return self.take(quote);
+        }
+        let is_of_token = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+        let length = self.rest().iter().take_while(is_of_token).count();
+        self.at += length;
+        (length > 0).then_some(())
     }
 
     /// A text in quotes becomes a step; the quote behind it is the start of the next one.
@@ -136,8 +177,19 @@ impl<'a> Walk<'a> {
     }
 
     fn add_step(&mut self, slot: Slot, end: u8) -> Option<()> {
-        let literal = Literal::of(self.record.get(self.literal_start..self.at)?)?;
-        self.steps.push(NewStep { literal, slot, end, length: 0 });
+        if self.steps.len() >= STEPS_MAX {
+            return None;
+        }
+        let mut bytes = self.record.get(self.literal_start..self.at)?;
+        if bytes.len() > LITERALS_BYTES_MAX {
+            return None;
+        }
+        while let Some((start, rest)) = bytes.split_at_checked(LITERAL_BYTES).filter(|(_, rest)| !rest.is_empty()) {
+            let literal = Literal::of(start)?;
+            self.steps.push(NewStep { literal, slot: Slot::Nothing, end: 0, length: 0, extra: None });
+            bytes = rest;
+        }
+        self.steps.push(NewStep { literal: Literal::of(bytes)?, slot, end, length: 0, extra: None });
         Some(())
     }
 }

@@ -9,7 +9,8 @@
 //!
 //! Anything else is no matter of this module: the record goes to the general path, with the same result by construction, and may be
 //! learned from there. So this module rejects nothing and changes nothing but speed. What it cannot read: escapes, text beyond ASCII,
-//! names it does not know, values that are no texts, times with digits below the microsecond, and the last bytes of a window.
+//! members of unknown names whose values differ from record to record (those that are alike stand between the values), other values that
+//! are no texts, times with digits below the microsecond, and the last bytes of a window.
 
 mod clock;
 mod learn;
@@ -21,7 +22,7 @@ mod wide;
 use keytrail_model::key::Key;
 use keytrail_model::schema::TEXT_COLUMNS;
 
-use crate::columns::{Columns, Row, TO_BE_FOUND};
+use crate::columns::{Columns, TO_BE_FOUND};
 use crate::text::tail;
 use clock::Clock;
 use shapes::{Shapes, Slot, Step};
@@ -32,6 +33,9 @@ use wide::plain_length;
 /// Records of a member without a known shape after which learning becomes rare: where every record has a shape of its own, or one that
 /// cannot be learned, it would cost more than it gives.
 const PATIENCE: u64 = 16;
+
+/// The column of what has no other one.
+const EXTRA: usize = TEXT_COLUMNS.len() - 1;
 
 /// Reads records of shapes that it has learned.
 pub(super) struct UsualReader {
@@ -50,6 +54,8 @@ struct Found {
     time: i64,
     /// The text that does not repeat: its column, start and length in the window.
     plain: Option<(usize, usize, usize)>,
+    /// Its last step.
+    end: usize,
     /// Texts that repeat and have no id yet: columns, and start and end in the window.
     unknown: Vec<(usize, usize, usize)>,
     /// Stretches that were not known: which, and start and end in the window.
@@ -75,7 +81,7 @@ impl UsualReader {
             stretches: Stretches::default(),
             clock: Clock::default(),
             caches: TEXT_COLUMNS.iter().map(|column| ValueCache::of(column)).collect(),
-            found: Found { time: 0, plain: None, unknown: Vec::new(), unknown_stretches: Vec::new() },
+            found: Found { time: 0, plain: None, end: 0, unknown: Vec::new(), unknown_stretches: Vec::new() },
             unknown: 0,
         }
     }
@@ -84,33 +90,43 @@ impl UsualReader {
     /// from the same window.
     pub(super) fn find(&mut self, window: &[u8], columns: &mut Columns) -> Option<usize> {
         let Self { shapes, stretches, clock, caches, found, .. } = self;
-        let row = columns.row()?;
-        *row = Row::EMPTY;
+        let row = columns.new_row()?;
         found.plain = None;
         found.unknown.clear();
         found.unknown_stretches.clear();
         let mut open = Open::NONE;
-        let (mut at, mut place) = (0, 0);
+        let (mut at, mut place, mut at_value) = (0, 0, false);
         loop {
             let step = shapes.step(place)?;
-            let rest = window.get(at..)?;
-            if let Some(stretch) = step.stretch {
-                if let Some((length, next)) = stretches.find(stretch, rest, row) {
-                    at += length;
-                    place = next;
+            if !at_value {
+                let rest = window.get(at..)?;
+                if let Some(stretch) = step.stretch {
+                    if let Some(behind) = stretches.find(stretch, rest, row) {
+                        at += behind.length;
+                        (place, at_value) = (behind.step, behind.at_value);
+                        continue;
+                    }
+                    let Some(last) = stretches.last_step(stretch) else {
+                        shapes.divide(place, stretches);
+                        continue;
+                    };
+                    open = Open { stretch, start: at, last };
+                }
+                if !step.literal.stands(rest) {
+                    place = step.other;
+                    open = Open::NONE;
                     continue;
                 }
-                open = stretches.last_step(stretch).map_or(Open::NONE, |last| Open { stretch, start: at, last });
+                at += step.literal.length();
             }
-            if !step.literal.stands(rest) {
-                place = step.other;
-                open = Open::NONE;
-                continue;
-            }
-            let rest = rest.get(step.literal.length()..)?;
-            at += step.literal.length();
+            at_value = false;
+            let rest = window.get(at..)?;
             at += match step.slot {
-                Slot::End => return Some(at),
+                Slot::End => {
+                    found.end = place;
+                    return Some(at);
+                }
+                Slot::Nothing => 0,
                 Slot::Time => {
                     let length = step.guess(rest)?;
                     found.time = clock.micros(rest.get(..length)?)?;
@@ -156,9 +172,12 @@ impl UsualReader {
     /// Ends the row of the record just found.
     #[inline]
     pub(super) fn take(&mut self, window: &[u8], ordinal: i64, columns: &mut Columns) {
-        let Found { time, plain, unknown, unknown_stretches } = &self.found;
+        let Found { time, plain, end, unknown, unknown_stretches } = &self.found;
         if let Some((column, start, length)) = *plain {
             columns.put_plain(column, tail(window, start), length);
+        }
+        if let Some(extra) = self.shapes.step(*end).and_then(|step| step.extra.as_deref()) {
+            columns.set_text(EXTRA, extra);
         }
         let time = *time;
         if !(unknown.is_empty() && unknown_stretches.is_empty()) {
@@ -185,11 +204,11 @@ impl UsualReader {
         }
     }
 
-    /// Learns the shape of a record that the general path has taken.
-    pub(super) fn learn(&mut self, record: &[u8]) {
+    /// Learns the shape of a record that the general path has just taken.
+    pub(super) fn learn(&mut self, record: &[u8], columns: &Columns) {
         self.unknown += 1;
         if (self.unknown <= PATIENCE || self.unknown.is_power_of_two())
-            && let Some(steps) = learn::steps(record)
+            && let Some(steps) = learn::steps(record, columns.newest_plain(EXTRA), &mut self.clock)
         {
             self.shapes.add(steps, &mut self.stretches);
         }
@@ -225,6 +244,12 @@ fn known_text(step: &mut Step, cache: &ValueCache, window: &[u8]) -> Option<(Opt
     if let Some(id) = cache.find(window, step.length, step.end) {
         return Some((Some(id), step.length));
     }
+    other_text(step, cache, window)
+}
+
+/// The same for a text of another length, or a new one.
+#[inline(never)]
+fn other_text(step: &mut Step, cache: &ValueCache, window: &[u8]) -> Option<(Option<u32>, usize)> {
     step.length = plain_length(window, step.end)?;
     Some((cache.find(window, step.length, step.end), step.length))
 }
@@ -251,7 +276,7 @@ mod tests {
             addresses.flat_map(|address| (505_400..505_403).map(move |hsm| record(&address, hsm))).collect();
         for learned in ["1.0.0.1", "11.0.0.32", "192.168.100.200"] {
             let (mut reader, mut columns) = (UsualReader::new(), Columns::new());
-            reader.learn(record(learned, 505_400).as_bytes());
+            reader.learn(record(learned, 505_400).as_bytes(), &columns);
             let mut unknown = 0;
             for round in 0..2 {
                 for client in &clients {
@@ -262,6 +287,67 @@ mod tests {
                 }
             }
             assert!(unknown * 100 <= clients.len(), "{unknown} of {} were not known again", clients.len());
+        }
+    }
+
+    /// A record of whose first four values two and two go together.
+    fn paired(service: usize, client: usize, behind_hsm: &str) -> String {
+        format!(
+            r#"{{"time":"2026-01-05 08:00:01 UTC","source":"thales/{service}","resourceID":"r-{service}","actorID":"a-{client}","tenantID":"t-{client}","action":"LUNA_SIGN","status":"LUNA_RET_OK","traceID":"x","meta":"{{\"clientip\":\"11.0.0.1\",\"hsmid\":\"505400\"{behind_hsm}}}"}}"#
+        )
+    }
+
+    fn ids(reader: &mut UsualReader, columns: &mut Columns, record: &str) -> Vec<u32> {
+        let window = format!("{record},{record}");
+        assert_eq!(reader.find(window.as_bytes(), columns), Some(record.len()), "{record}");
+        reader.take(window.as_bytes(), 0, columns);
+        let row = columns.rows() - 1;
+        (0..TEXT_COLUMNS.len()).map(|column| columns.id(row, column)).collect()
+    }
+
+    #[test]
+    fn a_stretch_whose_values_do_not_go_together_is_divided() {
+        const CLIENTS: usize = 100;
+        const COMBINATIONS: usize = CLIENTS * 100;
+        let (mut reader, mut columns) = (UsualReader::new(), Columns::new());
+        reader.learn(paired(10, 10, "").as_bytes(), &columns);
+        let mut unknown = Vec::new();
+        let mut found = Vec::new();
+        for round in 0..2 {
+            // All services with all clients, in an order in which neither repeats.
+            for number in 0..COMBINATIONS {
+                let combination = number * 7919 % COMBINATIONS;
+                let (service, client) = (combination / CLIENTS, combination % CLIENTS);
+                let ids = ids(&mut reader, &mut columns, &paired(service + 10, client + 10, ""));
+                if round == 0 {
+                    found.push(ids);
+                } else {
+                    assert_eq!(found[number], ids, "{service} {client}");
+                    unknown.push(reader.found.unknown_stretches.len());
+                }
+            }
+            columns.clear();
+        }
+        let services: std::collections::HashSet<&[u32]> = found.iter().map(|ids| &ids[..2]).collect();
+        let clients: std::collections::HashSet<&[u32]> = found.iter().map(|ids| &ids[2..4]).collect();
+        assert_eq!((services.len(), clients.len()), (COMBINATIONS / CLIENTS, CLIENTS));
+        assert_eq!(unknown.iter().sum::<usize>(), 0, "each half is known by then");
+    }
+
+    #[test]
+    fn what_follows_a_stretch_may_be_one_thing_and_then_another() {
+        let (mut reader, mut columns) = (UsualReader::new(), Columns::new());
+        let ends = ["", r#",\"ouid\":\"8e00000500000129a6630800\""#, r#",\"partid\":\"12\",\"role\":\"CU\""#];
+        for known in 1..=ends.len() {
+            reader.learn(paired(1, 1, ends[known - 1]).as_bytes(), &columns);
+            for _ in 0..3 {
+                for end in &ends[..known] {
+                    ids(&mut reader, &mut columns, &paired(1, 1, end));
+                }
+                let none = ids(&mut reader, &mut columns, &paired(1, 1, ""));
+                assert_eq!(reader.found.unknown_stretches.len(), 0);
+                assert_eq!(none[9..12], [u32::MAX; 3], "nothing is left of the record before");
+            }
         }
     }
 }

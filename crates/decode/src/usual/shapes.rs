@@ -8,7 +8,7 @@ use super::stretches::Stretches;
 use super::wide::{LANE, are_plain, equal_start, mask, plain_length};
 
 /// Longest run of bytes between two values.
-const LITERAL_BYTES: usize = 2 * LANE;
+pub(super) const LITERAL_BYTES: usize = 2 * LANE;
 /// Steps of all shapes together. Usual archives have one to four shapes of some 15 steps.
 const STEPS_MAX: usize = 512;
 /// No step.
@@ -55,6 +55,8 @@ impl Literal {
 pub(super) enum Slot {
     /// The record ends.
     End,
+    /// More bytes follow that have to stand as they are.
+    Nothing,
     Time,
     /// A text that repeats.
     Text(usize),
@@ -78,9 +80,16 @@ pub(super) struct Step {
     pub(super) other: usize,
     /// The stretch that starts with this step.
     pub(super) stretch: Option<usize>,
+    /// Where a record ends: what is left of it for `extra`.
+    pub(super) extra: Option<Box<str>>,
 }
 
 impl Step {
+    /// Whether no other step may stand in its place.
+    pub(super) fn is_alone(&self) -> bool {
+        self.other == NONE
+    }
+
     /// Length of the text at the start of a window, which ends before [`Self::end`]; what it is made of is for the caller to check.
     #[inline]
     pub(super) fn guess(&mut self, window: &[u8]) -> Option<usize> {
@@ -108,6 +117,8 @@ pub(super) struct NewStep {
     pub(super) end: u8,
     /// Length of the value.
     pub(super) length: usize,
+    /// As in [`Step::extra`].
+    pub(super) extra: Option<Box<str>>,
 }
 
 /// All shapes known. Step 0 is where every record starts.
@@ -149,6 +160,7 @@ impl Shapes {
             place = self.steps.get(found).map_or(NONE, |step| step.next);
         }
         self.mark_stretches(known, stretches);
+        stretches.follow(&self.steps);
     }
 
     /// Follows the others for a place to one that is the same as a new step, or to the end.
@@ -169,14 +181,30 @@ impl Shapes {
 
     fn append(&mut self, new: NewStep, link: Option<(usize, Link)>) -> usize {
         let index = self.steps.len();
-        let NewStep { literal, slot, end, length } = new;
-        self.steps.push(Step { literal, slot, end, length, next: NONE, other: NONE, stretch: None });
+        let NewStep { literal, slot, end, length, extra } = new;
+        self.steps.push(Step { literal, slot, end, length, next: NONE, other: NONE, stretch: None, extra });
         match link.and_then(|(from, link)| Some((self.steps.get_mut(from)?, link))) {
             Some((step, Link::Next)) => step.next = index,
             Some((step, Link::Other)) => step.other = index,
             None => {}
         }
         index
+    }
+
+    /// Makes two stretches of one that is given up, which starts at a step, where it is long enough: of values that do not go together
+    /// some may.
+    #[cold]
+    pub(super) fn divide(&mut self, start: usize, stretches: &mut Stretches) {
+        let stretch = self.steps.get_mut(start).and_then(|step| step.stretch.take());
+        let length = stretch.map_or(0, |stretch| stretches.length_of(stretch, start));
+        let middle = start + length.div_ceil(2);
+        for (from, to) in [(start, middle), (middle, start + length)] {
+            let stretch = self.steps.get(from..to).and_then(|steps| stretches.add(steps, from));
+            if let Some(step) = self.steps.get_mut(from).filter(|_| from < to) {
+                step.stretch = stretch;
+            }
+        }
+        stretches.follow(&self.steps);
     }
 
     /// Finds the stretches among the steps from one on, which follow each other.

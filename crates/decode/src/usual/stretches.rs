@@ -2,7 +2,8 @@
 //!
 //! A client acts from one address, on one partition of one service: four or five neighbouring values are then one of a few
 //! hundred combinations. A combination is found by some of its bytes at fixed places, and it is the same only if all its bytes are. Its
-//! bytes have been read value by value before, so it means the same texts again.
+//! bytes have been read value by value before, so it means the same texts again. Where only one step may follow, the bytes that lead to its
+//! value belong to the combination.
 
 use std::hint::black_box;
 use std::iter::repeat;
@@ -38,7 +39,7 @@ const LATER: usize = 6;
 /// Odd numbers whose multiples carry every bit of a word up to the highest ones.
 const FACTORS: [u64; VALUES_MAX] =
     [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xd6e8_feb8_6659_fd93];
-/// Places for combinations, as a power of two. Beyond half as many, or beyond so many bytes, all are forgotten.
+/// Places for combinations, as a power of two. Beyond three quarters as many, or beyond so many bytes, all are forgotten.
 const PLACES_BITS: u32 = 12;
 const BYTES_MAX: usize = 512 << 10;
 /// Places that are looked at for a combination.
@@ -63,61 +64,48 @@ struct Stretch {
     /// Its last step, and the step behind it.
     last: usize,
     next: usize,
+    /// How many of the bytes that lead to the value of the step behind it belong to a combination: all or none.
+    lead: usize,
     places: Vec<Place>,
-    /// Combinations, one behind the other: a header, then the bytes. So both come to the processor together.
+    /// Combinations, one behind the other: ids, then the bytes. So both come to the processor together.
     known: Vec<u8>,
     taken: usize,
     sought: u32,
     missed: u32,
-    /// Length of the newest combination, and how many in a row had it, up to [`STEADY`].
-    length: usize,
-    steady: u8,
+    /// The length of all known combinations, while they share one: then what is behind them can be looked for before one is found.
+    shared_length: Option<u16>,
 }
 
-/// Combinations in a row of one length after which the next one is expected to have it, too.
-const STEADY: u8 = 16;
+/// Where the walk through a record goes on behind a combination.
+pub(super) struct Behind {
+    /// Length of the combination.
+    pub(super) length: usize,
+    pub(super) step: usize,
+    /// Whether the combination ends at the value of that step.
+    pub(super) at_value: bool,
+}
 
-/// Where a combination lies.
+/// Where a combination lies, and how long it is: so the next value can be looked for before the combination is there.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     /// Its hash, as far as the place itself does not tell it.
     tag: u32,
-    /// [`FREE`] where there is none.
-    start: u32,
+    /// Start among the known ones, in units of [`UNIT`].
+    start: u16,
+    /// Length of its bytes. 0 where there is none.
+    length: u16,
 }
 
-const FREE: u32 = u32::MAX;
+const FREE: Place = Place { tag: 0, start: 0, length: 0 };
+
+/// Combinations start at multiples of so many bytes.
+const UNIT: usize = 16;
+const _: () = assert!(BYTES_MAX <= UNIT << u16::BITS, "a place reaches all of them");
 
 /// The ids of the values of a combination, in little-endian bytes.
 type Ids = [[u8; 4]; VALUES_MAX];
 
-/// A combination, as it lies among the known ones: the length of its bytes, the ids of its values, its bytes and the one behind them.
-#[derive(Clone, Copy)]
-struct Combination<'a> {
-    length: u32,
-    ids: &'a Ids,
-    /// With the byte behind the last value.
-    bytes: &'a [u8],
-}
-
-const HEADER_BYTES: usize = 4 * (1 + VALUES_MAX);
-
-impl<'a> Combination<'a> {
-    /// The combination at the start of some bytes.
-    #[inline]
-    fn at(bytes: &'a [u8]) -> Option<Self> {
-        let (header, bytes) = bytes.split_first_chunk::<HEADER_BYTES>()?;
-        let (length, ids) = header.as_chunks().0.split_first()?;
-        let length = u32::from_le_bytes(*length);
-        Some(Self { length, ids: ids.first_chunk()?, bytes: bytes.get(..=length as usize)? })
-    }
-
-    fn put(&self, known: &mut Vec<u8>) {
-        known.extend_from_slice(&self.length.to_le_bytes());
-        known.extend_from_slice(self.ids.as_flattened());
-        known.extend_from_slice(self.bytes);
-    }
-}
+const IDS_BYTES: usize = size_of::<Ids>();
 
 impl Stretches {
     /// How many steps at the start of a chain make one stretch.
@@ -147,24 +135,36 @@ impl Stretches {
             columns,
             last: first + steps.len() - 1,
             next: last.next,
-            places: vec![Place { tag: 0, start: FREE }; 1 << PLACES_BITS],
+            lead: 0,
+            places: vec![FREE; 1 << PLACES_BITS],
             known: Vec::new(),
             taken: 0,
             sought: 0,
             missed: 0,
-            length: 0,
-            steady: 0,
+            shared_length: None,
         });
         Some(self.stretches.len() - 1)
     }
 
-    /// Finds a known combination at the start of a window: sets the ids of its columns, tells its length and the step behind it.
+    /// Looks anew at what may follow the stretches, by the steps of all shapes.
+    pub(super) fn follow(&mut self, steps: &[Step]) {
+        for stretch in &mut self.stretches {
+            let lead = steps.get(stretch.next).filter(|next| next.is_alone() && next.stretch.is_none());
+            let lead = lead.map_or(0, |next| next.literal.length());
+            if lead != stretch.lead {
+                stretch.lead = lead;
+                stretch.forget();
+            }
+        }
+    }
+
+    /// Finds a known combination at the start of a window: sets the ids of its columns and tells what is behind it.
     #[inline]
-    pub(super) fn find(&mut self, stretch: usize, window: &[u8], row: &mut Row) -> Option<(usize, usize)> {
+    pub(super) fn find(&mut self, stretch: usize, window: &[u8], row: &mut Row) -> Option<Behind> {
         let stretch = self.stretches.get_mut(stretch)?;
         let hash = hash_of(window, &stretch.samples)?;
         stretch.sought += 1;
-        let Some(Combination { length, ids, .. }) = stretch.combination(window, hash) else {
+        let Some((length, ids)) = stretch.combination(window, hash) else {
             stretch.missed += 1;
             stretch.judge();
             return None;
@@ -172,26 +172,33 @@ impl Stretches {
         for (column, id) in stretch.columns.into_iter().zip(ids) {
             row.set_id(column.into(), u32::from_le_bytes(*id));
         }
-        Some((stretch.expected(length as usize), stretch.next))
+        Some(Behind { length, step: stretch.next, at_value: stretch.lead > 0 })
     }
 
-    /// The last step of a stretch; `None` where its combinations are not to be remembered.
+    /// How many steps a stretch has that starts at this one.
+    pub(super) fn length_of(&self, stretch: usize, start: usize) -> usize {
+        self.stretches.get(stretch).map_or(0, |stretch| stretch.last + 1 - start)
+    }
+
+    /// The last step of a stretch; `None` where it was given up.
     pub(super) fn last_step(&self, stretch: usize) -> Option<usize> {
         self.stretches.get(stretch).filter(|stretch| !stretch.places.is_empty()).map(|stretch| stretch.last)
     }
 
-    /// Remembers a combination of this length at the start of a window, with the ids of its record.
+    /// Remembers a combination whose values end behind this length at the start of a window, in a record of a known shape with these ids.
     pub(super) fn insert(&mut self, stretch: usize, window: &[u8], length: usize, row: &Row) {
-        let (Some(stretch), Some(bytes)) = (self.stretches.get_mut(stretch), window.get(..=length)) else {
+        let Some(stretch) = self.stretches.get_mut(stretch) else {
             return;
         };
-        let (Some(hash), Ok(length)) = (hash_of(window, &stretch.samples), u32::try_from(length)) else {
+        let length = length + stretch.lead;
+        let (Some(hash), Some(bytes)) = (hash_of(window, &stretch.samples), window.get(..stretch.compared(length)))
+        else {
             return;
         };
         let ids = stretch.columns.map(|column| row.id(column.into()));
         // Null for an empty text is not remembered.
-        if !ids.contains(&NULL) {
-            stretch.remember(hash, Combination { length, ids: &ids.map(u32::to_le_bytes), bytes });
+        if let (Ok(length), false) = (u16::try_from(length), ids.contains(&NULL)) {
+            stretch.remember(hash, &ids.map(u32::to_le_bytes), bytes, length);
         }
     }
 
@@ -207,63 +214,73 @@ impl Stretches {
 }
 
 impl Stretch {
-    /// The combination at the start of a window.
+    /// The combination at the start of a window: its length and ids.
     #[inline]
-    fn combination(&self, window: &[u8], hash: u64) -> Option<Combination<'_>> {
+    fn combination(&self, window: &[u8], hash: u64) -> Option<(usize, &Ids)> {
         let (first, tag) = first_place(hash);
         for at in first..first + PROBES {
             let place = self.places.get(at % (1 << PLACES_BITS))?;
-            if place.tag == tag && place.start != FREE {
-                let combination = Combination::at(self.known.get(place.start as usize..)?)?;
-                return (window.get(..combination.bytes.len()) == Some(combination.bytes)).then_some(combination);
-            }
-            if place.start == FREE {
+            if place.length == 0 {
                 return None;
+            }
+            if place.tag == tag {
+                let length = self.length_of(place);
+                let start = usize::from(place.start) * UNIT;
+                let (ids, bytes) = self.known.get(start..)?.split_first_chunk::<IDS_BYTES>()?;
+                let compared = self.compared(length);
+                let is_same = window.get(..compared)? == bytes.get(..compared)?;
+                return is_same.then_some((length, ids.as_chunks().0.first_chunk()?));
             }
         }
         None
     }
 
+    /// The length of the combination of a place.
+    #[inline]
+    fn length_of(&self, place: &Place) -> usize {
+        match self.shared_length {
+            // The processor goes on from here at once, while the place is still on its way. The compiler must not know that both are
+            // lengths: it would take one of them without a branch, and so wait for both.
+            Some(length) => black_box(usize::from(length)),
+            None => place.length.into(),
+        }
+    }
+
+    /// How many bytes have to be the same for a combination of this length to be the same: also the one behind the last value.
+    #[inline]
+    fn compared(&self, length: usize) -> usize {
+        length + usize::from(self.lead == 0)
+    }
+
     /// Puts a combination into the place of one that only looks the same, or into the first free one. Where there is none, it takes the
     /// place that is looked at first.
-    fn remember(&mut self, hash: u64, combination: Combination<'_>) {
-        let bytes = HEADER_BYTES + combination.bytes.len();
-        if self.taken >= self.places.len() / 2 || self.known.len() + bytes > BYTES_MAX {
+    fn remember(&mut self, hash: u64, ids: &Ids, bytes: &[u8], length: u16) {
+        if self.taken >= self.places.len() / 4 * 3 || self.known.len() + UNIT + IDS_BYTES + bytes.len() > BYTES_MAX {
             self.forget();
         }
-        let Ok(start) = u32::try_from(self.known.len()) else {
+        let Ok(start) = u16::try_from(self.known.len().div_ceil(UNIT)) else {
             return;
         };
-        combination.put(&mut self.known);
+        self.shared_length = match self.shared_length {
+            _ if self.known.is_empty() => Some(length),
+            shared => shared.filter(|shared| *shared == length),
+        };
+        self.known.resize(usize::from(start) * UNIT, 0);
+        self.known.extend_from_slice(ids.as_flattened());
+        self.known.extend_from_slice(bytes);
         let (first, tag) = first_place(hash);
         let fits = |at: &usize| {
-            self.places.get(at % (1 << PLACES_BITS)).is_some_and(|place| place.start == FREE || place.tag == tag)
+            self.places.get(at % (1 << PLACES_BITS)).is_some_and(|place| place.length == 0 || place.tag == tag)
         };
         let at = (first..first + PROBES).find(fits).unwrap_or(first);
         if let Some(place) = self.places.get_mut(at % (1 << PLACES_BITS)) {
-            *place = Place { tag, start };
+            *place = Place { tag, start, length };
             self.taken += 1;
         }
     }
 
-    /// The length of a combination: as a guess that was right, where lengths are steady. The processor goes on from a guess at once,
-    /// while what was looked up is still on its way.
-    #[inline]
-    fn expected(&mut self, length: usize) -> usize {
-        let guess = self.length;
-        // The compiler must not conclude that the guess and the length are the same number: it would wait for the length again.
-        let is_right = black_box(guess == length);
-        if self.steady == STEADY && is_right {
-            return guess;
-        }
-        // Nor is there a branch, which nobody could foresee where lengths vary.
-        self.steady = (self.steady + 1).min(STEADY) * u8::from(is_right);
-        self.length = length;
-        length
-    }
-
     fn forget(&mut self) {
-        self.places.fill(Place { tag: 0, start: FREE });
+        self.places.fill(FREE);
         self.known.clear();
         self.taken = 0;
     }

@@ -9,9 +9,13 @@ use super::wide::{equal_start, mask};
 
 /// Longest text that is remembered.
 const TEXT_BYTES: usize = 48;
-/// Places for the texts of a column, as a power of two: more than the actions, addresses and clients of a day.
+/// Places for the texts of a column, as a power of two: first few, which stay in the processor's caches, and more where texts push each
+/// other out.
 const PLACES_BITS: u32 = 9;
-/// The same for keys, of which there are many more.
+const PLACES_BITS_MAX: u32 = 12;
+/// By how many bits they grow at a time.
+const MORE_BITS: u32 = 1;
+/// Places for keys that are written in an unusual way: there are many keys.
 const KEY_PLACES_BITS: u32 = 14;
 
 /// Masks by length.
@@ -37,6 +41,8 @@ pub(super) struct ValueCache {
     shift: u32,
     /// Age whose ids count. Not 0.
     age: u32,
+    /// Texts that were pushed out by others since there are so many places.
+    pushed_out: usize,
 }
 
 /// One cache line.
@@ -50,6 +56,8 @@ struct Place {
     id: u32,
 }
 
+const FREE: Place = Place { text: [0; TEXT_BYTES], length: 0, age: 0, id: 0 };
+
 impl ValueCache {
     /// The cache of a text column.
     pub(super) fn of(column: &str) -> Self {
@@ -58,8 +66,7 @@ impl ValueCache {
             _ => PLACES_BITS,
         };
         let places = if schema::is_dictionary(column) { 1 << places_bits } else { 0 };
-        let free = Place { text: [0; TEXT_BYTES], length: 0, age: 0, id: 0 };
-        Self { places: vec![free; places], shift: u64::BITS - places_bits, age: 1 }
+        Self { places: vec![FREE; places], shift: u64::BITS - places_bits, age: 1, pushed_out: 0 }
     }
 
     /// The id of the text at the start of a window that has this length and is followed by the byte `end`, if it is remembered. A
@@ -67,7 +74,7 @@ impl ValueCache {
     #[inline]
     pub(super) fn find(&self, window: &[u8], length: usize, end: u8) -> Option<u32> {
         let start = window.first_chunk::<TEXT_BYTES>()?;
-        let place = self.places.get(self.place_of(window, start, length)?)?;
+        let place = self.places.get(self.place_of(start, length)?)?;
         let same = place.length == length
             && place.age == self.age
             && window.get(length) == Some(&end)
@@ -80,18 +87,35 @@ impl ValueCache {
         let Some(start) = window.first_chunk::<TEXT_BYTES>() else {
             return;
         };
-        let place = self.place_of(window, start, length).and_then(|place| self.places.get_mut(place));
-        if let (Some(place), true) = (place, length <= TEXT_BYTES) {
-            *place = Place { text: *start, length, age: self.age, id };
+        let age = self.age;
+        let Some(place) = self.place_of(start, length).and_then(|place| self.places.get_mut(place)) else {
+            return;
+        };
+        let pushes_out = place.age == age;
+        *place = Place { text: *start, length, age, id };
+        if pushes_out {
+            self.pushed_out += 1;
+            self.grow();
         }
     }
 
-    /// The place of a text.
+    /// Makes more places where texts push each other out often.
+    fn grow(&mut self) {
+        let more = self.places.len() << MORE_BITS;
+        if self.pushed_out > self.places.len() && more <= 1 << PLACES_BITS_MAX {
+            // What is forgotten comes again.
+            self.places = vec![FREE; more];
+            self.shift -= MORE_BITS;
+            self.pushed_out = 0;
+        }
+    }
+
+    /// The place of a text that is short enough.
     #[inline]
-    fn place_of(&self, window: &[u8], start: &[u8; TEXT_BYTES], length: usize) -> Option<usize> {
+    fn place_of(&self, start: &[u8; TEXT_BYTES], length: usize) -> Option<usize> {
         let first = u64::from_le_bytes(*start.first_chunk()?);
         let mixed = match length.checked_sub(8) {
-            Some(at) => first ^ u64::from_le_bytes(*window.get(at..)?.first_chunk()?).rotate_left(21),
+            Some(at) => first ^ u64::from_le_bytes(*start.get(at..length)?.first_chunk()?).rotate_left(21),
             None => first & ((1 << (length * 8)) - 1),
         };
         // Multiplication carries every bit up to the highest ones.
@@ -106,6 +130,7 @@ impl ValueCache {
             self.places.iter_mut().for_each(|place| place.age = 0);
             1
         });
+        self.pushed_out = 0;
     }
 }
 
@@ -137,5 +162,31 @@ mod tests {
         assert_eq!(cache.find(&padded(&format!("{}\"", "x".repeat(49))), 49, b'"'), None, "too long");
         assert_eq!(cache.find(b"short", 5, b'"'), None, "the end of the window");
         assert_eq!(ValueCache::of("trace_id").find(&padded("CO\""), 2, b'"'), None);
+    }
+
+    #[test]
+    fn there_are_more_places_where_texts_push_each_other_out() {
+        for (texts, places) in [(20, 1 << PLACES_BITS), (3000, 1 << PLACES_BITS_MAX)] {
+            let mut cache = ValueCache::of("client_ip");
+            let windows: Vec<Vec<u8>> = (0..texts).map(|text| padded(&format!("10.0.{text}.7\""))).collect();
+            let mut found = 0;
+            for round in 0..20 {
+                found = 0;
+                for (id, window) in (0..).zip(&windows) {
+                    let length = window.len() - 65;
+                    match cache.find(window, length, b'"') {
+                        Some(known) => {
+                            assert_eq!(known, id, "{texts} in round {round}");
+                            found += 1;
+                        }
+                        None => cache.insert(window, length, id),
+                    }
+                }
+            }
+            assert_eq!(cache.places.len(), places, "{texts}");
+            assert!(found * 4 > texts * 2, "{found} of {texts} known again");
+            cache.forget();
+            assert!(windows.iter().all(|window| cache.find(window, window.len() - 65, b'"').is_none()));
+        }
     }
 }

@@ -29,23 +29,37 @@ pub(super) fn plain_length(window: &[u8], end: u8) -> Option<usize> {
     None
 }
 
+/// Bytes that are marked at once.
+const MARKS: usize = 16;
+
 /// Whether all bytes of a text are plain.
 #[inline]
 pub(super) fn are_plain(text: &[u8]) -> bool {
-    match text.last_chunk() {
-        // The last bytes may be looked at twice: that is faster than one by one.
-        Some(last) => is_plain_lane(last) && text.as_chunks().0.iter().all(is_plain_lane),
-        None => text.iter().all(|byte| is_plain(*byte)),
-    }
+    let Some(last) = text.last_chunk() else {
+        return are_all_plain(text);
+    };
+    // The last bytes may be looked at twice: that is faster than one by one.
+    let marks = text.as_chunks().0.iter().fold(odd_marks(last), |marks, bytes| joined(marks, odd_marks(bytes)));
+    marks.iter().fold(0, |odd, mark| odd | mark) == 0
 }
 
+#[cold]
+fn are_all_plain(text: &[u8]) -> bool {
+    text.iter().all(|byte| is_plain(*byte))
+}
+
+/// Marks the places of bytes that are not plain.
 #[inline(always)]
-fn is_plain_lane(bytes: &[u8; 16]) -> bool {
+fn odd_marks(bytes: &[u8; MARKS]) -> [u8; MARKS] {
     // Without branches, so that all bytes are compared at once. What is beyond ASCII is negative.
-    let odd = bytes
-        .iter()
-        .fold(false, |odd, &byte| odd | (byte.cast_signed() < b' '.cast_signed()) | (byte == b'"') | (byte == b'\\'));
-    !odd
+    bytes.map(|byte| u8::from((byte.cast_signed() < b' '.cast_signed()) | (byte == b'"') | (byte == b'\\')))
+}
+
+/// What one or the other marks.
+#[inline(always)]
+fn joined(mut marks: [u8; MARKS], more: [u8; MARKS]) -> [u8; MARKS] {
+    marks.iter_mut().zip(more).for_each(|(mark, more)| *mark |= more);
+    marks
 }
 
 /// Sets the high bit of the lowest byte that is not plain; bits of higher bytes may be set without cause.

@@ -99,12 +99,15 @@ fn shape() -> impl Strategy<Value = Shape> {
     let odd_name =
         prop_oneof![6 => Just(None), 1 => select(vec!["x", "Status", "time", "status", "TIME"]).prop_map(Some)];
     let blanks = select(vec![(":", ",", ("{", "}")), (": ", ", ", ("{ ", " }")), ("\t:", ",\n    ", ("{\n  ", "\n}"))]);
-    (subset(names.to_vec()), subset(meta_names.to_vec()), odd_name, any::<bool>(), blanks).prop_map(
-        |(mut names, meta_names, odd_name, meta_is_text, (colon, comma, ends))| {
+    let odd_meta_name = prop_oneof![6 => Just(None), 1 => select(vec!["y", "Role", "role", "time"]).prop_map(Some)];
+    let odd_names = (odd_name, odd_meta_name, any::<Index>());
+    (subset(names.to_vec()), subset(meta_names.to_vec()), odd_names, any::<bool>(), blanks).prop_map(
+        |(mut names, mut meta_names, (odd_name, odd_meta_name, place), meta_is_text, (colon, comma, ends))| {
             if !names.contains(&"time") {
                 names.insert(0, "time");
             }
-            names.extend(odd_name);
+            odd_name.into_iter().for_each(|name| names.insert(place.index(names.len() + 1), name));
+            odd_meta_name.into_iter().for_each(|name| meta_names.insert(place.index(meta_names.len() + 1), name));
             let lines_in_text = meta_is_text && comma.contains('\n');
             let (colon, comma, ends) = if lines_in_text { (":", ", ", ("{", "}")) } else { (colon, comma, ends) };
             Shape { names, meta_names, meta_is_text, colon, comma, ends }
@@ -268,6 +271,16 @@ fn usual_shape() -> Shape {
 
 /// One of the records that an archive of few clients is full of.
 fn usual_record(shape: &Shape, number: u32) -> String {
+    shape.record(&usual_values(number), &usual_time(number, ""))
+}
+
+/// Its time, with more digits.
+fn usual_time(number: u32, digits: &str) -> String {
+    format!("\"2026-01-{:02} 08:00:{:02}.{number:06}{digits} UTC\"", 1 + number % 28, number % 60)
+}
+
+/// Its other values, as JSON, in the order in which [`usual_shape`] takes them.
+fn usual_values(number: u32) -> [String; 12] {
     let client = number % 5;
     let meta = [
         format!("11.0.{}.{client}", number % 3 * 100),
@@ -284,9 +297,47 @@ fn usual_record(shape: &Shape, number: u32) -> String {
         "LUNA_RET_OK".to_owned(),
         format!("{number:043}"),
     ];
-    let values = meta.into_iter().chain(envelope).chain(rest).map(|text| format!("\"{text}\""));
-    let time = format!("\"2026-01-{:02} 08:00:{:02}.{number:06} UTC\"", 1 + number % 28, number % 60);
-    shape.record(&values.collect::<Vec<_>>(), &time)
+    let [address, hsm, serial, key, role] = meta;
+    let [source, resource, actor, tenant] = envelope;
+    let [action, status, trace] = rest;
+    [address, hsm, serial, key, role, source, resource, actor, tenant, action, status, trace]
+        .map(|text| format!("\"{text}\""))
+}
+
+/// Members that the service may come to write one day, with values that hardly ever change: what they are and where they stand is part of
+/// a shape, and of `extra`.
+#[test]
+fn unknown_members_that_are_alike() {
+    let unknown = [
+        ("version", vec!["\"1.0\"", "\"1.1\"", "\"1.0\\u0041\"", "\"\""]),
+        ("level", vec!["1", "12", "-1.50e3", "1.00", "true", "false", "null", "123456789012345678901234567890"]),
+        ("tags", vec!["[]", "{\"a\":1}"]),
+        ("Status", vec!["\"x\""]),
+        ("OUID", vec!["\"x\"", "null"]),
+        ("TIME", vec!["\"x\""]),
+        ("ä", vec!["1"]),
+    ];
+    for (name, values) in &unknown {
+        for place in [0, 4, 9] {
+            for (meta_place, meta_is_text) in [(None, true), (Some(0), true), (Some(5), true), (Some(2), false)] {
+                let mut shape = Shape { meta_is_text, ..usual_shape() };
+                shape.names.insert(place, name);
+                meta_place.into_iter().for_each(|place| shape.meta_names.insert(place, name));
+                let records = (0..60).map(|number| {
+                    let value = values[number as usize / 7 % values.len()];
+                    let known = usual_values(number);
+                    // In the order in which the shape takes them: those of `meta` first.
+                    let at = if place > 8 { place - 2 } else { place.saturating_sub(1) };
+                    let mut all = known.to_vec();
+                    all.insert(5 + at, value.to_owned());
+                    meta_place.into_iter().for_each(|place| all.insert(place, value.to_owned()));
+                    shape.record(&all, &usual_time(number, if number % 9 == 0 { "0001" } else { "" }))
+                });
+                let member = format!("[{}]", records.collect::<Vec<_>>().join(",")).into_bytes();
+                both_ways_agree(&[member], &[], DecodeOptions { batch_rows: 16, ..DecodeOptions::default() });
+            }
+        }
+    }
 }
 
 /// Texts of a column without end: what is remembered is forgotten in time, and ids that meant something mean nothing then.
