@@ -248,12 +248,12 @@ impl Columns {
             if let TextColumn::Coded(coded) = column
                 && coded.texts.are_too_many()
             {
-                **coded = CodedColumn::new(coded.texts.seed());
+                coded.texts.forget();
                 forgot = true;
             }
         }
         if forgot {
-            self.keys = KeyNumbers::within(KEY_PLACES_BITS);
+            self.keys.forget();
         }
         forgot
     }

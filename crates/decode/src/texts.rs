@@ -87,12 +87,43 @@ impl Texts {
         self.ends.len()
     }
 
-    pub(crate) fn seed(&self) -> u64 {
-        self.seed
+    /// Forgets all texts, and keeps the room for as many as are kept.
+    pub(crate) fn forget(&mut self) {
+        self.text.clear();
+        self.text.shrink_to(KEPT_BYTES);
+        self.ends.clear();
+        self.ends.shrink_to(KEPT_TEXTS);
+        self.places.truncate(4 * KEPT_TEXTS);
+        self.places.shrink_to(0);
+        self.places.fill(0);
+        self.newest = NULL;
     }
 
     /// Whether more texts are kept than there is room for.
     pub(crate) fn are_too_many(&self) -> bool {
         self.ends.len() > KEPT_TEXTS || self.text.len() > KEPT_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forgotten_texts_are_new() {
+        let mut texts = Texts::new(7);
+        let long = "x".repeat(2 * KEPT_BYTES);
+        for round in 0..3 {
+            // Others than before, in the places that those had.
+            for id in 0..1000 {
+                assert_eq!(texts.find_or_add(&format!("text {}", id + 500 * round)), id);
+            }
+            assert_eq!(texts.find_or_add(&format!("text {}", 500 * round)), 0);
+            assert_eq!(texts.find_or_add(&long), 1000);
+            assert!(texts.are_too_many());
+            texts.forget();
+            assert_eq!((texts.count(), texts.get(0), texts.are_too_many()), (0, None, false));
+            assert!(texts.text.capacity() <= KEPT_BYTES, "what a long text took is given back");
+        }
     }
 }

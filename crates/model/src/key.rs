@@ -94,10 +94,17 @@ impl Key {
 
     /// Appends its digits.
     pub fn put_text(self, text: &mut String) {
+        text.push_str(as_text(&self.digits()));
+    }
+
+    /// Its digits: lower-case ASCII.
+    fn digits(self) -> [u8; DIGITS] {
         let Self([first, ..]) = self;
-        let first = (0..8).map(|place| (first >> (28 - 4 * place)) as u8 & 0xf);
-        let last = self.last_16().into_iter().flat_map(u64::to_le_bytes);
-        text.extend(first.chain(last).filter_map(|digit| char::from_digit(digit.into(), 16)));
+        let [second, third] = self.last_16();
+        let mut digits = [0; DIGITS];
+        let places = digits.as_chunks_mut().0.iter_mut();
+        places.zip([values(first), second, third]).for_each(|(place, values)| *place = digits_of(values).to_le_bytes());
+        digits
     }
 
     /// The other digits, 8 by 8, each in its byte.
@@ -129,9 +136,19 @@ impl PartialOrd for Key {
 fn half_bytes(word: u64) -> (u64, u64) {
     // Letters have a bit that figures have not, and start with 1.
     let values = (word & (ONES * 0x0f)) + (word >> 6 & ONES) * 9;
+    (values, (digits_of(values) ^ word) | (values & (ONES * 0xf0)))
+}
+
+/// The digits for 8 values below 16, each in its byte.
+#[inline]
+fn digits_of(values: u64) -> u64 {
     let letters = (values + ONES * 6) >> 4 & ONES;
-    let digits = values + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'9' - 1);
-    (values, (digits ^ word) | (values & (ONES * 0xf0)))
+    values + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'9' - 1)
+}
+
+/// Digits are ASCII.
+fn as_text(digits: &[u8; DIGITS]) -> &str {
+    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 /// The number that 8 digits make, each in its byte, the first one lowest.
@@ -140,6 +157,14 @@ fn number(values: u64) -> u32 {
     let values = (values << 4 | values >> 8) & 0x00ff_00ff_00ff_00ff;
     let values = (values | values >> 8) & 0x0000_ffff_0000_ffff;
     ((values | values >> 16) as u32).swap_bytes()
+}
+
+/// The values of the 8 digits of a number, as [`number`] takes them.
+fn values(number: u32) -> u64 {
+    let pairs = u64::from(number.swap_bytes());
+    let pairs = (pairs | pairs << 16) & 0x0000_ffff_0000_ffff;
+    let pairs = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
+    (pairs >> 4 | pairs << 8) & (ONES * 0x0f)
 }
 
 /// Numbers of keys. Of more than it has room for it forgets some, which are asked for anew then.
@@ -166,6 +191,12 @@ impl KeyNumbers {
         Self { places: vec![FREE; 1 << FIRST_BITS], taken: 0, places_max: 1 << places_bits }
     }
 
+    /// Forgets all numbers, and keeps the room for them.
+    pub fn forget(&mut self) {
+        self.places.fill(FREE);
+        self.taken = 0;
+    }
+
     /// Asks for what [`Self::number`] will look at.
     #[inline]
     pub fn ask_for(&self, key: Key) {
@@ -176,9 +207,7 @@ impl KeyNumbers {
     #[inline]
     pub fn number(&mut self, key: Key, new: impl FnOnce(&str) -> Option<u32>) -> Option<u32> {
         self.find(key).or_else(|| {
-            let mut text = String::with_capacity(DIGITS);
-            key.put_text(&mut text);
-            let number = new(&text)?;
+            let number = new(as_text(&key.digits()))?;
             self.insert(key, number);
             Some(number)
         })
@@ -306,6 +335,16 @@ mod tests {
             }
             let known = (0..count).filter(|&number| find_or_insert(&mut keys, number).is_some()).count();
             assert!(known >= known_at_least, "{known} of {count}");
+        }
+    }
+
+    #[test]
+    fn forgotten_keys_are_new() {
+        let mut keys = KeyNumbers::within(12);
+        for _ in 0..2 {
+            assert!((0..1500).all(|number| find_or_insert(&mut keys, number).is_none()));
+            assert!((0..1500).any(|number| find_or_insert(&mut keys, number).is_some()));
+            keys.forget();
         }
     }
 
