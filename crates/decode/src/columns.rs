@@ -36,6 +36,9 @@ pub(crate) struct Columns {
     other_keys: usize,
 }
 
+/// The column of what has no other one, by its place in [`TEXT_COLUMNS`].
+pub(crate) const EXTRA: usize = TEXT_COLUMNS.len() - 1;
+
 /// No text.
 pub(crate) const NULL: u32 = u32::MAX;
 /// The id of a key that the row holds as digits.
@@ -120,9 +123,8 @@ impl Columns {
     /// The row in the making, made empty.
     #[inline]
     pub(crate) fn new_row(&mut self) -> Option<&mut Row> {
-        self.rows.truncate(self.times.len());
-        self.rows.push(Row::EMPTY);
-        self.rows.last_mut()
+        self.start_row();
+        self.row()
     }
 
     /// The value of the row in the making in a text column, by its place in [`TEXT_COLUMNS`]; null where nothing is set.
@@ -142,6 +144,7 @@ impl Columns {
     }
 
     /// Drops what is in the making: another row begins.
+    #[inline]
     pub(crate) fn start_row(&mut self) {
         self.rows.truncate(self.times.len());
     }

@@ -11,7 +11,7 @@ use keytrail_model::schema::TEXT_COLUMNS;
 use keytrail_model::time;
 
 use crate::canonical;
-use crate::columns::Columns;
+use crate::columns::{Columns, EXTRA};
 use crate::exact::Fault;
 use crate::members::Members;
 use crate::tape::{Node, Nodes, Parser};
@@ -20,7 +20,7 @@ use crate::text::{blanks, quoted, tail};
 /// Places of the envelope's names in [`RowMaker::envelope`]: those of [`ENVELOPE`], then these two.
 const TIME: usize = ENVELOPE.len();
 const META_PLACE: usize = TIME + 1;
-const ENVELOPE_NAMES: [&str; META_PLACE + 1] = [
+pub(crate) const ENVELOPE_NAMES: [&str; META_PLACE + 1] = [
     ENVELOPE[0].0,
     ENVELOPE[1].0,
     ENVELOPE[2].0,
@@ -31,7 +31,7 @@ const ENVELOPE_NAMES: [&str; META_PLACE + 1] = [
     "time",
     "meta",
 ];
-const META_NAMES: [&str; META.len()] = [META[0].0, META[1].0, META[2].0, META[3].0, META[4].0];
+pub(crate) const META_NAMES: [&str; META.len()] = [META[0].0, META[1].0, META[2].0, META[3].0, META[4].0];
 /// Characters of an unusable time shown in a reason.
 const SHOWN_CHARACTERS: usize = 60;
 
@@ -165,7 +165,7 @@ impl RowMaker {
         self.take_meta(record, columns);
         self.extra.add_unknown(self.envelope.left_over());
         if let Some(extra) = self.extra.json(record) {
-            columns.set_text(TEXT_COLUMNS.len() - 1, extra);
+            columns.set_text(EXTRA, extra);
         }
         columns.end_row(ordinal, time.micros);
         Ok(())

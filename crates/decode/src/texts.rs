@@ -94,7 +94,7 @@ impl Texts {
         self.ends.clear();
         self.ends.shrink_to(KEPT_TEXTS);
         self.places.truncate(4 * KEPT_TEXTS);
-        self.places.shrink_to(0);
+        self.places.shrink_to_fit();
         self.places.fill(0);
         self.newest = NULL;
     }

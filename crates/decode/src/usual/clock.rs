@@ -131,7 +131,7 @@ fn fraction_micros(text: &[u8]) -> Option<i64> {
 }
 
 /// First microsecond of a day that can be named to its end.
-fn first_micros(date: &[u8]) -> Option<i64> {
+fn first_micros(date: &[u8; DATE_BYTES - 1]) -> Option<i64> {
     let date = std::str::from_utf8(date).ok()?;
     let RecordTime { micros, .. } = time::parse(&format!("{date}T00:00:00Z"))?;
     time::parse(&format!("{date}T23:59:59.999999Z"))?;

@@ -11,6 +11,7 @@ use keytrail_model::schema::{self, TEXT_COLUMNS};
 use super::clock::Clock;
 use super::shapes::{LITERAL_BYTES, Literal, NewStep, Slot};
 use super::wide::is_plain;
+use crate::row::{ENVELOPE_NAMES, META_NAMES};
 use crate::text::{blanks, tail};
 
 /// Steps of a shape, about, and bytes between two values, at most: one odd record must not push out all other shapes.
@@ -151,8 +152,7 @@ impl<'a> Walk<'a> {
     /// A member of an unknown name is part of what stands between values.
     fn unknown(&mut self, name: &str, quote: &[u8]) -> Option<()> {
         // In other letters, known names may count.
-        let is_known = |known: &str| known.eq_ignore_ascii_case(name);
-        if ENVELOPE.iter().chain(&META).any(|(known, _)| is_known(known)) || is_known("time") || is_known("meta") {
+        if ENVELOPE_NAMES.iter().chain(&META_NAMES).any(|known| known.eq_ignore_ascii_case(name)) {
             return None;
         }
         self.has_unknown = true;

@@ -22,7 +22,7 @@ mod wide;
 use keytrail_model::key::Key;
 use keytrail_model::schema::TEXT_COLUMNS;
 
-use crate::columns::{Columns, TO_BE_FOUND};
+use crate::columns::{Columns, EXTRA, TO_BE_FOUND};
 use crate::text::tail;
 use clock::Clock;
 use shapes::{Shapes, Slot, Step};
@@ -33,9 +33,6 @@ use wide::plain_length;
 /// Records of a member without a known shape after which learning becomes rare: where every record has a shape of its own, or one that
 /// cannot be learned, it would cost more than it gives.
 const PATIENCE: u64 = 16;
-
-/// The column of what has no other one.
-const EXTRA: usize = TEXT_COLUMNS.len() - 1;
 
 /// Reads records of shapes that it has learned.
 pub(super) struct UsualReader {

@@ -13,8 +13,6 @@ const TEXT_BYTES: usize = 48;
 /// other out.
 const PLACES_BITS: u32 = 9;
 const PLACES_BITS_MAX: u32 = 12;
-/// By how many bits they grow at a time.
-const MORE_BITS: u32 = 1;
 /// Places for keys that are written in an unusual way: there are many keys.
 const KEY_PLACES_BITS: u32 = 14;
 
@@ -99,13 +97,13 @@ impl ValueCache {
         }
     }
 
-    /// Makes more places where texts push each other out often.
+    /// Makes twice as many places where texts push each other out often.
     fn grow(&mut self) {
-        let more = self.places.len() << MORE_BITS;
+        let more = self.places.len() * 2;
         if self.pushed_out > self.places.len() && more <= 1 << PLACES_BITS_MAX {
             // What is forgotten comes again.
             self.places = vec![FREE; more];
-            self.shift -= MORE_BITS;
+            self.shift -= 1;
             self.pushed_out = 0;
         }
     }
