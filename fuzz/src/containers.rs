@@ -37,8 +37,8 @@ pub fn container(data: &[u8]) {
     }
 }
 
-/// A way of reading: whether the file is in memory, how much is held, from which length on a second thread reads, and in parts of which
-/// length.
+/// A way of reading: whether the file is in memory, how much is held, from which length on members are read in parts, of which length,
+/// or by a second thread.
 #[derive(Debug, Clone, Copy)]
 struct Way {
     in_memory: bool,
@@ -48,7 +48,7 @@ struct Way {
 }
 
 /// All ways, the plainest first.
-const WAYS: [Way; 8] = [
+const WAYS: [Way; 10] = [
     Way { in_memory: false, held_bytes: 0, large_bytes: u64::MAX, part_bytes: 0 },
     Way { in_memory: true, held_bytes: 8 << 20, large_bytes: u64::MAX, part_bytes: 0 },
     Way { in_memory: true, held_bytes: 0, large_bytes: u64::MAX, part_bytes: 0 },
@@ -57,6 +57,8 @@ const WAYS: [Way; 8] = [
     Way { in_memory: false, held_bytes: 0, large_bytes: 0, part_bytes: 0 },
     Way { in_memory: true, held_bytes: 0, large_bytes: 0, part_bytes: 8 << 10 },
     Way { in_memory: false, held_bytes: 0, large_bytes: 0, part_bytes: 400 << 10 },
+    Way { in_memory: true, held_bytes: 8 << 20, large_bytes: 0, part_bytes: 8 << 10 },
+    Way { in_memory: false, held_bytes: 8 << 20, large_bytes: 0, part_bytes: 400 << 10 },
 ];
 
 thread_local! {

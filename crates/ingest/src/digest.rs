@@ -12,7 +12,7 @@ use keytrail_store::failpoint::{Point, reach};
 use sha2::{Digest, Sha256};
 
 use crate::ahead::is_slow;
-use crate::container::Buffer;
+use crate::pages::Buffer;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 << 10;

@@ -50,12 +50,20 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
     }
     let parent = parent(path);
     create_folder(parent)?;
+    make_folder(path)?;
+    sync_folder(parent)
+}
+
+/// Makes a folder in one that is there, if there is none. Its name is not durable before that folder is synced.
+pub(crate) fn make_folder(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Ok(());
+    }
     match reach(Point::FolderMaking).and_then(|()| fs::create_dir(path)) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
         made => made.map_err(StoreError::io("make the folder", path))?,
     }
-    reach(Point::FolderMade).map_err(StoreError::io("make the folder", path))?;
-    sync_folder(parent)
+    reach(Point::FolderMade).map_err(StoreError::io("make the folder", path))
 }
 
 /// Makes the name of a store's root durable in the folder above it, as far as that is ours to do: we may not be allowed

@@ -44,7 +44,8 @@ pub(crate) fn prepare(layout: &Layout, epoch: u64) -> Result<(), StoreError> {
     if path.exists() {
         return Ok(());
     }
-    durable::create_folder(&folder)?;
+    // Nobody reads any more after a power cut: no name here need outlast one.
+    durable::make_folder(&folder)?;
     let made = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     made.and_then(|_| reach(Point::LeaseMade)).map_err(StoreError::io("make the file that readers lock", &path))
 }

@@ -90,8 +90,10 @@ impl Writer {
         sweep::sweep_runs(&layout, &snapshot, &mut swept, &mut warnings)?;
         warnings.extend(snapshot.foreign_warning());
         sweep::sweep_staging(&layout, &mut swept)?;
-        for folder in [layout.staging(), layout.archives(), layout.rejects()] {
-            durable::create_folder(&folder)?;
+        let folders = [layout.staging(), layout.archives(), layout.rejects()];
+        if folders.iter().any(|folder| !folder.is_dir()) {
+            folders.iter().try_for_each(|folder| durable::make_folder(folder))?;
+            durable::sync_folder(root)?;
         }
         swept.sort_unstable();
         reach(Point::Opened).map_err(StoreError::io("open the store", root))?;
@@ -210,12 +212,13 @@ impl Writer {
         let events = self.layout.events();
         for (staged, add) in files.iter().zip(adds) {
             let place = events.join(&add.path);
-            durable::create_folder(place.parent().unwrap_or(&events))?;
+            durable::make_folder(place.parent().unwrap_or(&events))?;
             move_file(&staged.path, &place)?;
         }
         let mut months: Vec<_> = files.iter().map(|file| events.join(layout::month_folder(file.month))).collect();
         months.sort_unstable();
         months.dedup();
+        // The names of new months are in it.
         months.push(events);
         months.iter().try_for_each(|folder| durable::sync_folder(folder))
     }

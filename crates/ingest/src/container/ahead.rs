@@ -1,6 +1,6 @@
-//! A large member read by two threads: one inflates ahead, the other decodes.
+//! Content that is made piece by piece: by a thread ahead of the one that decodes it, or by the same one in turn.
 //!
-//! The content, and its damage, are the same as when one thread does both.
+//! The content, and its damage, are the same either way.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -8,23 +8,27 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Builder, scope};
 
 use super::content::{Content, PIECE_BYTES, read_piece};
+use crate::pages::Buffer;
 
 /// Where pieces come from.
 pub(super) trait Pieces: Send {
     /// The next bytes of the content, in a buffer that was used before, or is empty: where they stand there; none at the end.
-    fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>>;
+    fn next(&mut self, buffer: &mut Buffer) -> io::Result<Range<usize>>;
 
     /// Pieces that may be under way at a time.
     fn under_way(&self) -> usize;
+
+    /// Told of bytes, in their order, when they were used and so are in the cache: of all but the last ones, where one thread does both.
+    fn used(&mut self, _piece: &[u8]) {}
 }
 
 /// Pieces as a reader gives them.
 pub(super) struct ReadPieces<'a>(pub(super) &'a mut (dyn Read + Send));
 
 impl Pieces for ReadPieces<'_> {
-    fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>> {
-        grow(buffer, PIECE_BYTES);
-        Ok(0..read_piece(self.0, buffer.get_mut(..PIECE_BYTES).unwrap_or_default())?)
+    fn next(&mut self, buffer: &mut Buffer) -> io::Result<Range<usize>> {
+        let room = buffer.room(PIECE_BYTES, PIECE_BYTES).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(0..read_piece(self.0, room)?)
     }
 
     fn under_way(&self) -> usize {
@@ -32,29 +36,22 @@ impl Pieces for ReadPieces<'_> {
     }
 }
 
-/// Makes a buffer so long, if it is not. What was in it is not kept: memory that comes zeroed need not be filled.
-pub(super) fn grow(buffer: &mut Vec<u8>, bytes: usize) {
-    if buffer.len() < bytes {
-        *buffer = vec![0; bytes];
-    }
-}
-
 /// A piece (nothing where the content ends), or why there are no more.
-type Filled = io::Result<(Vec<u8>, Range<usize>)>;
+type Filled = io::Result<(Buffer, Range<usize>)>;
 
 /// Calls `visit` with content of which a thread of its own makes the pieces while `visit` runs. That thread ends with `visit`.
 pub(super) fn read_ahead<T>(pieces: &mut dyn Pieces, visit: impl FnOnce(&mut dyn Content) -> T) -> T {
     let under_way = pieces.under_way();
-    let (filled_sender, filled) = sync_channel(under_way);
+    let (filled_sender, arrived) = sync_channel(under_way);
     let (free, free_receiver) = channel();
     for _ in 0..under_way {
         // The receiver is there.
-        let _ = free.send(Vec::new());
+        let _ = free.send(Buffer::default());
     }
     scope(|scope| {
         // Each side owns its ends of both channels: whichever side ends first, however that comes, ends the other.
         let spawned = Builder::new().spawn_scoped(scope, move || fill(pieces, &filled_sender, &free_receiver));
-        let mut content = Ahead { filled, free, buffer: Vec::new(), rest: 0..0, handed: 0, failed: spawned.err() };
+        let mut content = Ahead { arrived, free, filled: Buffered::default(), failed: spawned.err() };
         let outcome = visit(&mut content);
         drop(content);
         outcome
@@ -62,7 +59,7 @@ pub(super) fn read_ahead<T>(pieces: &mut dyn Pieces, visit: impl FnOnce(&mut dyn
 }
 
 /// Makes pieces until the content ends or nobody wants it.
-fn fill(pieces: &mut dyn Pieces, filled: &SyncSender<Filled>, free: &Receiver<Vec<u8>>) {
+fn fill(pieces: &mut dyn Pieces, filled: &SyncSender<Filled>, free: &Receiver<Buffer>) {
     while let Ok(mut buffer) = free.recv() {
         let piece = pieces.next(&mut buffer).map(|range| (buffer, range));
         let is_last = piece.as_ref().map_or(true, |(_, range)| range.is_empty());
@@ -72,15 +69,47 @@ fn fill(pieces: &mut dyn Pieces, filled: &SyncSender<Filled>, free: &Receiver<Ve
     }
 }
 
-/// The content as it arrives.
-struct Ahead {
-    filled: Receiver<Filled>,
-    free: Sender<Vec<u8>>,
-    /// The piece that came last, and what of it was not handed out.
-    buffer: Vec<u8>,
+/// Calls `visit` with content of which each piece is made when it is asked for. Gives the last buffer, too.
+pub(super) fn read_in_turn<T>(pieces: &mut dyn Pieces, visit: impl FnOnce(&mut dyn Content) -> T) -> (T, Buffer) {
+    let mut content = InTurn { pieces, filled: Buffered::default() };
+    let outcome = visit(&mut content);
+    (outcome, content.filled.buffer)
+}
+
+/// The piece that came last, cut to what may be handed out at once.
+#[derive(Default)]
+struct Buffered {
+    buffer: Buffer,
+    /// What was not handed out.
     rest: Range<usize>,
+    /// What was handed out last.
+    piece: Range<usize>,
     /// Bytes handed out so far, less whole pieces.
     handed: usize,
+}
+
+impl Buffered {
+    fn cut(&mut self) -> &[u8] {
+        let start = self.rest.start;
+        // Long ones are cut at the same bytes of the content as content that is there as a whole.
+        let fitting = if self.rest.len() > PIECE_BYTES { PIECE_BYTES - self.handed } else { PIECE_BYTES };
+        let end = self.rest.end.min(start + fitting);
+        self.rest.start = end;
+        self.handed = (self.handed + end - start) % PIECE_BYTES;
+        self.piece = start..end;
+        self.piece()
+    }
+
+    fn piece(&self) -> &[u8] {
+        self.buffer.get(self.piece.clone()).unwrap_or_default()
+    }
+}
+
+/// The content as it arrives.
+struct Ahead {
+    arrived: Receiver<Filled>,
+    free: Sender<Buffer>,
+    filled: Buffered,
     /// Why no thread could be started.
     failed: Option<io::Error>,
 }
@@ -90,20 +119,31 @@ impl Content for Ahead {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        if self.rest.is_empty() {
+        if self.filled.rest.is_empty() {
             // Where the other side has ended, it wants no more.
-            let _ = self.free.send(std::mem::take(&mut self.buffer));
+            let _ = self.free.send(std::mem::take(&mut self.filled.buffer));
             // An end without a word is a panic over there, which `scope` passes on once this side has ended, too.
-            let filled = self.filled.recv().unwrap_or_else(|_| Err(io::Error::other("reading ahead failed")));
-            (self.buffer, self.rest) = filled?;
+            let arrived = self.arrived.recv().unwrap_or_else(|_| Err(io::Error::other("reading ahead failed")));
+            (self.filled.buffer, self.filled.rest) = arrived?;
         }
-        let start = self.rest.start;
-        // Long ones are cut at the same bytes of the content as content that is there as a whole.
-        let fitting = if self.rest.len() > PIECE_BYTES { PIECE_BYTES - self.handed } else { PIECE_BYTES };
-        let end = self.rest.end.min(start + fitting);
-        self.rest.start = end;
-        self.handed = (self.handed + end - start) % PIECE_BYTES;
-        Ok(self.buffer.get(start..end).unwrap_or_default())
+        Ok(self.filled.cut())
+    }
+}
+
+/// The content as it is made.
+struct InTurn<'a> {
+    pieces: &'a mut dyn Pieces,
+    filled: Buffered,
+}
+
+impl Content for InTurn<'_> {
+    fn piece(&mut self) -> io::Result<&[u8]> {
+        self.pieces.used(self.filled.piece());
+        if self.filled.rest.is_empty() {
+            self.filled.piece = 0..0;
+            self.filled.rest = self.pieces.next(&mut self.filled.buffer)?;
+        }
+        Ok(self.filled.cut())
     }
 }
 
@@ -148,7 +188,8 @@ mod tests {
                     reader: &mut Script(lengths.clone(), end),
                     chunk: &mut chunk,
                 });
-                assert_eq!(read_ahead(&mut ReadPieces(&mut Script(lengths, end)), all), expected);
+                assert_eq!(read_ahead(&mut ReadPieces(&mut Script(lengths.clone(), end)), all), expected);
+                assert_eq!(read_in_turn(&mut ReadPieces(&mut Script(lengths, end)), all).0, expected);
             }
         }
     }
@@ -157,8 +198,8 @@ mod tests {
     struct Long(usize);
 
     impl Pieces for Long {
-        fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>> {
-            *buffer = vec![7; 10 + self.0];
+        fn next(&mut self, buffer: &mut Buffer) -> io::Result<Range<usize>> {
+            buffer.room(10 + self.0, 10 + self.0).unwrap().fill(7);
             Ok(10..10 + std::mem::take(&mut self.0))
         }
 
@@ -169,7 +210,11 @@ mod tests {
 
     #[test]
     fn a_long_piece_is_cut() {
-        let lengths = |length| read_ahead(&mut Long(length), all).0.iter().map(Vec::len).collect::<Vec<_>>();
+        let lengths = |length| {
+            let [ahead, in_turn] = [read_ahead(&mut Long(length), all), read_in_turn(&mut Long(length), all).0];
+            assert_eq!(ahead, in_turn);
+            ahead.0.iter().map(Vec::len).collect::<Vec<_>>()
+        };
         assert_eq!(lengths(PIECE_BYTES), [PIECE_BYTES]);
         assert_eq!(lengths(2 * PIECE_BYTES + 3), [PIECE_BYTES, PIECE_BYTES, 3]);
     }

@@ -15,14 +15,16 @@ const CODE_BITS: usize = 15;
 /// Lengths of codes in a header at most: those of literals and of distances.
 const LENGTHS_MAX: usize = 286 + 30;
 const END_OF_BLOCK: usize = 256;
-/// Bits that a word holds behind any first bit of a byte.
-const WORD_BITS: usize = 64 - 7;
+/// Bits of their lengths at most.
+const LENGTHS_BITS: usize = 3 * ORDER.len();
+/// Bits that a double word holds behind any first bit of a byte.
+const DOUBLE_WORD_BITS: usize = 128 - 7;
 /// Places that may look like a header at first sight: some, and one for so many bits, seven times what comes up by chance. Who makes more of
 /// them wants to waste time.
 const LOOKS_FREE: usize = 1000;
 const LOOK_BITS: usize = 256;
-/// Places in a word for which all bits are known that are asked of the counts.
-const PLACES: usize = WORD_BITS - 12;
+/// Places in a double word for which all bits of the counts and of the lengths behind them are known.
+const PLACES: usize = DOUBLE_WORD_BITS - COUNTS_BITS - LENGTHS_BITS;
 
 /// The first bit, not before `from`, at which the header of a block stands, of the stream's last one only where that is asked for too (it
 /// takes longer); in bits of `bytes`, the lowest of a byte first. `None` also where too much looks like one.
@@ -30,12 +32,13 @@ pub(super) fn find(bytes: &[u8], from: usize, or_last: bool) -> Option<usize> {
     let last = if or_last { u64::MAX } else { 0 };
     let (mut place, mut looks) = (from, 0);
     loop {
-        let word = word(bytes, place)?;
-        let mut places = counts_fit(word, last) & ((1 << PLACES) - 1);
+        let bits = double_word(bytes, place)?;
+        let mut places = counts_fit(bits as u64, last) & ((1 << PLACES) - 1);
         while places != 0 {
-            let found = place + places.trailing_zeros() as usize;
-            if let Some(header) = Header::at(bytes, found) {
-                if header.is_sound(bytes).unwrap_or(false) {
+            let ahead = places.trailing_zeros();
+            if let Some(header) = Header::of(bits >> ahead) {
+                let found = place + ahead as usize;
+                if header.is_sound(bytes, found).unwrap_or(false) {
                     return Some(found);
                 }
                 looks += 1;
@@ -49,7 +52,13 @@ pub(super) fn find(bytes: &[u8], from: usize, or_last: bool) -> Option<usize> {
     }
 }
 
-/// The bits from `bit` on, [`WORD_BITS`] of them at least. `None` near the end.
+/// The bits from `bit` on, [`DOUBLE_WORD_BITS`] of them at least. `None` near the end.
+fn double_word(bytes: &[u8], bit: usize) -> Option<u128> {
+    let bytes = bytes.get(bit / 8..)?.first_chunk::<16>()?;
+    Some(u128::from_le_bytes(*bytes) >> (bit % 8))
+}
+
+/// The bits from `bit` on, 57 of them at least. `None` near the end.
 fn word(bytes: &[u8], bit: usize) -> Option<u64> {
     let bytes = bytes.get(bit / 8..)?.first_chunk::<8>()?;
     Some(u64::from_le_bytes(*bytes) >> (bit % 8))
@@ -71,24 +80,25 @@ struct Header {
     distances: usize,
     /// Lengths of the codes for lengths, three bits each.
     lengths: u64,
-    /// The bit behind them.
-    end: usize,
+    /// Its bits up to the end of them.
+    bits: usize,
 }
 
 impl Header {
-    /// What stands at a bit where the counts fit. Most places fail here.
-    fn at(bytes: &[u8], start: usize) -> Option<Self> {
-        let counts = word(bytes, start)?;
+    /// What begins with bits in which the counts fit. Most places fail here.
+    fn of(bits: u128) -> Option<Self> {
+        let counts = bits as u64;
         let count = |shift: u32, bits: u32| (counts >> shift) as usize & ((1 << bits) - 1);
-        let (literals, distances, lengths_bits) = (count(3, 5) + 257, count(8, 5) + 1, 3 * (count(13, 4) + 4));
-        let lengths = word(bytes, start + COUNTS_BITS)? & ((1 << lengths_bits) - 1);
-        let end = start + COUNTS_BITS + lengths_bits;
-        is_complete_of_pairs(lengths).then_some(Self { literals, distances, lengths, end })
+        let lengths_bits = 3 * (count(13, 4) + 4);
+        let lengths = (bits >> COUNTS_BITS) as u64 & ((1 << lengths_bits) - 1);
+        let (literals, distances) = (count(3, 5) + 257, count(8, 5) + 1);
+        are_complete(lengths).then_some(Self { literals, distances, lengths, bits: COUNTS_BITS + lengths_bits })
     }
 
-    /// Whether all of its codes are complete, and one of them ends the block.
-    fn is_sound(&self, bytes: &[u8]) -> Option<bool> {
-        let found = code_lengths(bytes, self.end, &LengthTable::new(self.lengths), self.literals + self.distances)?;
+    /// Whether all of its codes are complete, and one of them ends the block. It begins at a bit of `bytes`.
+    fn is_sound(&self, bytes: &[u8], start: usize) -> Option<bool> {
+        let found =
+            code_lengths(bytes, start + self.bits, &LengthTable::new(self.lengths), self.literals + self.distances)?;
         let (literals, rest) = found.split_at_checked(self.literals)?;
         let distances = rest.get(..self.distances)?;
         let ends = literals.get(END_OF_BLOCK).is_some_and(|length| *length > 0);
@@ -96,33 +106,34 @@ impl Header {
     }
 }
 
-/// Shares of the codes for lengths that two lengths of three bits take, of 128.
+/// Bits of so many lengths as are looked up at once.
+const GROUP_BITS: usize = 12;
+
+/// Shares of the codes for lengths that a group of lengths of three bits takes, of 128; 255 where it is more than that.
 #[expect(clippy::indexing_slicing, reason = "the compiler computes it")]
-const SHARES: [u8; 64] = {
-    let mut shares = [0; 64];
-    let mut pair = 0;
-    while pair < 64 {
-        let mut half = 0;
-        while half < 2 {
-            let length = pair >> (3 * half) & 7;
-            if length > 0 {
-                shares[pair] += 128 >> length;
-            }
-            half += 1;
+static SHARES: [u8; 1 << GROUP_BITS] = {
+    let mut shares = [0; 1 << GROUP_BITS];
+    let mut group = 0;
+    while group < 1 << GROUP_BITS {
+        let (mut share, mut shift) = (0, 0);
+        while shift < GROUP_BITS {
+            let length = group >> shift & 7;
+            share += if length > 0 { 128 >> length } else { 0 };
+            shift += 3;
         }
-        pair += 1;
+        shares[group] = if share > 255 { 255 } else { share as u8 };
+        group += 1;
     }
     shares
 };
 
 /// Whether the lengths of the codes for lengths, three bits each, use up all codes.
-fn is_complete_of_pairs(mut lengths: u64) -> bool {
-    let mut sum = 0;
-    for _ in 0..ORDER.len().div_ceil(2) {
-        sum += u32::from(SHARES.get((lengths & 63) as usize).copied().unwrap_or_default());
-        lengths >>= 6;
-    }
-    sum == 128
+fn are_complete(lengths: u64) -> bool {
+    let shares = [0, 1, 2, 3, 4].map(|group| {
+        let lengths = (lengths >> (group * GROUP_BITS)) as usize & ((1 << GROUP_BITS) - 1);
+        SHARES.get(lengths).copied().map_or(0, u32::from)
+    });
+    shares.iter().sum::<u32>() == 128
 }
 
 /// What is left of all codes where some have these lengths: nothing where they are complete, less where there are too many.
@@ -266,7 +277,7 @@ mod tests {
                 look_alike[bit / 8] |= 1 << (bit % 8);
             });
         }
-        assert!(Header::at(&[look_alike, [0; 10]].concat(), 0).is_some());
+        assert!(Header::of(double_word(&[look_alike, [0; 10]].concat(), 0).unwrap()).is_some());
         let sound = stream(6);
         let with = |count: usize| [look_alike.repeat(count), sound.clone()].concat();
         assert_eq!(find(&with(100), 0, false), Some(8 * 10 * 100));

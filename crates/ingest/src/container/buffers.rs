@@ -1,19 +1,19 @@
 //! What a thread reads members with: buffers that are used again, and libdeflate, within a budget.
 //!
 //! libdeflate is a third faster than reading a stream, but inflates whole members only, into a buffer that is large enough. So that is
-//! what is done where a member fits, and, in parts, where a long one does not; whatever is odd about one is left to the stream, which tells
-//! what it is and how far it got.
+//! what is done with a member that is not long. A long one is inflated in parts: memory that was not touched yet can cost more than
+//! all that is then done in it, where a virtual machine has to get it first. Whatever is odd about a member is left to the stream, which
+//! tells what it is and how far it got.
 
 use std::io::{Read, Seek, SeekFrom};
 
 use libdeflater::Decompressor;
-use memmap2::MmapMut;
 
-use super::ahead::{ReadPieces, read_ahead};
+use super::ahead::{ReadPieces, read_ahead, read_in_turn};
 use super::content::{Content, PIECE_BYTES, Streamed, Watched};
-use super::parts::Parts;
-use super::proven::Proven;
-use crate::pages;
+use super::parts::{Odd, Parts, PartsRoom};
+use super::proven::{PARTS_IN_TURN, Proven};
+use crate::pages::Buffer;
 
 /// DEFLATE cannot inflate further than this: what declares more is wrong.
 const RATIO_MAX: u64 = 1032;
@@ -23,9 +23,9 @@ const RATIO_MAX: u64 = 1032;
 pub(crate) struct Budget {
     /// Bytes of a file and of a member inflated from it, together.
     pub(crate) bytes: usize,
-    /// Inflated bytes from which on a member that does not fit is worth a second thread.
+    /// Inflated bytes from which on a member is long: inflated in parts, if it can be, and, where it does not fit, by a second thread.
     pub(crate) large_bytes: u64,
-    /// Bytes of text of a part at most, where such a member is inflated in parts; not in parts where there is no room for them.
+    /// Bytes of text of a part at most; 0 where there is no room for parts.
     pub(crate) part_bytes: usize,
 }
 
@@ -53,41 +53,6 @@ impl Budget {
     }
 }
 
-/// Memory that is used again: pages of fresh memory cost as much as filling them. It comes from the system and not from the allocator
-/// ([`pages`]).
-#[derive(Default)]
-pub(crate) struct Buffer(Option<MmapMut>);
-
-impl Buffer {
-    /// Room for so many bytes, with any content; `None` where there is no memory. Grows by more than is needed, to grow seldom, but not
-    /// beyond `at_most` for that.
-    pub(crate) fn room(&mut self, bytes: usize, at_most: usize) -> Option<&mut [u8]> {
-        if self.held() < bytes {
-            let length = bytes.saturating_add(bytes / 4).min(at_most).max(bytes);
-            // Freed first: nothing in it is wanted, and both at once would be beyond the budget.
-            self.release();
-            self.0 = Some(pages::fresh(length)?);
-        }
-        match &mut self.0 {
-            Some(memory) => memory.get_mut(..bytes),
-            None => Some(&mut []),
-        }
-    }
-
-    /// The first bytes, as they were filled.
-    pub(crate) fn filled(&self, bytes: usize) -> &[u8] {
-        self.0.as_deref().and_then(|memory| memory.get(..bytes)).unwrap_or_default()
-    }
-
-    pub(crate) fn held(&self) -> usize {
-        self.0.as_deref().map_or(0, <[u8]>::len)
-    }
-
-    pub(crate) fn release(&mut self) {
-        self.0 = None;
-    }
-}
-
 /// Buffers of one thread.
 pub(crate) struct Buffers {
     budget: Budget,
@@ -96,6 +61,8 @@ pub(crate) struct Buffers {
     /// A member as it stands in a file that is not in memory.
     compressed: Buffer,
     inflated: Buffer,
+    /// For members in parts.
+    parts: PartsRoom,
     decompressor: Decompressor,
     chunk: Vec<u8>,
 }
@@ -107,6 +74,7 @@ impl Buffers {
             archive_bytes: 0,
             compressed: Buffer::default(),
             inflated: Buffer::default(),
+            parts: PartsRoom::default(),
             decompressor: Decompressor::new(),
             chunk: vec![0; PIECE_BYTES],
         }
@@ -122,8 +90,9 @@ impl Buffers {
         if archive_bytes > 0 {
             self.compressed.release();
         }
-        if archive_bytes.saturating_add(self.inflated.held()) > self.budget.bytes {
+        if archive_bytes.saturating_add(self.inflated.held() + self.parts.held()) > self.budget.bytes {
             self.inflated.release();
+            self.parts = PartsRoom::default();
         }
     }
 
@@ -168,10 +137,16 @@ impl Buffers {
         (bytes == out.len()).then_some(out)
     }
 
-    /// Bytes of the budget that are left for inflating a member, beside those held; `None` where it does not fit, or cannot be true.
-    fn left_for(&self, data_bytes: u64, inflated_bytes: u64, held: usize) -> Option<usize> {
-        let left = self.budget.bytes.checked_sub(held)?;
-        (inflated_bytes <= left as u64 && inflated_bytes / RATIO_MAX <= data_bytes).then_some(left)
+    /// Bytes of the budget that are left for inflating a member, beside those held; `None` where it does not fit, or cannot be true. The room
+    /// for parts is given up where it is in the way.
+    fn left_for(&mut self, data_bytes: u64, inflated_bytes: u64, held: usize) -> Option<usize> {
+        let fits = |left: &usize| inflated_bytes <= *left as u64 && inflated_bytes / RATIO_MAX <= data_bytes;
+        let left = self.budget.bytes.checked_sub(held).filter(fits)?;
+        let beside_parts = left.checked_sub(self.parts.held()).filter(fits);
+        if beside_parts.is_none() {
+            self.parts = PartsRoom::default();
+        }
+        Some(beside_parts.unwrap_or(left))
     }
 
     /// Calls `visit` with content that is read as a stream, of some `expected_bytes`: a guess that only decides about a second thread.
@@ -187,25 +162,48 @@ impl Buffers {
         visit(&mut Streamed { reader, chunk: &mut self.chunk })
     }
 
-    /// Whether a member of so many bytes, which does not fit, is to be inflated in parts.
+    /// Whether a member of so many bytes is to be inflated in parts, if it can be.
     pub(super) fn wants_parts(&self, declared_bytes: u64) -> bool {
         self.budget.part_bytes > 0 && declared_bytes >= self.budget.large_bytes
     }
 
-    /// Calls `visit` with the content of `data`, inflated in parts by a second thread; and with that of `stream`, the same read as a
-    /// stream, where that cannot be.
+    /// Begins to inflate the data of a member in parts; `None` where it cannot be had in parts.
+    pub(super) fn parts<R: Read>(&mut self, data: R) -> Option<Parts<R>> {
+        let part_bytes = self.budget.part_bytes;
+        let beside = self.archive_bytes + self.compressed.held() + self.inflated.held();
+        if beside + PartsRoom::bytes_for(part_bytes, PARTS_IN_TURN) > self.budget.bytes {
+            self.compressed.release();
+            self.inflated.release();
+        }
+        let mut parts = Parts::new(data, part_bytes, std::mem::take(&mut self.parts));
+        match parts.start() {
+            Ok(()) => Some(parts),
+            Err(Odd) => {
+                self.parts = parts.room;
+                None
+            }
+        }
+    }
+
+    /// Calls `visit` with the content of a member in `parts`; and with that of `stream`, the same read as a stream, where parts turn out
+    /// not to be as declared. A member that would not fit is inflated by a second thread.
     pub(super) fn in_parts<T>(
         &mut self,
-        data: impl Read + Send,
+        parts: Parts<impl Read + Send>,
         stream: impl Read + Send,
         declared: (u64, u32),
         visit: impl FnOnce(&mut dyn Content) -> T,
     ) -> T {
-        // Members that fit are inflated elsewhere, and this one has the room.
-        self.inflated.release();
-        self.compressed.release();
-        let parts = Parts::new(data, self.budget.part_bytes);
-        read_ahead(&mut Proven::new(parts, stream, declared), visit)
+        let fits = declared.0.saturating_add(self.archive_bytes as u64) <= self.budget.bytes as u64;
+        let mut proven = Proven::new(parts, stream, declared, fits);
+        if !fits {
+            self.compressed.release();
+            self.inflated.release();
+            return read_ahead(&mut proven, visit);
+        }
+        let (outcome, buffer) = read_in_turn(&mut proven, visit);
+        self.parts = proven.into_room(buffer);
+        outcome
     }
 
     /// Reads what was left of a stream; tells whether that was its end. See [`Watched::skip_rest`].
@@ -287,25 +285,6 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_has_room_or_none() {
-        let mut buffer = Buffer::default();
-        for (bytes, at_most, held) in [
-            (0, 0, Some(0)),
-            (100, 110, Some(110)),
-            (110, 110, Some(110)),
-            (200, 1000, Some(250)),
-            // No machine has that; what was held before was given up for it.
-            (isize::MAX as usize, usize::MAX, None),
-            (3, 3, Some(3)),
-        ] {
-            assert_eq!(buffer.room(bytes, at_most).map(|room| room.len()), held.map(|_| bytes), "{bytes}");
-            assert_eq!(buffer.held(), held.unwrap_or_default(), "{bytes}");
-        }
-        buffer.release();
-        assert_eq!((buffer.held(), buffer.filled(0), buffer.filled(1)), (0, &[][..], &[][..]));
-    }
-
-    #[test]
     fn a_member_is_inflated_whole_where_it_is_as_declared_and_fits() {
         let bytes = TEXT.len() as u64;
         let cases = [
@@ -368,6 +347,41 @@ mod tests {
             }
             let held = archive + buffers.compressed.held() + buffers.inflated.held();
             assert!(held <= budget, "{archive} {data} {inflated}: {held}");
+        }
+    }
+
+    #[test]
+    fn the_room_for_parts_is_kept_where_the_budget_has_room_for_it() {
+        const PART_BYTES: usize = 600 << 10;
+        let room = PartsRoom::bytes_for(PART_BYTES, PARTS_IN_TURN);
+        let text =
+            (0..100_000).map(|number: u32| format!("{:x} ", number.wrapping_mul(0x9e37_79b1))).collect::<String>();
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        let data = encoder.finish().unwrap();
+        let declared = (text.len() as u64, libdeflater::crc32(text.as_bytes()));
+        let left = 5000 + text.len();
+        let budget = room + left;
+        let mut buffers = Buffers::new(Budget { bytes: budget, large_bytes: 0, part_bytes: PART_BYTES });
+        let held = |buffers: &Buffers| buffers.archive_bytes + buffers.inflated.held() + buffers.parts.held();
+        // Bytes of the archive, and of a member beside it that is inflated whole: whether the room for parts is kept meanwhile.
+        for (archive, whole, is_kept) in
+            [(0, 5000, true), (5000, 100, true), (4000, left - 3000, false), (0, budget, false), (left / 2, 3000, true)]
+        {
+            buffers.begin(archive);
+            let parts = buffers.parts(data.as_slice()).unwrap();
+            let mut found = Vec::new();
+            buffers.in_parts(parts, std::io::empty(), declared, |content| {
+                while let Ok(piece @ [_, ..]) = content.piece() {
+                    found.extend_from_slice(piece);
+                }
+            });
+            assert!(found == text.as_bytes(), "{archive} {whole}");
+            assert_eq!(buffers.parts.held(), room, "{archive} {whole}");
+            assert!(held(&buffers) <= budget, "{archive} {whole}");
+            let _ = buffers.inflate(&vec![0; whole], &Declared { is_deflated: true, bytes: whole as u64 });
+            assert_eq!(buffers.parts.held(), if is_kept { room } else { 0 }, "{archive} {whole}");
+            assert!(held(&buffers) <= budget, "{archive} {whole}");
         }
     }
 }

@@ -25,7 +25,7 @@ use std::io;
 
 use keytrail_model::ledger::Note;
 
-pub(crate) use buffers::{Budget, Buffer, Buffers};
+pub(crate) use buffers::{Budget, Buffers};
 pub(crate) use content::Content;
 pub(crate) use source::Source;
 

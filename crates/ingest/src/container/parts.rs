@@ -15,10 +15,13 @@ use libdeflater::{DecompressionError, Decompressor};
 use super::block_start;
 use super::content::read_piece;
 use super::part_frame::{BEHIND_BYTES, FRONT_BYTES, MARK_BYTES, Mark, WINDOW_BYTES, put_behind, put_front};
+use crate::pages::Buffer;
 
 /// Ends of a part that are tried at most.
 const TRIES_MAX: usize = 16;
 
+/// More than a block mostly has of compressed bytes.
+const BLOCK_BYTES: usize = 64 << 10;
 /// The least of compressed bytes to look for a block in.
 const READ_BYTES_LEAST: usize = 4 << 10;
 
@@ -26,11 +29,59 @@ const READ_BYTES_LEAST: usize = 4 << 10;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Odd;
 
+/// Memory of [`Parts`], which other parts can use again.
+#[derive(Default)]
+pub(super) struct PartsRoom {
+    /// Compressed bytes, with room before and behind.
+    input: Buffer,
+    /// Buffers for parts.
+    texts: Vec<Buffer>,
+}
+
+/// Bytes of a buffer for a part.
+fn buffer_bytes(text_bytes: usize) -> usize {
+    WINDOW_BYTES + text_bytes + MARK_BYTES
+}
+
+/// Compressed bytes that are there for a part at most.
+fn read_bytes(text_bytes: usize) -> usize {
+    (text_bytes / 2).max(READ_BYTES_LEAST)
+}
+
+/// Byte of the input up to which there is room for them.
+fn room_end(text_bytes: usize) -> usize {
+    FRONT_BYTES + read_bytes(text_bytes)
+}
+
+impl PartsRoom {
+    /// Bytes that it comes to hold where parts are of `text_bytes` at most, and so many of them are in use at a time.
+    pub(super) fn bytes_for(text_bytes: usize, parts: usize) -> usize {
+        room_end(text_bytes) + BEHIND_BYTES + parts * buffer_bytes(text_bytes)
+    }
+
+    /// Bytes that it holds.
+    pub(super) fn held(&self) -> usize {
+        self.input.held() + self.texts.iter().map(Buffer::held).sum::<usize>()
+    }
+
+    /// A buffer, filled with anything or empty.
+    pub(super) fn buffer(&mut self) -> Buffer {
+        self.texts.pop().unwrap_or_default()
+    }
+
+    /// Keeps a buffer that is not used any more.
+    pub(super) fn put(&mut self, buffer: Buffer) {
+        if !buffer.is_empty() {
+            self.texts.push(buffer);
+        }
+    }
+}
+
 /// A stream of DEFLATE, and how far it is inflated.
 pub(super) struct Parts<R> {
     data: R,
-    /// Compressed bytes, with room before and behind.
-    input: Vec<u8>,
+    /// Also for buffers that are not in use.
+    pub(super) room: PartsRoom,
     /// Bit of `input` at which the next part begins.
     begin: usize,
     /// Bytes of `input` up to the last one that was read.
@@ -39,12 +90,16 @@ pub(super) struct Parts<R> {
     is_read: bool,
     /// Whether the last part was had.
     is_over: bool,
+    /// The next part, where it was inflated ahead.
+    started: Option<(Buffer, Range<usize>)>,
     /// The text before the next part.
     window: Vec<u8>,
     /// Compressed bytes of a part that are aimed at.
     aim: usize,
-    /// Compressed bytes that are there for a part, if there are any more.
+    /// Compressed bytes that are there for a part at most.
     read_bytes: usize,
+    /// Byte of the input up to which there is room for them.
+    room_end: usize,
     /// Bytes of the text of a part at most.
     text_bytes: usize,
     mark: Mark,
@@ -53,36 +108,55 @@ pub(super) struct Parts<R> {
 
 impl<R: Read> Parts<R> {
     /// Parts of `text_bytes` at most.
-    pub(super) fn new(data: R, text_bytes: usize) -> Self {
-        let read_bytes = (text_bytes / 2).max(READ_BYTES_LEAST);
+    pub(super) fn new(data: R, text_bytes: usize, mut room: PartsRoom) -> Self {
+        let (read_bytes, room_end) = (read_bytes(text_bytes), room_end(text_bytes));
         let seeds = RandomState::new();
         let mut mark = [0; MARK_BYTES];
         let drawn = [0_u8, 1].map(|half| seeds.hash_one(half).to_le_bytes());
         mark.iter_mut().zip(drawn.as_flattened()).for_each(|(to, from)| *to = *from);
+        let input_bytes = room_end + BEHIND_BYTES;
+        // Where there is no memory, nothing can be read into it.
+        let _ = room.input.room(input_bytes, input_bytes);
         Self {
             data,
-            input: vec![0; FRONT_BYTES + 2 * read_bytes + BEHIND_BYTES],
+            room,
             begin: 8 * FRONT_BYTES,
             filled: FRONT_BYTES,
             is_read: false,
             is_over: false,
+            started: None,
             window: Vec::with_capacity(WINDOW_BYTES),
             aim: read_bytes / 8,
             read_bytes,
+            room_end,
             text_bytes,
             mark,
             decompressor: Decompressor::new(),
         }
     }
 
-    /// Bytes that a buffer for a part needs.
-    pub(super) fn buffer_bytes(&self) -> usize {
-        WINDOW_BYTES + self.text_bytes + MARK_BYTES
+    /// Inflates the first part ahead of the first call of [`Self::next`]. An error leaves nothing to be used but the room.
+    pub(super) fn start(&mut self) -> Result<(), Odd> {
+        let mut buffer = self.room.buffer();
+        match self.next(&mut buffer) {
+            Ok(text) => self.started = Some((buffer, text)),
+            Err(odd) => {
+                self.room.put(buffer);
+                return Err(odd);
+            }
+        }
+        Ok(())
     }
 
-    /// Inflates the next part into a buffer of [`Self::buffer_bytes`], and gives the place of its text there; nothing at the end of the
-    /// stream. What comes behind an error is not to be used.
-    pub(super) fn next(&mut self, buffer: &mut [u8]) -> Result<Range<usize>, Odd> {
+    /// Inflates the next part into a buffer, and gives the place of its text there; nothing at the end of the stream. What comes behind an
+    /// error is not to be used.
+    pub(super) fn next(&mut self, buffer: &mut Buffer) -> Result<Range<usize>, Odd> {
+        if let Some((filled, text)) = self.started.take() {
+            self.room.put(std::mem::replace(buffer, filled));
+            return Ok(text);
+        }
+        let bytes = buffer_bytes(self.text_bytes);
+        let buffer = buffer.room(bytes, bytes).ok_or(Odd)?;
         while !self.is_over {
             // Blocks may be empty.
             let text = self.next_of_any_length(buffer)?;
@@ -94,14 +168,21 @@ impl<R: Read> Parts<R> {
     }
 
     fn next_of_any_length(&mut self, buffer: &mut [u8]) -> Result<Range<usize>, Odd> {
-        self.fill()?;
-        let start = put_front(&mut self.input, self.begin, &self.window).ok_or(Odd)?;
+        // What follows is asked for as well, as far as it may belong to this part: see `end`.
+        let mut wanted = self.aim + self.aim / 2 + BLOCK_BYTES;
         let mut failed = None;
         for _ in 0..TRIES_MAX {
+            self.fill(wanted)?;
             let end = self.end(failed);
             if end.is_none() && !self.is_read {
-                return Err(Odd);
+                // A stream in which the first one is not found has none to be found, most likely: it is not worth looking on.
+                if wanted >= self.read_bytes || self.window.is_empty() {
+                    return Err(Odd);
+                }
+                wanted = self.read_bytes;
+                continue;
             }
+            let start = put_front(&mut self.room.input, self.begin, &self.window).ok_or(Odd)?;
             match self.inflate(start, end, buffer) {
                 Ok(text_end) => {
                     let text = self.window.len()..text_end;
@@ -109,56 +190,57 @@ impl<R: Read> Parts<R> {
                     return Ok(text);
                 }
                 Err(DecompressionError::InsufficientSpace) => (self.aim, failed) = (self.aim / 2, None),
-                Err(DecompressionError::BadData) => failed = Some(end.ok_or(Odd)?),
+                Err(DecompressionError::BadData) => failed = Some(end.ok_or(Odd)? - self.begin),
             }
         }
         Err(Odd)
     }
 
-    /// Reads on, unless there is enough for a part.
-    fn fill(&mut self) -> Result<(), Odd> {
+    /// Reads on until so many bytes are there for a part, or all that there is room for, or that there are. What was read is moved seldom.
+    fn fill(&mut self, wanted: usize) -> Result<(), Odd> {
         let used = self.begin / 8;
-        if self.is_read || self.filled.saturating_sub(used) > self.read_bytes {
-            return Ok(());
+        let wanted = wanted.min(self.read_bytes);
+        if used + wanted > self.room_end {
+            let moved = used.saturating_sub(FRONT_BYTES);
+            self.room.input.copy_within(used..self.filled, used - moved);
+            self.filled -= moved;
+            self.begin -= 8 * moved;
         }
-        let moved = used.saturating_sub(FRONT_BYTES);
-        self.input.copy_within(used..self.filled, used - moved);
-        self.filled -= moved;
-        self.begin -= 8 * moved;
-        let room_end = self.input.len().saturating_sub(BEHIND_BYTES);
-        while let Some(room) = self.input.get_mut(self.filled..room_end).filter(|room| !room.is_empty()) {
+        let end = self.begin / 8 + wanted;
+        while !self.is_read && self.filled < end {
+            let room = self.room.input.get_mut(self.filled..end).ok_or(Odd)?;
             let count = read_piece(&mut self.data, room).map_err(|_| Odd)?;
             self.filled += count;
-            if count == 0 {
-                self.is_read = true;
-                break;
-            }
+            self.is_read = count == 0;
         }
         Ok(())
     }
 
-    /// The bit at which the part ends: where a block seems to begin as far on as is aimed at, or behind one that `failed`. `None`: at the
-    /// end of what was read, which is that of the stream, or else there is no such block.
+    /// The bit at which the part ends: where a block seems to begin as far on as is aimed at, or behind one that `failed`, so many bits
+    /// on. `None`: at the end of what was read, which is that of the stream, or else there is no such block.
     fn end(&self, failed: Option<usize>) -> Option<usize> {
-        let aimed = self.begin + 8 * self.aim;
+        let aimed = 8 * self.aim;
         // A last part that is half as long as others is not worth having by itself.
-        let is_near = aimed + 8 * self.aim / 2 >= 8 * self.filled;
+        let is_near = self.begin + aimed + aimed / 2 >= 8 * self.filled;
         if failed.is_none() && self.is_read && is_near {
             return None;
         }
-        block_start::find(self.input.get(..self.filled)?, failed.unwrap_or(aimed).max(self.begin) + 1, self.is_read)
+        let from = self.begin + failed.unwrap_or(aimed) + 1;
+        block_start::find(self.room.input.get(..self.filled)?, from, self.is_read)
     }
 
     /// Inflates from a byte on, to a bit or to the end, and gives the end of the text in the buffer. The window stands before it.
     fn inflate(&mut self, start: usize, end: Option<usize>, buffer: &mut [u8]) -> Result<usize, DecompressionError> {
         let bad = || DecompressionError::BadData;
         let Some(end) = end else {
-            return self.decompressor.deflate_decompress(self.input.get(start..self.filled).ok_or_else(bad)?, buffer);
+            return self
+                .decompressor
+                .deflate_decompress(self.room.input.get(start..self.filled).ok_or_else(bad)?, buffer);
         };
-        let behind = put_behind(&mut self.input, end, &self.mark).ok_or_else(bad)?;
-        let stream = self.input.get(start..behind.end()).unwrap_or_default();
+        let behind = put_behind(&mut self.room.input, end, &self.mark).ok_or_else(bad)?;
+        let stream = self.room.input.get(start..behind.end()).unwrap_or_default();
         let inflated = self.decompressor.deflate_decompress(stream, buffer);
-        behind.take_away(&mut self.input);
+        behind.take_away(&mut self.room.input);
         let text = buffer.get(..inflated?).and_then(|inflated| inflated.strip_suffix(&self.mark)).ok_or_else(bad)?;
         Ok(text.len())
     }
@@ -169,9 +251,9 @@ impl<R: Read> Parts<R> {
             self.is_over = true;
             return Ok(());
         };
-        // Three quarters of the room for text, if it goes on like that.
+        // Seven eighths of the room for text, if it goes on like that.
         let compressed = ((end - self.begin) / 8) as u64;
-        let aim = compressed * (self.text_bytes as u64 * 3 / 4) / (text.len() as u64).max(1);
+        let aim = compressed * (self.text_bytes as u64 * 7 / 8) / (text.len() as u64).max(1);
         self.aim = usize::try_from(aim).unwrap_or(usize::MAX).clamp(1, self.read_bytes * 3 / 4);
         self.begin = end;
         let window = buffer.get(text.end.saturating_sub(WINDOW_BYTES)..text.end).ok_or(Odd)?;
@@ -239,8 +321,8 @@ mod tests {
 
     /// The text of all parts, how many there were, and whether they reached the end.
     fn inflated(stream: &[u8], text_bytes: usize) -> (Vec<u8>, usize, bool) {
-        let mut parts = Parts::new(Slow(stream), text_bytes);
-        let mut buffer = vec![0; parts.buffer_bytes()];
+        let mut parts = Parts::new(Slow(stream), text_bytes, PartsRoom::default());
+        let mut buffer = Buffer::default();
         let (mut found, mut count) = (Vec::new(), 0);
         loop {
             match parts.next(&mut buffer) {

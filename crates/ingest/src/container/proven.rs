@@ -10,16 +10,21 @@ use std::ops::Range;
 
 use libdeflater::Crc;
 
-use super::ahead::{Pieces, ReadPieces, grow};
+use super::ahead::{Pieces, ReadPieces};
 use super::content::PIECE_BYTES;
-use super::parts::Parts;
+use super::parts::{Parts, PartsRoom};
+use crate::pages::Buffer;
 
 /// What a part gave.
 struct Part {
-    buffer: Vec<u8>,
+    buffer: Buffer,
     text: Range<usize>,
-    /// CRC-32 of the content up to its end.
-    crc: u32,
+}
+
+impl Part {
+    fn text(&self) -> &[u8] {
+        self.buffer.get(self.text.clone()).unwrap_or_default()
+    }
 }
 
 /// How far it is.
@@ -32,6 +37,10 @@ enum State {
     Stream,
 }
 
+/// Parts in use at a time where they are inflated in turn with what is done with them: one is handed on when the next one is there. (More
+/// where parts are shorter than what is held back.)
+pub(super) const PARTS_IN_TURN: usize = 2;
+
 pub(super) struct Proven<D, S> {
     parts: Parts<D>,
     stream: S,
@@ -40,42 +49,51 @@ pub(super) struct Proven<D, S> {
     state: State,
     /// Parts that are not handed on yet.
     held: VecDeque<Part>,
-    free: Vec<Vec<u8>>,
+    /// Bytes of all parts.
     bytes: u64,
-    crc: Crc,
-    /// Bytes handed on, and their CRC-32.
-    handed: (u64, u32),
+    /// Bytes handed on, and their CRC-32 while it is asked for.
+    handed: (u64, Crc),
+    /// Whether whoever takes the pieces tells of them when they were used.
+    is_told: bool,
 }
 
 impl<D: Read, S: Read + Send> Proven<D, S> {
     /// The most that the stream may lose before damage: what one call would give.
     const HELD_BYTES: usize = PIECE_BYTES;
 
-    pub(super) fn new(parts: Parts<D>, stream: S, declared: (u64, u32)) -> Self {
+    /// With `is_told` all that is handed on has to be told as [`Pieces::used`] before more is asked for.
+    pub(super) fn new(parts: Parts<D>, stream: S, declared: (u64, u32), is_told: bool) -> Self {
         Self {
             parts,
             stream,
             declared,
             state: State::Parts,
             held: VecDeque::new(),
-            free: Vec::new(),
             bytes: 0,
-            crc: Crc::new(),
-            handed: (0, 0),
+            handed: (0, Crc::new()),
+            is_told,
         }
     }
 
+    /// The memory of it, and a buffer beside it.
+    pub(super) fn into_room(self, buffer: Buffer) -> PartsRoom {
+        let mut room = self.parts.room;
+        self.held.into_iter().map(|part| part.buffer).chain([buffer]).for_each(|buffer| room.put(buffer));
+        room
+    }
+
     /// Inflates a part. `None`: that cannot be, or is not as declared.
-    fn part(&mut self, mut buffer: Vec<u8>) -> Option<()> {
-        grow(&mut buffer, self.parts.buffer_bytes());
+    fn part(&mut self, mut buffer: Buffer) -> Option<()> {
         let text = self.parts.next(&mut buffer).ok()?;
         if text.is_empty() {
+            self.parts.room.put(buffer);
             self.state = State::Proven;
-            return ((self.bytes, self.crc.sum()) == self.declared).then_some(());
+            let mut crc = Crc::with_initial(self.handed.1.sum());
+            self.held.iter().for_each(|part| crc.update(part.text()));
+            return ((self.bytes, crc.sum()) == self.declared).then_some(());
         }
         self.bytes += text.len() as u64;
-        self.crc.update(buffer.get(text.clone())?);
-        self.held.push_back(Part { buffer, text, crc: self.crc.sum() });
+        self.held.push_back(Part { buffer, text });
         (self.bytes <= self.declared.0).then_some(())
     }
 
@@ -87,10 +105,10 @@ impl<D: Read, S: Read + Send> Proven<D, S> {
     }
 
     /// Brings the stream to where the parts ended, and gives what it read beyond.
-    fn catch_up(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>> {
+    fn catch_up(&mut self, buffer: &mut Buffer) -> io::Result<Range<usize>> {
         self.state = State::Stream;
         self.held.clear();
-        let (mut left, crc) = self.handed;
+        let (mut left, crc) = (self.handed.0, self.handed.1.sum());
         let mut passed = Crc::new();
         loop {
             let count = ReadPieces(&mut self.stream).next(buffer)?.end;
@@ -108,20 +126,24 @@ impl<D: Read, S: Read + Send> Proven<D, S> {
 }
 
 impl<D: Read + Send, S: Read + Send> Pieces for Proven<D, S> {
-    fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Range<usize>> {
+    fn next(&mut self, buffer: &mut Buffer) -> io::Result<Range<usize>> {
         loop {
             if let State::Stream = self.state {
                 return ReadPieces(&mut self.stream).next(buffer);
             }
-            if let Some(Part { buffer: filled, text, crc }) = self.known() {
-                self.free.push(std::mem::replace(buffer, filled));
-                self.handed = (self.handed.0 + text.len() as u64, crc);
-                return Ok(text);
+            if let Some(part) = self.known() {
+                self.handed.0 += part.text.len() as u64;
+                if !self.is_told && matches!(self.state, State::Parts) {
+                    self.handed.1.update(part.text());
+                }
+                self.parts.room.put(std::mem::replace(buffer, part.buffer));
+                return Ok(part.text);
             }
             if let State::Proven = self.state {
                 return Ok(0..0);
             }
-            let free = self.free.pop().unwrap_or_else(|| std::mem::take(buffer));
+            self.parts.room.put(std::mem::take(buffer));
+            let free = self.parts.room.buffer();
             if self.part(free).is_none() {
                 return self.catch_up(buffer);
             }
@@ -131,6 +153,12 @@ impl<D: Read + Send, S: Read + Send> Pieces for Proven<D, S> {
     /// Beside those held here.
     fn under_way(&self) -> usize {
         3
+    }
+
+    fn used(&mut self, piece: &[u8]) {
+        if self.is_told && matches!(self.state, State::Parts) {
+            self.handed.1.update(piece);
+        }
     }
 }
 
@@ -182,8 +210,8 @@ mod tests {
     }
 
     /// Content up to its end, or to an error and its words.
-    fn all(mut next: impl FnMut(&mut Vec<u8>) -> io::Result<Range<usize>>) -> (Vec<u8>, Option<String>) {
-        let (mut found, mut buffer) = (Vec::new(), Vec::new());
+    fn all(mut next: impl FnMut(&mut Buffer) -> io::Result<Range<usize>>) -> (Vec<u8>, Option<String>) {
+        let (mut found, mut buffer) = (Vec::new(), Buffer::default());
         loop {
             match next(&mut buffer) {
                 Ok(range) if range.is_empty() => return (found, None),
@@ -195,11 +223,20 @@ mod tests {
 
     /// What is told of `data`, of which the parts are made of `parts`; and how many bytes the stream had to give for that.
     fn told(parts: &[u8], data: &[u8], declared: (u64, u32)) -> ((Vec<u8>, Option<String>), usize) {
-        let read = AtomicUsize::new(0);
-        let parts = Parts::new(parts, PART_BYTES);
-        let mut proven = Proven::new(parts, stream(data, declared, &read), declared);
-        let told = all(|buffer| proven.next(buffer));
-        (told, read.load(Ordering::Relaxed))
+        let [untold, told] = [false, true].map(|is_told| {
+            let read = AtomicUsize::new(0);
+            let parts = Parts::new(parts, PART_BYTES, PartsRoom::default());
+            let mut proven = Proven::new(parts, stream(data, declared, &read), declared, is_told);
+            let mut last = 0..0;
+            let told = all(|buffer| {
+                proven.used(&buffer[last.clone()]);
+                last = proven.next(buffer)?;
+                Ok(last.clone())
+            });
+            (told, read.load(Ordering::Relaxed))
+        });
+        assert!(untold == told);
+        told
     }
 
     fn told_by_stream(data: &[u8], declared: (u64, u32)) -> (Vec<u8>, Option<String>) {

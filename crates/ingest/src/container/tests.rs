@@ -80,9 +80,11 @@ fn told(archive: &[u8], salvage: bool) -> Told {
     std::fs::write(&path, archive).unwrap();
     let progress = ArchiveProgress::new(&|_| (), 0);
     let [memory, file] = [Source::Memory(archive), Source::File(&path, &progress)];
-    let [whole, streamed, parts] = [(1 << 20, u64::MAX, 0), (0, u64::MAX, 0), (0, 0, 32 << 10)]
-        .map(|(bytes, large_bytes, part_bytes)| Budget { bytes, large_bytes, part_bytes });
-    let ways = [(memory, whole), (memory, streamed), (file, streamed), (file, parts)];
+    let [whole, streamed, ahead, in_turn] =
+        [(1 << 20, u64::MAX, 0), (0, u64::MAX, 0), (0, 0, 32 << 10), (1 << 20, 0, 32 << 10)]
+            .map(|(bytes, large_bytes, part_bytes)| Budget { bytes, large_bytes, part_bytes });
+    let ways =
+        [(memory, whole), (memory, streamed), (file, streamed), (file, ahead), (memory, in_turn), (file, in_turn)];
     let [whole, others @ ..] = ways.map(|(source, budget)| read(source, budget));
     std::fs::remove_file(&path).unwrap();
     others.iter().for_each(|other| assert_eq!(format!("{whole:?}"), format!("{other:?}")));

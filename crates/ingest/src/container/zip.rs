@@ -157,11 +157,15 @@ fn visit_entry<M: Members>(
     }
     let declared_bytes = entry.size();
     let is_admitted = members.admits(declared_bytes);
-    if is_admitted && let Some(content) = body.whole(&entry, buffers) {
-        return members.member(&name, &mut Whole::checked(content, entry.crc32()));
-    }
     let wants_parts = is_admitted && buffers.wants_parts(declared_bytes);
     let data = if wants_parts { body.deflated(&entry) } else { None };
+    let parts = data.and_then(|data| buffers.parts(data));
+    if is_admitted
+        && parts.is_none()
+        && let Some(content) = body.whole(&entry, buffers)
+    {
+        return members.member(&name, &mut Whole::checked(content, entry.crc32()));
+    }
     let declared = (declared_bytes, entry.crc32());
     let reader = match body.reader() {
         Ok(reader) => reader,
@@ -174,8 +178,8 @@ fn visit_entry<M: Members>(
         Ok(content) => {
             let mut content = Checked { content, declared_bytes, bytes: 0 };
             let visit = |content: &mut dyn Content| members.member(&name, content);
-            match data {
-                Some(data) => buffers.in_parts(data, content, declared, visit),
+            match parts {
+                Some(parts) => buffers.in_parts(parts, content, declared, visit),
                 None => buffers.stream(&mut content, declared_bytes, visit),
             }
         }

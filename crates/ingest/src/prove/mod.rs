@@ -32,11 +32,12 @@ use rayon::prelude::*;
 
 use crate::archive::{DecodedArchive, Worker};
 use crate::claims::ArchiveId;
-use crate::container::{Budget, Buffer, Buffers, Source};
+use crate::container::{Budget, Buffers, Source};
 use crate::digest::{FileDigest, Whole};
 use crate::discover::discover;
 use crate::error::IngestError;
 use crate::options::Limits;
+use crate::pages::Buffer;
 use crate::progress::{ArchiveProgress, Observer, Progress};
 use books::{Book, Books, Try};
 use deal::{Deal, Dealer, Entry, STORED};

@@ -11,8 +11,9 @@ use keytrail_model::ledger::Note;
 use libdeflater::{Crc, Decompressor};
 use sha2::{Digest, Sha256};
 
-use crate::container::{self, Budget, Buffer, Buffers, Content, Members, Source};
+use crate::container::{self, Budget, Buffers, Content, Members, Source};
 use crate::digest::{FileDigest, Whole};
+use crate::pages::Buffer;
 
 /// Takes members to their end and counts their bytes.
 #[derive(Default)]
