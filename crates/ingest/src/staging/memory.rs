@@ -41,7 +41,7 @@ impl MemoryRoom {
     fn take_chunk(&self) -> Option<MmapMut> {
         let take = |left: usize| left.checked_sub(1);
         self.chunks_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
-        pages::fresh(CHUNK_BYTES)
+        pages::for_once(CHUNK_BYTES)
     }
 
     fn give_back(&self, chunks: usize) {
