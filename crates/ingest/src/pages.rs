@@ -37,19 +37,16 @@ impl Buffer {
             self.release();
             self.0 = Some(fresh(length)?);
         }
-        match &mut self.0 {
-            Some(memory) => memory.get_mut(..bytes),
-            None => Some(&mut []),
-        }
+        self.get_mut(..bytes)
     }
 
     /// The first bytes, as they were filled.
     pub(crate) fn filled(&self, bytes: usize) -> &[u8] {
-        self.0.as_deref().and_then(|memory| memory.get(..bytes)).unwrap_or_default()
+        self.get(..bytes).unwrap_or_default()
     }
 
     pub(crate) fn held(&self) -> usize {
-        self.0.as_deref().map_or(0, <[u8]>::len)
+        self.len()
     }
 
     pub(crate) fn release(&mut self) {
@@ -57,6 +54,7 @@ impl Buffer {
     }
 }
 
+/// All that it holds.
 impl Deref for Buffer {
     type Target = [u8];
 

@@ -18,7 +18,7 @@ pub(super) trait Pieces: Send {
     /// Pieces that may be under way at a time.
     fn under_way(&self) -> usize;
 
-    /// Told of bytes, in their order, when they were used and so are in the cache: of all but the last ones, where one thread does both.
+    /// Told of all bytes that were given, in their order, before more is asked for: when they are in the cache.
     fn used(&mut self, _piece: &[u8]) {}
 }
 
@@ -61,7 +61,11 @@ pub(super) fn read_ahead<T>(pieces: &mut dyn Pieces, visit: impl FnOnce(&mut dyn
 /// Makes pieces until the content ends or nobody wants it.
 fn fill(pieces: &mut dyn Pieces, filled: &SyncSender<Filled>, free: &Receiver<Buffer>) {
     while let Ok(mut buffer) = free.recv() {
-        let piece = pieces.next(&mut buffer).map(|range| (buffer, range));
+        let piece = pieces.next(&mut buffer);
+        if let Ok(range) = &piece {
+            pieces.used(buffer.get(range.clone()).unwrap_or_default());
+        }
+        let piece = piece.map(|range| (buffer, range));
         let is_last = piece.as_ref().map_or(true, |(_, range)| range.is_empty());
         if filled.send(piece).is_err() || is_last {
             return;

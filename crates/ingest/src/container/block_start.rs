@@ -8,6 +8,8 @@
 const COUNTS_BITS: usize = 3 + 5 + 5 + 4;
 /// In which order the lengths of the codes for lengths stand.
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+/// Bits of the lengths themselves at most.
+const LENGTHS_BITS: usize = 3 * ORDER.len();
 /// Bits of a code for lengths at most.
 const LENGTH_CODE_BITS: usize = 7;
 /// Bits of any other code at most.
@@ -15,8 +17,6 @@ const CODE_BITS: usize = 15;
 /// Lengths of codes in a header at most: those of literals and of distances.
 const LENGTHS_MAX: usize = 286 + 30;
 const END_OF_BLOCK: usize = 256;
-/// Bits of their lengths at most.
-const LENGTHS_BITS: usize = 3 * ORDER.len();
 /// Bits that a double word holds behind any first bit of a byte.
 const DOUBLE_WORD_BITS: usize = 128 - 7;
 /// Places that may look like a header at first sight: some, and one for so many bits, seven times what comes up by chance. Who makes more of

@@ -195,7 +195,7 @@ impl Buffers {
         visit: impl FnOnce(&mut dyn Content) -> T,
     ) -> T {
         let fits = declared.0.saturating_add(self.archive_bytes as u64) <= self.budget.bytes as u64;
-        let mut proven = Proven::new(parts, stream, declared, fits);
+        let mut proven = Proven::new(parts, stream, declared);
         if !fits {
             self.compressed.release();
             self.inflated.release();

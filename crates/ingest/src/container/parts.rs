@@ -53,10 +53,15 @@ fn room_end(text_bytes: usize) -> usize {
     FRONT_BYTES + read_bytes(text_bytes)
 }
 
+/// Bytes of the input with what is put behind a part.
+fn input_bytes(text_bytes: usize) -> usize {
+    room_end(text_bytes) + BEHIND_BYTES
+}
+
 impl PartsRoom {
     /// Bytes that it comes to hold where parts are of `text_bytes` at most, and so many of them are in use at a time.
     pub(super) fn bytes_for(text_bytes: usize, parts: usize) -> usize {
-        room_end(text_bytes) + BEHIND_BYTES + parts * buffer_bytes(text_bytes)
+        input_bytes(text_bytes) + parts * buffer_bytes(text_bytes)
     }
 
     /// Bytes that it holds.
@@ -96,10 +101,6 @@ pub(super) struct Parts<R> {
     window: Vec<u8>,
     /// Compressed bytes of a part that are aimed at.
     aim: usize,
-    /// Compressed bytes that are there for a part at most.
-    read_bytes: usize,
-    /// Byte of the input up to which there is room for them.
-    room_end: usize,
     /// Bytes of the text of a part at most.
     text_bytes: usize,
     mark: Mark,
@@ -109,12 +110,11 @@ pub(super) struct Parts<R> {
 impl<R: Read> Parts<R> {
     /// Parts of `text_bytes` at most.
     pub(super) fn new(data: R, text_bytes: usize, mut room: PartsRoom) -> Self {
-        let (read_bytes, room_end) = (read_bytes(text_bytes), room_end(text_bytes));
         let seeds = RandomState::new();
         let mut mark = [0; MARK_BYTES];
         let drawn = [0_u8, 1].map(|half| seeds.hash_one(half).to_le_bytes());
         mark.iter_mut().zip(drawn.as_flattened()).for_each(|(to, from)| *to = *from);
-        let input_bytes = room_end + BEHIND_BYTES;
+        let input_bytes = input_bytes(text_bytes);
         // Where there is no memory, nothing can be read into it.
         let _ = room.input.room(input_bytes, input_bytes);
         Self {
@@ -126,9 +126,7 @@ impl<R: Read> Parts<R> {
             is_over: false,
             started: None,
             window: Vec::with_capacity(WINDOW_BYTES),
-            aim: read_bytes / 8,
-            read_bytes,
-            room_end,
+            aim: read_bytes(text_bytes) / 8,
             text_bytes,
             mark,
             decompressor: Decompressor::new(),
@@ -176,10 +174,10 @@ impl<R: Read> Parts<R> {
             let end = self.end(failed);
             if end.is_none() && !self.is_read {
                 // A stream in which the first one is not found has none to be found, most likely: it is not worth looking on.
-                if wanted >= self.read_bytes || self.window.is_empty() {
+                if wanted >= read_bytes(self.text_bytes) || self.window.is_empty() {
                     return Err(Odd);
                 }
-                wanted = self.read_bytes;
+                wanted = read_bytes(self.text_bytes);
                 continue;
             }
             let start = put_front(&mut self.room.input, self.begin, &self.window).ok_or(Odd)?;
@@ -199,8 +197,8 @@ impl<R: Read> Parts<R> {
     /// Reads on until so many bytes are there for a part, or all that there is room for, or that there are. What was read is moved seldom.
     fn fill(&mut self, wanted: usize) -> Result<(), Odd> {
         let used = self.begin / 8;
-        let wanted = wanted.min(self.read_bytes);
-        if used + wanted > self.room_end {
+        let wanted = wanted.min(read_bytes(self.text_bytes));
+        if used + wanted > room_end(self.text_bytes) {
             let moved = used.saturating_sub(FRONT_BYTES);
             self.room.input.copy_within(used..self.filled, used - moved);
             self.filled -= moved;
@@ -254,7 +252,7 @@ impl<R: Read> Parts<R> {
         // Seven eighths of the room for text, if it goes on like that.
         let compressed = ((end - self.begin) / 8) as u64;
         let aim = compressed * (self.text_bytes as u64 * 7 / 8) / (text.len() as u64).max(1);
-        self.aim = usize::try_from(aim).unwrap_or(usize::MAX).clamp(1, self.read_bytes * 3 / 4);
+        self.aim = usize::try_from(aim).unwrap_or(usize::MAX).clamp(1, read_bytes(self.text_bytes) * 3 / 4);
         self.begin = end;
         let window = buffer.get(text.end.saturating_sub(WINDOW_BYTES)..text.end).ok_or(Odd)?;
         self.window.clear();
