@@ -37,28 +37,29 @@ pub fn container(data: &[u8]) {
     }
 }
 
-/// A way of reading: whether the file is in memory, how much is held, from which length on members are read in parts, of which length,
-/// or by a second thread.
+/// A way of reading: whether the file is in memory, how much is held, from which length on members are read in parts, of which length, and
+/// whether by a second thread.
 #[derive(Debug, Clone, Copy)]
 struct Way {
     in_memory: bool,
     held_bytes: usize,
     large_bytes: u64,
     part_bytes: usize,
+    ahead: bool,
 }
 
 /// All ways, the plainest first.
 const WAYS: [Way; 10] = [
-    Way { in_memory: false, held_bytes: 0, large_bytes: u64::MAX, part_bytes: 0 },
-    Way { in_memory: true, held_bytes: 8 << 20, large_bytes: u64::MAX, part_bytes: 0 },
-    Way { in_memory: true, held_bytes: 0, large_bytes: u64::MAX, part_bytes: 0 },
-    Way { in_memory: true, held_bytes: 0, large_bytes: 0, part_bytes: 0 },
-    Way { in_memory: false, held_bytes: 8 << 20, large_bytes: u64::MAX, part_bytes: 0 },
-    Way { in_memory: false, held_bytes: 0, large_bytes: 0, part_bytes: 0 },
-    Way { in_memory: true, held_bytes: 0, large_bytes: 0, part_bytes: 8 << 10 },
-    Way { in_memory: false, held_bytes: 0, large_bytes: 0, part_bytes: 400 << 10 },
-    Way { in_memory: true, held_bytes: 8 << 20, large_bytes: 0, part_bytes: 8 << 10 },
-    Way { in_memory: false, held_bytes: 8 << 20, large_bytes: 0, part_bytes: 400 << 10 },
+    Way { in_memory: false, held_bytes: 0, large_bytes: u64::MAX, part_bytes: 0, ahead: false },
+    Way { in_memory: true, held_bytes: 8 << 20, large_bytes: u64::MAX, part_bytes: 0, ahead: false },
+    Way { in_memory: true, held_bytes: 0, large_bytes: u64::MAX, part_bytes: 0, ahead: false },
+    Way { in_memory: true, held_bytes: 0, large_bytes: 0, part_bytes: 0, ahead: true },
+    Way { in_memory: false, held_bytes: 8 << 20, large_bytes: u64::MAX, part_bytes: 0, ahead: false },
+    Way { in_memory: false, held_bytes: 0, large_bytes: 0, part_bytes: 0, ahead: true },
+    Way { in_memory: true, held_bytes: 0, large_bytes: 0, part_bytes: 8 << 10, ahead: true },
+    Way { in_memory: false, held_bytes: 0, large_bytes: 0, part_bytes: 400 << 10, ahead: true },
+    Way { in_memory: true, held_bytes: 8 << 20, large_bytes: 0, part_bytes: 8 << 10, ahead: false },
+    Way { in_memory: false, held_bytes: 8 << 20, large_bytes: 0, part_bytes: 400 << 10, ahead: false },
 ];
 
 thread_local! {
@@ -103,7 +104,7 @@ fn read(
     wanted: usize,
 ) -> (Option<Container>, Vec<Told>) {
     let progress = ArchiveProgress::new(&|_| (), archive.len() as u64);
-    buffers.begin(if way.in_memory { archive.len() } else { 0 });
+    buffers.begin(if way.in_memory { archive.len() } else { 0 }, way.ahead);
     let source = if way.in_memory { Source::Memory(archive) } else { Source::File(file, &progress) };
     let mut visitor = Visitor { wanted, bytes: 0, told: Vec::new() };
     let Ok(container) = visit(source, ("a.json.gz", archive.len() as u64), buffers, salvage, &mut visitor);

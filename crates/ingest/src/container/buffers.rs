@@ -23,7 +23,7 @@ const RATIO_MAX: u64 = 1032;
 pub(crate) struct Budget {
     /// Bytes of a file and of a member inflated from it, together.
     pub(crate) bytes: usize,
-    /// Inflated bytes from which on a member is long: inflated in parts, if it can be, and, where it does not fit, by a second thread.
+    /// Inflated bytes from which on a member is long: inflated in parts, if it can be, else as a stream, by a second thread if one helps.
     pub(crate) large_bytes: u64,
     /// Bytes of text of a part at most; 0 where there is no room for parts.
     pub(crate) part_bytes: usize,
@@ -58,6 +58,8 @@ pub(crate) struct Buffers {
     budget: Budget,
     /// Bytes that the archive at hand takes of the budget.
     archive_bytes: usize,
+    /// Whether its long members are inflated by a second thread.
+    ahead: bool,
     /// A member as it stands in a file that is not in memory.
     compressed: Buffer,
     inflated: Buffer,
@@ -72,6 +74,7 @@ impl Buffers {
         Self {
             budget,
             archive_bytes: 0,
+            ahead: false,
             compressed: Buffer::default(),
             inflated: Buffer::default(),
             parts: PartsRoom::default(),
@@ -84,9 +87,10 @@ impl Buffers {
         self.budget
     }
 
-    /// An archive comes, of which so many bytes are held elsewhere; makes room for it.
-    pub(crate) fn begin(&mut self, archive_bytes: usize) {
-        self.archive_bytes = archive_bytes;
+    /// An archive comes, of which so many bytes are held elsewhere; makes room for it. With `ahead` a second thread inflates long members of it
+    /// while this one decodes, which takes longer where no core is free.
+    pub(crate) fn begin(&mut self, archive_bytes: usize, ahead: bool) {
+        (self.archive_bytes, self.ahead) = (archive_bytes, ahead);
         if archive_bytes > 0 {
             self.compressed.release();
         }
@@ -156,7 +160,7 @@ impl Buffers {
         expected_bytes: u64,
         visit: impl FnOnce(&mut dyn Content) -> T,
     ) -> T {
-        if expected_bytes >= self.budget.large_bytes {
+        if self.ahead && expected_bytes >= self.budget.large_bytes {
             return read_ahead(&mut ReadPieces(reader), visit);
         }
         visit(&mut Streamed { reader, chunk: &mut self.chunk })
@@ -186,7 +190,7 @@ impl Buffers {
     }
 
     /// Calls `visit` with the content of a member in `parts`; and with that of `stream`, the same read as a stream, where parts turn out
-    /// not to be as declared. A member that would not fit is inflated by a second thread.
+    /// not to be as declared. One that would not fit is long enough for a second thread.
     pub(super) fn in_parts<T>(
         &mut self,
         parts: Parts<impl Read + Send>,
@@ -196,7 +200,7 @@ impl Buffers {
     ) -> T {
         let fits = declared.0.saturating_add(self.archive_bytes as u64) <= self.budget.bytes as u64;
         let mut proven = Proven::new(parts, stream, declared);
-        if !fits {
+        if self.ahead && !fits {
             self.compressed.release();
             self.inflated.release();
             return read_ahead(&mut proven, visit);
@@ -337,7 +341,7 @@ mod tests {
         let mut buffers = buffers(budget);
         let declared = |bytes| Declared { is_deflated: true, bytes };
         for (archive, data, inflated) in [(0, 100, 900), (0, 800, 200), (900, 10, 100), (10, 10, 990), (0, 500, 500)] {
-            buffers.begin(archive);
+            buffers.begin(archive, false);
             let data_bytes = vec![0; data];
             if archive == 0 {
                 let mut file = Cursor::new(data_bytes);
@@ -368,7 +372,7 @@ mod tests {
         for (archive, whole, is_kept) in
             [(0, 5000, true), (5000, 100, true), (4000, left - 3000, false), (0, budget, false), (left / 2, 3000, true)]
         {
-            buffers.begin(archive);
+            buffers.begin(archive, false);
             let parts = buffers.parts(data.as_slice()).unwrap();
             let mut found = Vec::new();
             buffers.in_parts(parts, std::io::empty(), declared, |content| {

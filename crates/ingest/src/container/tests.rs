@@ -68,9 +68,9 @@ impl Members for Told {
 
 /// Reads an archive whole where it can be, as a stream, as a file, and in parts; all tell the same.
 fn told(archive: &[u8], salvage: bool) -> Told {
-    let read = |source, budget: Budget| {
+    let read = |(source, budget, ahead): (_, Budget, bool)| {
         let mut buffers = Buffers::new(budget);
-        buffers.begin(archive.len().min(budget.bytes));
+        buffers.begin(archive.len().min(budget.bytes), ahead);
         let mut told = Told::default();
         let Ok(container) = visit(source, ("a.gz", archive.len() as u64), &mut buffers, salvage, &mut told);
         Told { container, ..told }
@@ -80,12 +80,19 @@ fn told(archive: &[u8], salvage: bool) -> Told {
     std::fs::write(&path, archive).unwrap();
     let progress = ArchiveProgress::new(&|_| (), 0);
     let [memory, file] = [Source::Memory(archive), Source::File(&path, &progress)];
-    let [whole, streamed, ahead, in_turn] =
+    let [whole, streamed, in_parts, in_parts_if_held] =
         [(1 << 20, u64::MAX, 0), (0, u64::MAX, 0), (0, 0, 32 << 10), (1 << 20, 0, 32 << 10)]
             .map(|(bytes, large_bytes, part_bytes)| Budget { bytes, large_bytes, part_bytes });
-    let ways =
-        [(memory, whole), (memory, streamed), (file, streamed), (file, ahead), (memory, in_turn), (file, in_turn)];
-    let [whole, others @ ..] = ways.map(|(source, budget)| read(source, budget));
+    let ways = [
+        (memory, whole, false),
+        (memory, streamed, false),
+        (file, streamed, false),
+        (file, in_parts, true),
+        (memory, in_parts_if_held, true),
+        (memory, in_parts_if_held, false),
+        (file, in_parts_if_held, false),
+    ];
+    let [whole, others @ ..] = ways.map(read);
     std::fs::remove_file(&path).unwrap();
     others.iter().for_each(|other| assert_eq!(format!("{whole:?}"), format!("{other:?}")));
     whole
@@ -483,6 +490,7 @@ fn what_stands_behind_a_member_that_was_given_up_is_found_however_it_is_read() {
     for (archive, expected) in cases {
         for large_bytes in [0, u64::MAX] {
             let mut buffers = Buffers::new(Budget { bytes: 0, large_bytes, part_bytes: 0 });
+            buffers.begin(0, true);
             let mut told = Uninterested::default();
             let Ok(_) = visit(Source::Memory(&archive), ("a.gz", 9), &mut buffers, true, &mut told);
             assert_eq!(told.0, expected, "{large_bytes}");

@@ -64,7 +64,7 @@ fn as_a_run(paths: &[PathBuf], file: &mut Buffer, buffers: &mut Buffers) -> u64 
         let Whole::Read(digest, _) = FileDigest::read(path, file, 96 << 20).unwrap() else {
             panic!("{}: does not fit", path.display());
         };
-        buffers.begin(file.held());
+        buffers.begin(file.held(), false);
         let source = Source::Memory(file.filled(usize::try_from(digest.bytes).unwrap()));
         container::visit(source, ("a", digest.bytes), buffers, false, &mut members).unwrap();
     }

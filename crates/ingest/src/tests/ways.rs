@@ -84,32 +84,32 @@ fn books(decoded: &Decoded) -> Vec<String> {
     books
 }
 
-/// Each way of reading a file of so many bytes.
-fn ways(bytes: usize) -> [(&'static str, Budget); 9] {
+/// Each way of reading a file of so many bytes, and on how many threads: with more than one, the one that is left helps.
+fn ways(bytes: usize) -> [(&'static str, Budget, usize); 9] {
     let budget = |bytes, large_bytes| Budget { bytes, large_bytes, part_bytes: 0 };
     let in_parts = |bytes| Budget { bytes, large_bytes: 0, part_bytes: 64 << 10 };
     [
-        ("file whole, members in parts by a second thread", in_parts(bytes)),
-        ("file whole, members in parts in turn", in_parts(1 << 30)),
-        ("file hashed while members are read in parts", in_parts(0)),
-        ("file and members whole", budget(1 << 30, u64::MAX)),
-        ("file whole, members streamed", budget(bytes, u64::MAX)),
-        ("file whole, members ahead", budget(bytes, 0)),
-        ("file streamed, members whole where they fit", budget(bytes.saturating_sub(1), u64::MAX)),
-        ("file hashed, then streamed", budget(0, u64::MAX)),
-        ("file hashed while members are read ahead", budget(0, 0)),
+        ("file whole, members in parts by a second thread", in_parts(bytes), 2),
+        ("file whole, members in parts in turn", in_parts(1 << 30), 1),
+        ("file hashed while members are read in parts", in_parts(0), 2),
+        ("file and members whole", budget(1 << 30, u64::MAX), 1),
+        ("file whole, members streamed", budget(bytes, u64::MAX), 1),
+        ("file whole, members ahead", budget(bytes, 0), 2),
+        ("file streamed, members whole where they fit", budget(bytes.saturating_sub(1), u64::MAX), 1),
+        ("file hashed, then streamed", budget(0, u64::MAX), 1),
+        ("file hashed while members are read ahead", budget(0, 0), 2),
     ]
 }
 
 /// Reads a file in each way and compares with the plainest, which it returns.
 pub(super) fn assert_same(path: &Path, options: &IngestOptions) -> Decoded {
     let bytes = std::fs::metadata(path).unwrap().len();
-    let decode = |budget| decode(vec![path.to_path_buf()], 1, budget, options, &|_| ());
-    let [.., (_, plainest), _] = ways(0);
-    let expected = decode(plainest);
+    let decode = |budget, threads| decode(vec![path.to_path_buf()], threads, budget, options, &|_| ());
+    let [.., (_, plainest, threads), _] = ways(0);
+    let expected = decode(plainest, threads);
     let expected_books = books(&expected);
-    for (way, budget) in ways(usize::try_from(bytes).unwrap()) {
-        assert_eq!(books(&decode(budget)), expected_books, "{} {way}", path.display());
+    for (way, budget, threads) in ways(usize::try_from(bytes).unwrap()) {
+        assert_eq!(books(&decode(budget, threads)), expected_books, "{} {way}", path.display());
     }
     expected
 }
@@ -370,7 +370,7 @@ fn what_the_store_has_is_not_decoded_again_in_any_way() {
     let digest = crate::digest::FileDigest::of(&path).unwrap();
     // Where the store has another length for it, the file is first taken for a new one.
     for bytes in [digest.bytes, 1] {
-        for (way, budget) in ways(100) {
+        for (way, budget, _) in ways(100) {
             let mut settled = Settled::default();
             settled.add(digest.sha256.clone(), bytes, Some("why".into()));
             let files = vec![path.clone()];
@@ -416,7 +416,7 @@ fn progress_adds_up() {
     paths.iter().zip(&contents).for_each(|(path, content)| std::fs::write(path, content).unwrap());
     paths.push(folder.path().join("gone"));
     let bytes = contents.iter().map(|content| content.len() as u64).sum::<u64>();
-    for (way, budget) in ways(100) {
+    for (way, budget, _) in ways(100) {
         let told = std::sync::Mutex::new(Vec::new());
         decode(paths.clone(), 2, budget, &IngestOptions::default(), &|progress| told.lock().unwrap().push(progress));
         let told = told.into_inner().unwrap();
