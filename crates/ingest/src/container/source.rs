@@ -1,5 +1,6 @@
 //! Where the bytes of an archive are: all in memory, or in its file.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -34,6 +35,22 @@ impl<'a> Source<'a> {
     pub(super) fn header_reader(self) -> io::Result<BufReader<SourceReader<'a>>> {
         let bytes = if matches!(self, Self::Memory(_)) { HEADER_BYTES } else { READ_AHEAD_BYTES };
         Ok(BufReader::with_capacity(bytes, self.open()?))
+    }
+
+    /// The last bytes, so many at most, and where they begin.
+    pub(super) fn tail(self, bytes_max: u64) -> io::Result<(u64, Cow<'a, [u8]>)> {
+        let mut file = match self {
+            Self::Memory(bytes) => {
+                let from = bytes.len().saturating_sub(usize::try_from(bytes_max).unwrap_or(usize::MAX));
+                return Ok((from as u64, Cow::Borrowed(bytes.get(from..).unwrap_or_default())));
+            }
+            Self::File(..) => self.open()?,
+        };
+        let from = file.seek(SeekFrom::End(0))?.saturating_sub(bytes_max);
+        file.seek(SeekFrom::Start(from))?;
+        let mut tail = Vec::new();
+        file.take(bytes_max).read_to_end(&mut tail)?;
+        Ok((from, Cow::Owned(tail)))
     }
 
     /// Which container it is.
@@ -134,8 +151,14 @@ mod tests {
         let path = std::env::temp_dir().join(format!("keytrail-source-{}", std::process::id()));
         std::fs::write(&path, b"0123456789").unwrap();
         let progress = ArchiveProgress::new(&|_| (), 10);
-        let mut file = Source::File(&path, &progress).open().unwrap();
-        let mut memory = Source::Memory(b"0123456789").open().unwrap();
+        let sources = [Source::File(&path, &progress), Source::Memory(b"0123456789")];
+        for (bytes_max, from) in [(0, 10), (3, 7), (10, 0), (11, 0), (u64::MAX, 0)] {
+            for source in sources {
+                let tail = source.tail(bytes_max).unwrap();
+                assert_eq!(tail, (from, b"0123456789"[from as usize..].into()), "{bytes_max}");
+            }
+        }
+        let [mut file, mut memory] = sources.map(|source| source.open().unwrap());
         std::fs::remove_file(&path).unwrap();
         let places = [
             SeekFrom::Start(3),
