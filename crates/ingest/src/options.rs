@@ -25,6 +25,13 @@ pub struct IngestOptions {
     pub compact: bool,
 }
 
+impl IngestOptions {
+    /// Cores that the run may keep busy.
+    pub(crate) fn cores(&self) -> usize {
+        self.jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+}
+
 impl Default for IngestOptions {
     fn default() -> Self {
         Self { jobs: None, memory_bytes: 512 << 20, salvage: false, limits: Limits::default(), compact: true }

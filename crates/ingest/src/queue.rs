@@ -117,8 +117,8 @@ struct Job {
     bytes: u64,
     /// Whether no other file of the run is as long.
     is_unlike_others: bool,
-    /// Whether it keeps a thread at work when others have nothing left: see [`outlasting`].
-    outlasts_others: bool,
+    /// Whether a core is free to help with it: see [`helped`].
+    is_helped: bool,
     /// Whether a side file with its request lies beside it.
     has_request: bool,
 }
@@ -139,7 +139,7 @@ impl Queue<'_> {
     /// # Errors
     /// This machine fails. A file that cannot be read is no error.
     pub(crate) fn decode(&self, files: Vec<FoundFile>) -> Result<Decoded, IngestError> {
-        let jobs = jobs(files);
+        let jobs = jobs(files, self.options.cores());
         let bytes = jobs.iter().map(|job| job.bytes).sum();
         (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
         let claims = Claims::new(self.settled);
@@ -211,18 +211,18 @@ impl Queue<'_> {
 }
 
 /// Largest first; equal lengths in the order of discovery, so that of equal files the first one is nearly always decoded first.
-fn jobs(files: Vec<FoundFile>) -> Vec<Job> {
+fn jobs(files: Vec<FoundFile>, cores: usize) -> Vec<Job> {
     let found = files.into_par_iter().enumerate().map(|(position, FoundFile { path, has_side_file })| {
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let has_request = has_side_file.unwrap_or_else(|| side_file_of(&path).is_file());
-        Job { number: 0, position, path, bytes, is_unlike_others: true, outlasts_others: false, has_request }
+        Job { number: 0, position, path, bytes, is_unlike_others: true, is_helped: false, has_request }
     });
     let mut jobs: Vec<Job> = found.collect();
     jobs.sort_by_key(|job| (Reverse(job.bytes), job.position));
     let bytes: Vec<u64> = jobs.iter().map(|job| job.bytes).collect();
-    let outlasting = outlasting(&bytes, rayon::current_num_threads());
-    for (number, (job, outlasts_others)) in jobs.iter_mut().zip(outlasting).enumerate() {
-        (job.number, job.outlasts_others) = (number, outlasts_others);
+    let helped = helped(&bytes, rayon::current_num_threads(), cores);
+    for (number, (job, is_helped)) in jobs.iter_mut().zip(helped).enumerate() {
+        (job.number, job.is_helped) = (number, is_helped);
     }
     for alike in jobs.chunk_by_mut(|one, other| one.bytes == other.bytes).filter(|alike| alike.len() > 1) {
         alike.iter_mut().for_each(|job| job.is_unlike_others = false);
@@ -230,20 +230,20 @@ fn jobs(files: Vec<FoundFile>) -> Vec<Job> {
     jobs
 }
 
-/// Of files of so many bytes, which so many threads take in this order: which are still at work when all behind them are done, most likely.
-/// Then a core is free to help with them.
-pub(crate) fn outlasting(bytes: &[u64], threads: usize) -> Vec<bool> {
-    let others = threads.saturating_sub(1) as u64;
+/// Of files of so many bytes, which so many workers take in this order: those that a core is free to help with, most likely. That is all of them
+/// where there are fewer workers than cores, and else those that are still at work when all behind them are done.
+pub(crate) fn helped(bytes: &[u64], workers: usize, cores: usize) -> Vec<bool> {
+    let others = workers.saturating_sub(1) as u64;
     let mut behind = 0_u64;
     let from_the_end = bytes.iter().rev().map(|bytes| {
         // By a quarter: of two that are about as long, only the last one.
         let outlasts = behind.saturating_add(behind / 4) < bytes.saturating_mul(others);
         behind = behind.saturating_add(*bytes);
-        outlasts
+        outlasts || workers < cores
     });
-    let mut outlasting: Vec<bool> = from_the_end.collect();
-    outlasting.reverse();
-    outlasting
+    let mut helped: Vec<bool> = from_the_end.collect();
+    helped.reverse();
+    helped
 }
 
 /// Contents that could not be read where they were tried, each with the first file that was taken for a copy and not decoded: its place
@@ -354,7 +354,7 @@ impl Hands {
             Ok(Whole::Changed) => Ok(Outcome::Unreadable(CHANGED.into())),
             Ok(Whole::TooLarge) => {
                 self.file.release();
-                self.buffers.begin(0, job.outlasts_others);
+                self.buffers.begin(0, job.is_helped);
                 let is_large = job.bytes >= self.buffers.budget().large_bytes;
                 if is_large && job.is_unlike_others && !settled.has_length(job.bytes) {
                     self.decode_while_hashing(job, claims, progress)
@@ -372,7 +372,7 @@ impl Hands {
             Claim::Granted => {}
             refused => return Ok(known(digest, refused)),
         }
-        self.buffers.begin(self.file.held(), job.outlasts_others);
+        self.buffers.begin(self.file.held(), job.is_helped);
         let bytes = usize::try_from(digest.bytes).unwrap_or_default();
         let (source, id) = (Source::Memory(self.file.filled(bytes)), ArchiveId::of(&digest.sha256));
         let decoded = self.worker.decode_guarded(&job.path, digest.bytes, source, &id, &mut self.buffers)?;
@@ -469,22 +469,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_outlasts_those_that_are_done_before_it() {
-        let cases: [(&[u64], usize, &[bool]); 9] = [
-            (&[], 2, &[]),
-            (&[7], 2, &[true]),
-            (&[7], 1, &[false]),
-            (&[9, 9], 2, &[false, true]),
-            (&[10, 9, 9, 8, 8], 2, &[false, false, false, false, true]),
+    fn help_is_where_a_core_has_nothing_else_to_do() {
+        let cases: [(&[u64], usize, usize, &[bool]); 10] = [
+            (&[], 2, 2, &[]),
+            (&[7], 2, 2, &[true]),
+            (&[7], 1, 1, &[false]),
+            (&[9, 9], 1, 2, &[true, true]),
+            (&[9, 9], 2, 2, &[false, true]),
+            (&[10, 9, 9, 8, 8], 2, 2, &[false, false, false, false, true]),
             // A large one, and small ones that are done before it, or not.
-            (&[100, 10, 10, 10], 2, &[true, false, false, true]),
-            (&[100, 50, 50, 10], 2, &[false, false, true, true]),
-            // More threads than files.
-            (&[9, 9], 8, &[true, true]),
-            (&[u64::MAX, u64::MAX, 0], 3, &[false, true, false]),
+            (&[100, 10, 10, 10], 2, 2, &[true, false, false, true]),
+            (&[100, 50, 50, 10], 2, 2, &[false, false, true, true]),
+            // More workers than files.
+            (&[9, 9], 8, 8, &[true, true]),
+            (&[u64::MAX, u64::MAX, 0], 3, 3, &[false, true, false]),
         ];
-        for (bytes, threads, expected) in cases {
-            assert_eq!(outlasting(bytes, threads), expected, "{bytes:?} {threads}");
+        for (bytes, workers, cores, expected) in cases {
+            assert_eq!(helped(bytes, workers, cores), expected, "{bytes:?} {workers} {cores}");
         }
     }
 }

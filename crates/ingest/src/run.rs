@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::mem::take;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use keytrail_model::ledger::{ArchiveStatus, LedgerRow, Note, RecordCounts, ServiceSpan};
@@ -86,9 +85,8 @@ pub fn ingest_observed(
 
 /// Threads of a run: as many as asked for, and as the memory has room for.
 fn threads(options: &IngestOptions) -> usize {
-    let asked = options.jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let fitting = usize::try_from(options.memory_bytes / THREAD_BYTES).unwrap_or(usize::MAX);
-    asked.min(fitting).clamp(1, JOBS_MAX)
+    options.cores().min(fitting).clamp(1, JOBS_MAX)
 }
 
 pub(crate) fn now() -> i64 {

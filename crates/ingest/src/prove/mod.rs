@@ -39,7 +39,7 @@ use crate::error::IngestError;
 use crate::options::Limits;
 use crate::pages::Buffer;
 use crate::progress::{ArchiveProgress, Observer, Progress};
-use crate::queue::outlasting;
+use crate::queue::helped;
 use books::{Book, Books, Try};
 use deal::{Deal, Dealer, Entry, STORED};
 use spans::Spans;
@@ -339,8 +339,9 @@ impl Work<'_> {
         let mut order: Vec<u32> = archives.to_vec();
         let bytes = |number: &u32| self.books.get(*number).map_or(0, |book| book.row.bytes);
         order.sort_by_key(|number| std::cmp::Reverse(bytes(number)));
-        let outlasting = outlasting(&order.iter().map(bytes).collect::<Vec<_>>(), rayon::current_num_threads());
-        let order: Vec<(u32, bool)> = order.into_iter().zip(outlasting).collect();
+        let workers = rayon::current_num_threads();
+        let helped = helped(&order.iter().map(bytes).collect::<Vec<_>>(), workers, workers);
+        let order: Vec<(u32, bool)> = order.into_iter().zip(helped).collect();
         let next = AtomicUsize::new(0);
         let threads = u32::try_from(rayon::current_num_threads()).unwrap_or(1);
         let budget = Budget::of(self.options.memory_bytes, rayon::current_num_threads());
@@ -351,11 +352,11 @@ impl Work<'_> {
                 file: Buffer::default(),
                 buffers: Buffers::new(budget),
                 worker: Worker::new(watch, Limits::default(), false),
-                ahead: false,
+                is_helped: false,
             };
             let mut findings = Findings::default();
-            while let Some(&(archive, ahead)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                hands.ahead = ahead;
+            while let Some(&(archive, is_helped)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                hands.is_helped = is_helped;
                 if let Some(book) = self.books.get(archive) {
                     let progress = ArchiveProgress::new(self.observer, book.row.bytes);
                     hands.read(archive, book, &progress, subject, &mut findings)?;
@@ -525,7 +526,7 @@ struct Hands<'a> {
     buffers: Buffers,
     worker: Worker<Watch<'a>>,
     /// Whether a core is free to help with the archive at hand.
-    ahead: bool,
+    is_helped: bool,
 }
 
 impl Hands<'_> {
@@ -593,7 +594,7 @@ impl Hands<'_> {
         let id = ArchiveId::of(sha256);
         match FileDigest::read(path, &mut self.file, self.buffers.budget().bytes) {
             Ok(Whole::Read(digest, _)) if digest.sha256 == sha256 => {
-                self.buffers.begin(self.file.held(), self.ahead);
+                self.buffers.begin(self.file.held(), self.is_helped);
                 let bytes = usize::try_from(digest.bytes).unwrap_or_default();
                 let source = Source::Memory(self.file.filled(bytes));
                 self.worker.decode_guarded(name, digest.bytes, source, &id, &mut self.buffers)
@@ -601,7 +602,7 @@ impl Hands<'_> {
             Ok(Whole::Read(..) | Whole::Changed) => Ok(changed()),
             Ok(Whole::TooLarge) => {
                 self.file.release();
-                self.buffers.begin(0, self.ahead);
+                self.buffers.begin(0, self.is_helped);
                 let digest = match FileDigest::of(path) {
                     Ok(digest) if digest.sha256 == sha256 => digest,
                     Ok(_) => return Ok(changed()),

@@ -45,6 +45,7 @@ fn decode_unless(
     observer: &(dyn Fn(Progress) + Sync),
 ) -> Decoded {
     let staging = tempfile::tempdir().unwrap();
+    let options = &IngestOptions { jobs: threads.try_into().ok(), ..options.clone() };
     let queue = Queue { staging: staging.path(), options, settled, observer, budget };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| queue.decode(files.into_iter().map(found).collect())).unwrap()
