@@ -25,11 +25,9 @@ pub struct IngestOptions {
     pub compact: bool,
 }
 
-impl IngestOptions {
-    /// Cores that the run may keep busy.
-    pub(crate) fn cores(&self) -> usize {
-        self.jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
-    }
+/// Cores that may be kept busy: as many as asked for with `jobs`, else all.
+pub(crate) fn cores(jobs: Option<NonZeroUsize>) -> usize {
+    jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
 }
 
 impl Default for IngestOptions {

@@ -18,7 +18,7 @@ use crate::container::{Budget, Buffers, Container, Source};
 use crate::digest::{FileDigest, Stamp, Whole};
 use crate::discover::FoundFile;
 use crate::error::IngestError;
-use crate::options::IngestOptions;
+use crate::options::{IngestOptions, cores};
 use crate::pages::Buffer;
 use crate::progress::{ArchiveProgress, Observer, Progress};
 use crate::request::side_file_of;
@@ -139,7 +139,7 @@ impl Queue<'_> {
     /// # Errors
     /// This machine fails. A file that cannot be read is no error.
     pub(crate) fn decode(&self, files: Vec<FoundFile>) -> Result<Decoded, IngestError> {
-        let jobs = jobs(files, self.options.cores());
+        let jobs = jobs(files, cores(self.options.jobs));
         let bytes = jobs.iter().map(|job| job.bytes).sum();
         (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
         let claims = Claims::new(self.settled);
@@ -219,8 +219,7 @@ fn jobs(files: Vec<FoundFile>, cores: usize) -> Vec<Job> {
     });
     let mut jobs: Vec<Job> = found.collect();
     jobs.sort_by_key(|job| (Reverse(job.bytes), job.position));
-    let bytes: Vec<u64> = jobs.iter().map(|job| job.bytes).collect();
-    let helped = helped(&bytes, rayon::current_num_threads(), cores);
+    let helped = helped(jobs.iter().map(|job| job.bytes), rayon::current_num_threads(), cores);
     for (number, (job, is_helped)) in jobs.iter_mut().zip(helped).enumerate() {
         (job.number, job.is_helped) = (number, is_helped);
     }
@@ -232,13 +231,13 @@ fn jobs(files: Vec<FoundFile>, cores: usize) -> Vec<Job> {
 
 /// Of files of so many bytes, which so many workers take in this order: those that a core is free to help with, most likely. That is all of them
 /// where there are fewer workers than cores, and else those that are still at work when all behind them are done.
-pub(crate) fn helped(bytes: &[u64], workers: usize, cores: usize) -> Vec<bool> {
+pub(crate) fn helped(bytes: impl DoubleEndedIterator<Item = u64>, workers: usize, cores: usize) -> Vec<bool> {
     let others = workers.saturating_sub(1) as u64;
     let mut behind = 0_u64;
-    let from_the_end = bytes.iter().rev().map(|bytes| {
+    let from_the_end = bytes.rev().map(|bytes| {
         // By a quarter: of two that are about as long, only the last one.
         let outlasts = behind.saturating_add(behind / 4) < bytes.saturating_mul(others);
-        behind = behind.saturating_add(*bytes);
+        behind = behind.saturating_add(bytes);
         outlasts || workers < cores
     });
     let mut helped: Vec<bool> = from_the_end.collect();
@@ -485,7 +484,7 @@ mod tests {
             (&[u64::MAX, u64::MAX, 0], 3, 3, &[false, true, false]),
         ];
         for (bytes, workers, cores, expected) in cases {
-            assert_eq!(helped(bytes, workers, cores), expected, "{bytes:?} {workers} {cores}");
+            assert_eq!(helped(bytes.iter().copied(), workers, cores), expected, "{bytes:?} {workers} {cores}");
         }
     }
 }

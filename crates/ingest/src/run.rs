@@ -15,7 +15,7 @@ use crate::container::Budget;
 use crate::dedupe::{self, Duplicates};
 use crate::discover::{FoundFile, discover};
 use crate::error::IngestError;
-use crate::options::{IngestOptions, THREAD_BYTES};
+use crate::options::{IngestOptions, THREAD_BYTES, cores};
 use crate::plan;
 use crate::progress::{Observer, Progress};
 use crate::queue::{Decoded, Queue};
@@ -86,7 +86,7 @@ pub fn ingest_observed(
 /// Threads of a run: as many as asked for, and as the memory has room for.
 fn threads(options: &IngestOptions) -> usize {
     let fitting = usize::try_from(options.memory_bytes / THREAD_BYTES).unwrap_or(usize::MAX);
-    options.cores().min(fitting).clamp(1, JOBS_MAX)
+    cores(options.jobs).min(fitting).clamp(1, JOBS_MAX)
 }
 
 pub(crate) fn now() -> i64 {

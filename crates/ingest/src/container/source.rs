@@ -37,22 +37,6 @@ impl<'a> Source<'a> {
         Ok(BufReader::with_capacity(bytes, self.open()?))
     }
 
-    /// The last bytes, so many at most, and where they begin.
-    pub(super) fn tail(self, bytes_max: u64) -> io::Result<(u64, Cow<'a, [u8]>)> {
-        let mut file = match self {
-            Self::Memory(bytes) => {
-                let from = bytes.len().saturating_sub(usize::try_from(bytes_max).unwrap_or(usize::MAX));
-                return Ok((from as u64, Cow::Borrowed(bytes.get(from..).unwrap_or_default())));
-            }
-            Self::File(..) => self.open()?,
-        };
-        let from = file.seek(SeekFrom::End(0))?.saturating_sub(bytes_max);
-        file.seek(SeekFrom::Start(from))?;
-        let mut tail = Vec::new();
-        file.take(bytes_max).read_to_end(&mut tail)?;
-        Ok((from, Cow::Owned(tail)))
-    }
-
     /// Which container it is.
     pub(super) fn container(self) -> io::Result<Container> {
         let mut first_bytes = Vec::with_capacity(4);
@@ -73,6 +57,26 @@ impl<'a> Source<'a> {
 pub(super) enum SourceReader<'a> {
     Memory(Cursor<&'a [u8]>),
     File(FileReader<'a>),
+}
+
+impl<'a> SourceReader<'a> {
+    /// The last bytes, so many at most, and where they begin. Leaves the reader anywhere.
+    pub(super) fn tail(&mut self, bytes_max: u64) -> io::Result<(u64, Cow<'a, [u8]>)> {
+        let from = self.seek(SeekFrom::End(0))?.saturating_sub(bytes_max);
+        let tail = match self {
+            Self::Memory(bytes) => {
+                let from = usize::try_from(from).unwrap_or(usize::MAX);
+                Cow::Borrowed(bytes.get_ref().get(from..).unwrap_or_default())
+            }
+            Self::File(file) => {
+                file.seek(SeekFrom::Start(from))?;
+                let mut tail = Vec::new();
+                file.take(bytes_max).read_to_end(&mut tail)?;
+                Cow::Owned(tail)
+            }
+        };
+        Ok((from, tail))
+    }
 }
 
 impl Read for SourceReader<'_> {
@@ -154,7 +158,7 @@ mod tests {
         let sources = [Source::File(&path, &progress), Source::Memory(b"0123456789")];
         for (bytes_max, from) in [(0, 10), (3, 7), (10, 0), (11, 0), (u64::MAX, 0)] {
             for source in sources {
-                let tail = source.tail(bytes_max).unwrap();
+                let tail = source.open().unwrap().tail(bytes_max).unwrap();
                 assert_eq!(tail, (from, b"0123456789"[from as usize..].into()), "{bytes_max}");
             }
         }

@@ -84,7 +84,7 @@ pub(super) fn visit<M: Members>(
 type Directory<'a> = ZipIterable<BufReader<SourceReader<'a>>>;
 
 fn open_directory(source: Source<'_>) -> Result<Directory<'_>, ZipError> {
-    let bytes_before = zip_start::bytes_before(source)?;
+    let bytes_before = zip_start::bytes_before(&mut source.header_reader()?)?;
     let open = |bytes_before| {
         let config = Config { archive_offset: ArchiveOffset::Known(bytes_before) };
         ZipIterable::try_new(source.header_reader()?, config)

@@ -3,9 +3,9 @@
 //! Bytes may stand before it, so offsets count from there. Left to itself the ZIP library searches the whole file for signatures and
 //! keeps the place of each: twice the length of a file that is made of them. It also reads a ZIP64 end record of any length into memory.
 
-use std::io::{self, Read, Seek};
+use std::io::{self, BufReader, Read, Seek};
 
-use super::source::Source;
+use super::source::SourceReader;
 use super::zip_layout::{
     DIRECTORY_ENTRY, END_LOCATOR_64_BYTES, END_RECORD, END_RECORD_64, END_RECORD_BYTES, signature, u64_at,
 };
@@ -20,9 +20,9 @@ const END_RECORD_64_BYTES_MAX: u64 = 64 << 10;
 ///
 /// # Errors
 /// The file cannot be read, or a ZIP64 end record is longer than any is (`InvalidData`).
-pub(super) fn bytes_before(source: Source<'_>) -> io::Result<u64> {
-    let ends = end_records(source)?;
-    let file = &mut source.header_reader()?;
+pub(super) fn bytes_before(file: &mut BufReader<SourceReader<'_>>) -> io::Result<u64> {
+    // Nothing is in the buffer yet, and all that follows seeks first.
+    let ends = end_records(file.get_mut())?;
     let mut before = 0;
     for &(at, fields) in &ends {
         if let Some(found) = bytes_before_by(file, at, fields)? {
@@ -43,8 +43,8 @@ pub(super) fn bytes_before(source: Source<'_>) -> io::Result<u64> {
 type Fields = (u32, u32);
 
 /// All that may be end records, with room for their comment; the last one first.
-fn end_records(source: Source<'_>) -> io::Result<Vec<(u64, Fields)>> {
-    let (from, tail) = source.tail(END_RECORD_BYTES + u64::from(u16::MAX))?;
+fn end_records(file: &mut SourceReader<'_>) -> io::Result<Vec<(u64, Fields)>> {
+    let (from, tail) = file.tail(END_RECORD_BYTES + u64::from(u16::MAX))?;
     // Forwards: only that way does the library look at many bytes at once.
     let mut found: Vec<_> = memchr::memmem::find_iter(&tail, &END_RECORD).collect();
     found.reverse();
@@ -90,6 +90,7 @@ fn check_length(file: &mut (impl Read + Seek), record: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::source::Source;
     use super::*;
 
     fn end(bytes: u32, offset: u32) -> Vec<u8> {
@@ -122,11 +123,11 @@ mod tests {
             ("a ZIP64 end record without end", &[b"members", &directory, &end_64(57, 1 << 40)], None),
         ];
         for (name, parts, expected) in cases {
-            let found = bytes_before(Source::Memory(&parts.concat()));
+            let found = bytes_before(&mut Source::Memory(&parts.concat()).header_reader().unwrap());
             assert_eq!(found.as_ref().ok(), expected.as_ref(), "{name}: {found:?}");
         }
         let long = [b"before".as_slice(), b"members", &directory, &end_64(57, 1 << 40)].concat();
-        let error = bytes_before(Source::Memory(&long)).unwrap_err().to_string();
+        let error = bytes_before(&mut Source::Memory(&long).header_reader().unwrap()).unwrap_err().to_string();
         assert_eq!(error, "ZIP64 end record: expected at most 65536 bytes, found 1099511627776");
     }
 }

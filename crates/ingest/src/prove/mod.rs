@@ -36,7 +36,7 @@ use crate::container::{Budget, Buffers, Source};
 use crate::digest::{FileDigest, Whole};
 use crate::discover::discover;
 use crate::error::IngestError;
-use crate::options::Limits;
+use crate::options::{Limits, cores};
 use crate::pages::Buffer;
 use crate::progress::{ArchiveProgress, Observer, Progress};
 use crate::queue::helped;
@@ -103,8 +103,7 @@ pub fn prove(
     options: &ProofOptions,
     observer: &(dyn Fn(Progress) + Sync),
 ) -> Result<Proof, IngestError> {
-    let threads = options.jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(cores(options.jobs)).build()?;
     let folder = tempfile::Builder::new().prefix("keytrail-verify-").tempdir();
     let folder = folder.map_err(IngestError::io("making a folder in", &std::env::temp_dir()))?;
     let mut work = Work {
@@ -340,7 +339,7 @@ impl Work<'_> {
         let bytes = |number: &u32| self.books.get(*number).map_or(0, |book| book.row.bytes);
         order.sort_by_key(|number| std::cmp::Reverse(bytes(number)));
         let workers = rayon::current_num_threads();
-        let helped = helped(&order.iter().map(bytes).collect::<Vec<_>>(), workers, workers);
+        let helped = helped(order.iter().map(bytes), workers, workers);
         let order: Vec<(u32, bool)> = order.into_iter().zip(helped).collect();
         let next = AtomicUsize::new(0);
         let threads = u32::try_from(rayon::current_num_threads()).unwrap_or(1);

@@ -14,7 +14,7 @@ use super::{Place, Unused};
 use crate::options::THREAD_BYTES;
 use crate::pages;
 
-/// Bytes that are taken from the system at once, for some blocks: a few huge pages.
+/// Bytes that are taken from the system at once, for some blocks.
 const CHUNK_BYTES: usize = 8 << 20;
 
 /// What a run takes beside staged blocks and its threads, however much memory it may take, and for each archive.

@@ -247,10 +247,13 @@ fn a_long_member_is_read_the_same_with_little_memory() {
     for (name, bytes, accepted) in [("sound", sound, 200_000), ("broken", broken, 0)] {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        let read = |budget| decode(vec![path.clone()], 1, budget, &IngestOptions::default(), &|_| ());
-        let [whole, parts] = [512, 96].map(|memory| read(Budget::of(memory << 20, 2)));
-        assert_eq!(books(&parts), books(&whole), "{name}");
-        assert_eq!(parts.decoded[0].accepted, accepted, "{name}: {:?}", books(&parts));
+        // In turn, and with the help of another thread.
+        for threads in [1, 2] {
+            let read = |budget| decode(vec![path.clone()], threads, budget, &IngestOptions::default(), &|_| ());
+            let [whole, parts] = [512, 96].map(|memory| read(Budget::of(memory << 20, 2)));
+            assert_eq!(books(&parts), books(&whole), "{name} {threads}");
+            assert_eq!(parts.decoded[0].accepted, accepted, "{name} {threads}: {:?}", books(&parts));
+        }
     }
 }
 
@@ -371,11 +374,11 @@ fn what_the_store_has_is_not_decoded_again_in_any_way() {
     let digest = crate::digest::FileDigest::of(&path).unwrap();
     // Where the store has another length for it, the file is first taken for a new one.
     for bytes in [digest.bytes, 1] {
-        for (way, budget, _) in ways(100) {
+        for (way, budget, threads) in ways(100) {
             let mut settled = Settled::default();
             settled.add(digest.sha256.clone(), bytes, Some("why".into()));
             let files = vec![path.clone()];
-            let found = decode_unless(&settled, files, 1, budget, &IngestOptions::default(), &|_| ());
+            let found = decode_unless(&settled, files, threads, budget, &IngestOptions::default(), &|_| ());
             assert_eq!(books(&found), [format!("known 1 [({path:?}, \"why\")] unreadable []")], "{way}");
         }
     }
