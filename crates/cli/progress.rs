@@ -30,7 +30,9 @@ impl IngestBar {
         match step {
             Progress::Found { archives, bytes } => {
                 self.archives.store(archives, Ordering::Relaxed);
+                self.done.store(0, Ordering::Relaxed);
                 self.bar.set_length(bytes);
+                self.bar.set_position(0);
                 self.show_archives(0);
             }
             Progress::Read { bytes } => self.bar.inc(bytes),

@@ -17,6 +17,7 @@ pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
         salvage: arguments.salvage,
         limits: Limits::from(&arguments.limits),
         compact: !arguments.no_compact,
+        ..IngestOptions::default()
     };
     let store = &arguments.store.store;
     let mut on_wait = || say(&format!("keytrail: another run holds {}; waiting for it to end", store.display()));

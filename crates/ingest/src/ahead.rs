@@ -1,7 +1,8 @@
 //! Asks the system for archives before their turn comes, where they come from a disk.
 //!
 //! A thread that reads one small file after the other waits for the disk each time, and the disk for the thread. What is asked for early
-//! is read meanwhile, many files at once. Files that the system holds in memory anyway are not asked for: to ask takes some 3 microseconds.
+//! is read meanwhile, many files at once. Small files that the system holds in memory anyway are not asked for: to ask takes some 3 microseconds.
+//! Of large ones the next few always are: to ask for one takes a thousandth of what it takes to decode it.
 //! It changes nothing but speed, so nothing here fails.
 
 use std::ops::Range;
@@ -14,6 +15,9 @@ const NEAR: usize = 8;
 /// Files that are asked for early, and their bytes, at most; the next file in any case.
 const FILES_MAX: usize = 64;
 const BYTES_MAX: u64 = 16 << 20;
+/// Length of a file from which on it is asked for in any case, and how many of them at most.
+const LARGE_BYTES: u64 = 1 << 20;
+const LARGE_FILES: usize = 2;
 /// To read what is in memory takes less than the first, and the second for each byte: a multiple of what it takes on slow machines.
 const FAST_READ: Duration = Duration::from_micros(50);
 const FAST_KIBIBYTE: Duration = Duration::from_nanos(500);
@@ -46,17 +50,17 @@ impl ReadAhead {
     /// The files to ask for before a file is read, given by its place, and the lengths of those behind it. Each file once.
     pub(crate) fn wanted(&self, file: usize, lengths: impl Iterator<Item = u64>) -> Range<usize> {
         let next = file + 1;
-        if self.slow_until.load(Ordering::Relaxed) < next {
-            return next..next;
-        }
+        let is_slow = self.slow_until.load(Ordering::Relaxed) >= next;
+        let (files, least) = if is_slow { (FILES_MAX, 0) } else { (LARGE_FILES, LARGE_BYTES) };
         let mut bytes = 0;
         let fits = |length: &u64| {
             let is_first = bytes == 0;
             bytes += length.max(&1);
-            is_first || bytes <= BYTES_MAX
+            *length >= least && (is_first || bytes <= BYTES_MAX)
         };
-        let end = next + lengths.take(FILES_MAX).take_while(fits).count();
-        self.asked.fetch_max(end, Ordering::Relaxed).max(next)..end
+        let end = next + lengths.take(files).take_while(fits).count();
+        let asked = self.asked.fetch_max(end, Ordering::Relaxed);
+        asked.clamp(next, end)..end
     }
 }
 
@@ -100,6 +104,19 @@ mod tests {
         ahead.was_slow(400);
         assert_eq!(wanted(450), 451..500, "no more than there are");
         assert_eq!(wanted(499).len(), 0);
+    }
+
+    #[test]
+    fn the_next_large_files_are_asked_for_however_fast_the_disk_is() {
+        let wanted = |lengths: &[u64]| ReadAhead::default().wanted(0, lengths.iter().copied());
+        let large = LARGE_BYTES;
+        assert_eq!(wanted(&[large; 9]), 1..3);
+        assert_eq!(wanted(&[large, large - 1, large]), 1..2);
+        assert_eq!(wanted(&[large - 1, large]), 1..1);
+        assert_eq!(wanted(&[BYTES_MAX, large]), 1..2);
+        let ahead = ReadAhead::default();
+        let wanted = |file| ahead.wanted(file, [large; 9].into_iter().skip(file + 1));
+        assert_eq!([wanted(0), wanted(2), wanted(1), wanted(7), wanted(8)], [1..3, 3..5, 4..4, 8..9, 9..9]);
     }
 
     #[test]

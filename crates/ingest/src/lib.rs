@@ -18,6 +18,7 @@ mod container;
 mod dedupe;
 mod digest;
 pub mod discover;
+mod early;
 mod error;
 mod options;
 mod pages;
@@ -36,7 +37,7 @@ mod told;
 mod write;
 
 pub use error::IngestError;
-pub use options::{IngestOptions, Limits};
+pub use options::{IngestOptions, Limits, WriteEarly};
 pub use progress::Progress;
 pub use prove::{MonthProof, Proof, ProofOptions, prove};
 pub use run::{ingest, ingest_observed};

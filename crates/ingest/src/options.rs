@@ -23,6 +23,21 @@ pub struct IngestOptions {
     /// Whether small files of earlier runs are merged after the commit where many have come together.
     #[serde(skip)]
     pub compact: bool,
+    /// When months are written while archives are still decoded.
+    #[serde(skip)]
+    pub write_early: WriteEarly,
+}
+
+/// When months are written while archives are still decoded. The store is the same to the byte.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WriteEarly {
+    /// Where a run stages in files, and its archives are large and can be taken in the order of time as fast as largest first.
+    #[default]
+    WhereItPays,
+    /// Wherever a month is complete early: for tests.
+    Always,
+    /// Not before all archives are decoded.
+    Never,
 }
 
 /// Cores that may be kept busy: as many as asked for with `jobs`, else all.
@@ -32,7 +47,14 @@ pub(crate) fn cores(jobs: Option<NonZeroUsize>) -> usize {
 
 impl Default for IngestOptions {
     fn default() -> Self {
-        Self { jobs: None, memory_bytes: 512 << 20, salvage: false, limits: Limits::default(), compact: true }
+        Self {
+            jobs: None,
+            memory_bytes: 512 << 20,
+            salvage: false,
+            limits: Limits::default(),
+            compact: true,
+            write_early: WriteEarly::default(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Memory straight from the system.
 //!
-//! Nothing of it is touched before it is filled. What is filled again and again is in huge pages, where there are any, and what is filled once is not.
+//! Nothing of it is touched before it is filled.
 
 use std::ops::{Deref, DerefMut};
 
@@ -8,15 +8,9 @@ use std::ops::{Deref, DerefMut};
 use memmap2::Advice;
 use memmap2::MmapMut;
 
-/// So many bytes that are filled once, in small pages; `None` where there is no memory. Where a virtual machine has to get free memory from its
-/// host first, small pages come from what is left of it, mostly, and cost a third of what huge ones do.
-pub(crate) fn for_once(bytes: usize) -> Option<MmapMut> {
-    MmapMut::map_anon(bytes).ok()
-}
-
 /// So many bytes that are filled again and again, in huge pages; `None` where there is no memory.
 pub(crate) fn fresh(bytes: usize) -> Option<MmapMut> {
-    let memory = for_once(bytes)?;
+    let memory = MmapMut::map_anon(bytes).ok()?;
     // Wished for only: it is the same memory without.
     #[cfg(target_os = "linux")]
     let _ = memory.advise(Advice::HugePage);

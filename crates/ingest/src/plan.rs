@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use keytrail_model::time::Month;
 
-use crate::archive::DecodedArchive;
+use crate::archive::{Archive, DecodedArchive};
 use crate::dedupe::Duplicates;
 use crate::staging::StagedBlock;
 
@@ -44,26 +44,53 @@ pub(crate) struct PlannedBlock<'a> {
     pub(crate) block: &'a StagedBlock,
     /// Index of its archive.
     pub(crate) archive: usize,
+    /// SHA-256 of its archive, and the name of its member: what rows say of where they come from.
+    pub(crate) sha256: &'a str,
+    pub(crate) member: &'a str,
 }
 
-/// Plans the files of a run, by month. `archives` stand in their final order.
-pub(crate) fn plan<'a>(archives: &'a [Box<DecodedArchive>], duplicates: &Duplicates) -> Vec<PlannedFile<'a>> {
+/// All blocks of some archives, which stand in their final order.
+pub(crate) fn blocks<'a>(
+    archives: impl Iterator<Item = (&'a str, &'a [String], &'a [StagedBlock])>,
+) -> impl Iterator<Item = PlannedBlock<'a>> {
+    archives.enumerate().flat_map(|(archive, (sha256, members, blocks))| {
+        blocks.iter().map(move |block| {
+            let member = members.get(block.member as usize).map_or("", String::as_str);
+            PlannedBlock { block, archive, sha256, member }
+        })
+    })
+}
+
+/// All blocks of the archives of a run, given in their final order.
+pub(crate) fn blocks_of<'a>(
+    archives: &'a [Archive],
+    decoded: &'a [Box<DecodedArchive>],
+) -> impl Iterator<Item = PlannedBlock<'a>> {
+    blocks(archives.iter().zip(decoded).map(|(archive, decoded)| {
+        (archive.digest.sha256.as_str(), decoded.members.as_slice(), decoded.blocks.as_slice())
+    }))
+}
+
+/// Plans the files of these blocks, by month.
+pub(crate) fn plan<'a>(
+    blocks: impl Iterator<Item = PlannedBlock<'a>>,
+    duplicates: &Duplicates,
+) -> Vec<PlannedFile<'a>> {
     let mut months: BTreeMap<Month, Vec<PlannedGroup<'a>>> = BTreeMap::new();
-    for (archive, decoded) in archives.iter().enumerate() {
-        for block in &decoded.blocks {
-            let rows = u64::from(block.rows) - duplicates.count(archive, block.positions());
-            if rows == 0 {
-                continue;
-            }
-            let groups = months.entry(block.month).or_default();
-            if groups.last().is_none_or(|group| !group.has_room(rows, block.place.bytes() as u64)) {
-                groups.push(PlannedGroup::default());
-            }
-            if let Some(group) = groups.last_mut() {
-                group.blocks.push(PlannedBlock { block, archive });
-                group.rows += rows;
-                group.bytes += block.place.bytes() as u64;
-            }
+    for planned in blocks {
+        let PlannedBlock { block, archive, .. } = planned;
+        let rows = u64::from(block.rows) - duplicates.count(archive, block.positions());
+        if rows == 0 {
+            continue;
+        }
+        let groups = months.entry(block.month).or_default();
+        if groups.last().is_none_or(|group| !group.has_room(rows, block.place.bytes() as u64)) {
+            groups.push(PlannedGroup::default());
+        }
+        if let Some(group) = groups.last_mut() {
+            group.blocks.push(planned);
+            group.rows += rows;
+            group.bytes += block.place.bytes() as u64;
         }
     }
     let files = months.into_iter().flat_map(|(month, groups)| files(groups).into_iter().map(move |file| (month, file)));

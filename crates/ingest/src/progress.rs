@@ -11,7 +11,7 @@ const STEP_BYTES: u64 = 4 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
-    /// The files to look at are known. Told once, first.
+    /// The files to look at are known. Told first; told again where a run starts over, and then all that was told before is void.
     Found {
         /// How many.
         archives: u64,

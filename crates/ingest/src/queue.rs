@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 
 use rayon::prelude::*;
 
@@ -17,17 +18,23 @@ use crate::claims::{ArchiveId, Claim, Claims, Naming, Settled};
 use crate::container::{Budget, Buffers, Container, Source};
 use crate::digest::{FileDigest, Stamp, Whole};
 use crate::discover::FoundFile;
+use crate::early::{EarlyFiles, EarlyMonths, first_time, takes_no_longer};
 use crate::error::IngestError;
-use crate::options::{IngestOptions, cores};
+use crate::options::{IngestOptions, WriteEarly, cores};
 use crate::pages::Buffer;
 use crate::progress::{ArchiveProgress, Observer, Progress};
 use crate::request::side_file_of;
 use crate::services::RunServices;
-use crate::staging::{MemoryRoom, StagedInMemory, StagingWriter};
+use crate::staging::{MemoryRoom, StagingWriter};
 use crate::told::RunTold;
+use crate::write::{LITTLE_MEMORY, ended_early, finish_files};
 
 /// Staging files open at once, about: systems allow a process 1024 files and fewer.
 const STAGING_FILES: usize = 256;
+/// Mean length of files from which on it pays to look at each of them before: that takes some 30 microseconds.
+const MEAN_BYTES_MIN: u64 = 256 << 10;
+/// What a thread holds beside an archive while it decodes it, usually.
+const PART_BYTES: u64 = 24 << 20;
 const CHANGED: &str = "the file changed while it was read";
 
 /// What became of the files of a run.
@@ -49,7 +56,9 @@ pub(crate) struct Decoded {
     /// Services of the archives.
     pub(crate) services: RunServices,
     /// What was staged in memory.
-    pub(crate) memory: Vec<StagedInMemory>,
+    pub(crate) memory: Arc<MemoryRoom>,
+    /// Files that are written already; `None` where there are none.
+    pub(crate) early: Option<EarlyFiles>,
 }
 
 /// What all threads share.
@@ -60,6 +69,8 @@ pub(crate) struct Queue<'a> {
     pub(crate) observer: Observer<'a>,
     /// How much each thread may hold.
     pub(crate) budget: Budget,
+    /// Spans of time of the store's files.
+    pub(crate) stored: &'a [(i64, i64)],
 }
 
 /// What all archives of the run share a budget for.
@@ -107,6 +118,7 @@ impl Shared<'_> {
 }
 
 /// A file to look at.
+#[derive(Clone)]
 struct Job {
     /// Place in the order in which files are taken.
     number: usize,
@@ -115,6 +127,8 @@ struct Job {
     path: PathBuf,
     /// Length when the run began; 0 where it could not be told.
     bytes: u64,
+    /// When its first record is thought to be, in microseconds; the least number where that is not known.
+    begin: i64,
     /// Whether no other file of the run is as long.
     is_unlike_others: bool,
     /// Whether a core is free to help with it: see [`helped`].
@@ -133,42 +147,146 @@ enum Outcome {
     Unreadable(String),
 }
 
+impl Outcome {
+    /// What was decoded.
+    fn found(&self) -> Option<(&Archive, &DecodedArchive)> {
+        match self {
+            Self::Decoded(archive, found) if !found.is_unsettled => Some((archive, found)),
+            _ => None,
+        }
+    }
+}
+
 impl Queue<'_> {
     /// Decodes the files, given in the order of discovery, on the threads of the current pool.
     ///
     /// # Errors
     /// This machine fails. A file that cannot be read is no error.
     pub(crate) fn decode(&self, files: Vec<FoundFile>) -> Result<Decoded, IngestError> {
-        let jobs = jobs(files, cores(self.options.jobs));
+        let mut jobs = jobs(files);
         let bytes = jobs.iter().map(|job| job.bytes).sum();
         (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
-        let claims = Claims::new(self.settled);
-        let threads = rayon::current_num_threads();
-        let room = MemoryRoom::of(self.options.memory_bytes, threads, jobs.len(), bytes);
+        let room = self.room(&jobs, 0);
+        let has_room = room.holds_all(bytes);
+        if let Some(in_time) = self.in_order_of_time(&jobs, has_room) {
+            if let Some(decoded) = self.decode_early(&in_time)? {
+                return Ok(decoded);
+            }
+            // Begun anew, as if nothing had been.
+            clear(self.staging)?;
+            (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
+        }
+        let room = if has_room { room } else { MemoryRoom::default() };
+        self.number(&mut jobs);
+        Ok(self.decode_jobs(&jobs, &Arc::new(room), None)?.unwrap_or_default())
+    }
+
+    /// The room that staged blocks have in memory, beside what else is there at the same time.
+    fn room(&self, jobs: &[Job], beside: u64) -> MemoryRoom {
+        MemoryRoom::of(self.options.memory_bytes, rayon::current_num_threads(), jobs.len(), beside)
+    }
+
+    /// Tells the files their turn.
+    fn number(&self, jobs: &mut [Job]) {
+        let helped = helped(jobs.iter().map(|job| job.bytes), rayon::current_num_threads(), cores(self.options.jobs));
+        for (number, (job, is_helped)) in jobs.iter_mut().zip(helped).enumerate() {
+            (job.number, job.is_helped) = (number, is_helped);
+        }
+    }
+
+    /// The files in the order of time, where months may be complete early and it pays to write them then.
+    fn in_order_of_time(&self, jobs: &[Job], has_room: bool) -> Option<Vec<Job>> {
+        let bytes: u64 = jobs.iter().map(|job| job.bytes).sum();
+        let pays =
+            !has_room && self.options.memory_bytes >= LITTLE_MEMORY && bytes / MEAN_BYTES_MIN >= jobs.len() as u64;
+        let wanted = match self.options.write_early {
+            WriteEarly::WhereItPays => pays,
+            WriteEarly::Always => true,
+            WriteEarly::Never => false,
+        };
+        if !wanted || jobs.len() < 2 {
+            return None;
+        }
+        let mut jobs = jobs.to_vec();
+        jobs.par_iter_mut().for_each(|job| job.begin = first_time(&job.path).unwrap_or(i64::MIN));
+        jobs.sort_by_key(|job| (job.begin, job.position));
+        self.number(&mut jobs);
+        let bytes: Vec<u64> = jobs.iter().map(|job| job.bytes).collect();
+        let is_as_fast = takes_no_longer(&bytes, rayon::current_num_threads());
+        (is_as_fast || self.options.write_early == WriteEarly::Always).then_some(jobs)
+    }
+
+    /// Decodes files in the order of time and writes months as they are complete. `None` where they were not.
+    fn decode_early(&self, jobs: &[Job]) -> Result<Option<Decoded>, IngestError> {
+        // Each thread holds an archive, and a part of a member, while a month is being written.
+        let largest = jobs.iter().map(|job| job.bytes).max().unwrap_or_default();
+        let held = largest.saturating_add(PART_BYTES).min(self.budget.bytes as u64);
+        let room = Arc::new(self.room(jobs, held.saturating_mul(rayon::current_num_threads() as u64)));
+        let (to_disk, written) = channel();
+        let files = jobs.iter().map(|job| (job.begin, job.bytes));
+        let staging = (self.staging, Arc::clone(&room));
+        let early = EarlyMonths::new(staging, self.options.memory_bytes, self.stored, files, to_disk);
+        let (decoded, early, files) = std::thread::scope(|scope| {
+            let finisher =
+                std::thread::Builder::new().name("finish".into()).spawn_scoped(scope, move || finish_files(&written));
+            let finisher = finisher.map_err(IngestError::io("starting a thread to write", self.staging))?;
+            let decoded = self.decode_jobs(jobs, &room, Some(&early));
+            let early = early.into_written();
+            let files = finisher.join().unwrap_or_else(|_| Err(ended_early(self.staging)));
+            // Where both failed, decoding was told that the other had.
+            files.and_then(|files| Ok((decoded?, early, files)))
+        })?;
+        Ok(decoded.and_then(|decoded| {
+            let early = early.confirm(&decoded.archives, &decoded.decoded, self.stored, files)?;
+            Some(Decoded { early: Some(early), ..decoded })
+        }))
+    }
+
+    /// Decodes files in the order given. `None` where months were written early that were not complete.
+    fn decode_jobs(
+        &self,
+        jobs: &[Job],
+        room: &Arc<MemoryRoom>,
+        early: Option<&EarlyMonths<'_>>,
+    ) -> Result<Option<Decoded>, IngestError> {
         let shared = Shared {
-            claims,
+            claims: Claims::new(self.settled),
             of_run: OfRun::default(),
             ahead: ReadAhead::default(),
             workers: AtomicU32::new(0),
-            room: Arc::new(room),
+            room: Arc::clone(room),
         };
         let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
         let outcomes = rayon::broadcast(|_| {
             let mut outcomes = Vec::new();
             let mut hands = None;
-            while let Some(job) =
-                jobs.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !is_over.load(Ordering::Relaxed))
-            {
-                shared.ask_ahead(job, &jobs);
-                let outcome = self.outcome(job, &shared, &mut hands);
-                is_over.fetch_or(outcome.is_err(), Ordering::Relaxed);
-                outcomes.push((job, outcome?));
-            }
-            Ok((outcomes, hands.map(Hands::into_memory)))
+            let mut work = || -> Result<(), IngestError> {
+                while !is_over.load(Ordering::Relaxed) {
+                    let is_left = next.load(Ordering::Relaxed) < jobs.len();
+                    if early.map_or(Ok(false), |early| early.write_next(is_left))? {
+                        continue;
+                    }
+                    let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                        break;
+                    };
+                    shared.ask_ahead(job, jobs);
+                    let outcome = self.outcome(job, &shared, &mut hands)?;
+                    if let Some(early) = early {
+                        early.done((job.begin, job.number), outcome.found());
+                        is_over.fetch_or(early.is_wrong(), Ordering::Relaxed);
+                    }
+                    outcomes.push((job, outcome));
+                }
+                Ok(())
+            };
+            let done = work();
+            is_over.fetch_or(done.is_err(), Ordering::Relaxed);
+            done.map(|()| outcomes)
         });
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, IngestError>>()?;
-        let (outcomes, memory): (Vec<_>, Vec<_>) = outcomes.into_iter().unzip();
-        let mut memory: Vec<StagedInMemory> = memory.into_iter().flatten().collect();
+        if early.is_some_and(EarlyMonths::is_wrong) {
+            return Ok(None);
+        }
         let mut outcomes: Vec<(&Job, Outcome)> = outcomes.into_iter().flatten().collect();
         outcomes.par_sort_unstable_by_key(|(job, _)| job.position);
         // An equal file was left to another one, which then could not be read: its turn comes now.
@@ -176,8 +294,7 @@ impl Queue<'_> {
         loop {
             let again = left_behind(&outcomes);
             if again.is_empty() {
-                memory.extend(hands.map(Hands::into_memory));
-                return Ok(Decoded { memory, ..collect(outcomes, shared.of_run) });
+                return Ok(Some(Decoded { memory: shared.room, ..collect(outcomes, shared.of_run) }));
             }
             for (sha256, index) in again {
                 let Some((job, outcome)) = outcomes.get_mut(index) else {
@@ -210,23 +327,30 @@ impl Queue<'_> {
     }
 }
 
-/// Largest first; equal lengths in the order of discovery, so that of equal files the first one is nearly always decoded first.
-fn jobs(files: Vec<FoundFile>, cores: usize) -> Vec<Job> {
+/// The files, largest first.
+fn jobs(files: Vec<FoundFile>) -> Vec<Job> {
     let found = files.into_par_iter().enumerate().map(|(position, FoundFile { path, has_side_file })| {
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let has_request = has_side_file.unwrap_or_else(|| side_file_of(&path).is_file());
-        Job { number: 0, position, path, bytes, is_unlike_others: true, is_helped: false, has_request }
+        Job { number: 0, position, path, bytes, begin: i64::MIN, is_unlike_others: true, is_helped: false, has_request }
     });
     let mut jobs: Vec<Job> = found.collect();
-    jobs.sort_by_key(|job| (Reverse(job.bytes), job.position));
-    let helped = helped(jobs.iter().map(|job| job.bytes), rayon::current_num_threads(), cores);
-    for (number, (job, is_helped)) in jobs.iter_mut().zip(helped).enumerate() {
-        (job.number, job.is_helped) = (number, is_helped);
-    }
+    largest_first(&mut jobs);
     for alike in jobs.chunk_by_mut(|one, other| one.bytes == other.bytes).filter(|alike| alike.len() > 1) {
         alike.iter_mut().for_each(|job| job.is_unlike_others = false);
     }
     jobs
+}
+
+/// Equal lengths in the order of discovery, so that of equal files the first one is nearly always decoded first.
+fn largest_first(jobs: &mut [Job]) {
+    jobs.sort_by_key(|job| (Reverse(job.bytes), job.position));
+}
+
+/// Empties the staging area.
+fn clear(staging: &Path) -> Result<(), IngestError> {
+    let clear = || std::fs::remove_dir_all(staging).and_then(|()| std::fs::create_dir(staging));
+    clear().map_err(IngestError::io("clearing", staging))
 }
 
 /// Of files of so many bytes, which so many workers take in this order: those that a core is free to help with, most likely. That is all of them
@@ -329,11 +453,6 @@ impl Hands {
         let staging = StagingWriter::create(queue.staging, worker, month_files, room)?;
         let worker = Worker::new(staging, queue.options.limits.clone(), queue.options.salvage);
         Ok(Self { file: Buffer::default(), buffers: Buffers::new(queue.budget), worker })
-    }
-
-    /// What was staged in memory; all else is given back.
-    fn into_memory(self) -> StagedInMemory {
-        self.worker.into_staging().into_memory()
     }
 
     fn outcome(

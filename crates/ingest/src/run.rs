@@ -14,6 +14,7 @@ use crate::claims::Settled;
 use crate::container::Budget;
 use crate::dedupe::{self, Duplicates};
 use crate::discover::{FoundFile, discover};
+use crate::early::EarlyFiles;
 use crate::error::IngestError;
 use crate::options::{IngestOptions, THREAD_BYTES, cores};
 use crate::plan;
@@ -144,7 +145,9 @@ impl Run<'_> {
     ) -> Result<(Decoded, SideFiles), IngestError> {
         let settled = self.settled(snapshot);
         let budget = Budget::of(self.options.memory_bytes, rayon::current_num_threads());
-        let queue = Queue { staging, options: self.options, settled: &settled, observer: self.observer, budget };
+        let stored: Vec<_> = snapshot.files().iter().map(|file| (file.min_time, file.max_time)).collect();
+        let (options, observer) = (self.options, self.observer);
+        let queue = Queue { staging, options, settled: &settled, observer, budget, stored: &stored };
         let mut found = queue.decode(files)?;
         self.refuse(take(&mut found.unreadable));
         self.summary.archives.known += found.known;
@@ -201,32 +204,27 @@ impl Run<'_> {
         let staging = staging.0.as_path();
         // Drawn anew for each run: see `Identifier`. It decides nothing that is stored.
         let seed = RandomState::new().hash_one(self.now);
-        let (Decoded { archives, decoded, services, memory, .. }, side_files) =
+        let (Decoded { archives, decoded, services, memory, early, .. }, side_files) =
             self.decode(files, writer.snapshot(), staging)?;
         let (mut late, earlier) = self.late(&archives, &side_files, writer.snapshot())?;
         if archives.is_empty() && late.is_empty() {
             return Ok(());
         }
+        let early = early.unwrap_or_else(|| EarlyFiles::none(archives.len()));
         let reader = StagingReader::open(staging, memory)?;
+        early.places().iter().for_each(|place| reader.was_used(*place));
         let memory_bytes = self.options.memory_bytes;
         let retried = self.retried(&archives);
         let duplicates = dedupe::resolve(&decoded, &retried, writer.snapshot(), &reader, staging, seed, memory_bytes)?;
-        let files = plan::plan(&decoded, &duplicates);
-        let source = Source {
-            archives: &archives,
-            decoded: &decoded,
-            duplicates: &duplicates,
-            reader: &reader,
-            staging,
-            memory_bytes,
-        };
+        let files = plan::plan(plan::blocks_of(&archives, &decoded), &duplicates);
+        let source = Source { duplicates: &duplicates, reader: &reader, staging, memory_bytes };
         let of = files.len() as u64;
         (self.observer)(Progress::Writing { done: 0, of });
         let named = archives.iter().map(|archive| archive.digest.sha256.as_str());
         let run = writer.next_run(&mut named.chain(late.iter().map(|row| row.archive.as_str())));
         late.iter_mut().for_each(|row| row.run.clone_from(&run));
         let mut summary = take(&mut self.summary);
-        let (files, written, books) = write::write_events(&source, &files, || {
+        let (files, written, books) = write::write_events(&source, &files, early, || {
             let mut books = BookKeeper::start(&source, archives.len() + late.len(), services.count())?;
             for (index, (archive, decoded)) in archives.iter().zip(&decoded).enumerate() {
                 let services = services.take(&archive.digest.sha256);
@@ -235,7 +233,7 @@ impl Run<'_> {
                 summarise(&mut summary, &outcome, decoded);
                 books.add(outcome)?;
             }
-            books.finish(&source, late, (writer.snapshot(), &earlier))
+            books.finish(&source, &decoded, late, (writer.snapshot(), &earlier))
         })?;
         self.summary = summary;
         for (index, archive) in archives.iter().enumerate() {
@@ -427,11 +425,12 @@ impl BookKeeper {
     fn finish(
         self,
         source: &Source<'_>,
+        decoded: &[Box<DecodedArchive>],
         late: Vec<LedgerRow>,
         (snapshot, earlier): (&Snapshot, &[LedgerRow]),
     ) -> Result<Books, IngestError> {
         let Self { counts, records, news, mut ledger } = self;
-        let news = news.into_iter().filter_map(|index| source.decoded.get(index));
+        let news = news.into_iter().filter_map(|index| decoded.get(index));
         let rejects = news.flat_map(|decoded| decoded.rejects.iter().map(|(place, _)| *place));
         let rejects = write::write_rejects(source, rejects, (snapshot, earlier))?;
         late.into_iter().try_for_each(|row| ledger.write(row))?;

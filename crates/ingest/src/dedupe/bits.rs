@@ -10,7 +10,7 @@ pub(crate) struct Duplicates {
 
 impl Duplicates {
     /// No duplicates so far among so many archives.
-    pub(super) fn none(archives: usize) -> Self {
+    pub(crate) fn none(archives: usize) -> Self {
         let mut all = Vec::new();
         all.resize_with(archives, || None);
         Self { archives: all }

@@ -37,7 +37,7 @@ use crate::staging::{BlockView, StagedBlock, StagingReader};
 
 pub(crate) use bits::Duplicates;
 use own::OwnRows;
-use spans::Spans;
+pub(crate) use spans::Spans;
 use spill::{Entry, Filler, Spill};
 
 /// Reads of the store in a run. Each opens files, so thousands of small spans are read together with what lies between them.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 /// Spans of time in which duplicates are possible: sorted, inclusive, apart from each other.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Spans(Vec<(i64, i64)>);
+pub(crate) struct Spans(Vec<(i64, i64)>);
 
 impl Spans {
     /// The spans that at least two archives cover, or an archive and a file of the store.
-    pub(super) fn of(archives: impl Iterator<Item = (i64, i64)>, files: impl Iterator<Item = (i64, i64)>) -> Self {
+    pub(crate) fn of(archives: impl Iterator<Item = (i64, i64)>, files: impl Iterator<Item = (i64, i64)>) -> Self {
         // At one time, beginnings come before ends: spans that share only an instant do overlap.
         let mut edges: Vec<(i64, bool, bool)> = Vec::new();
         for (is_file, (first, last)) in archives.map(|span| (false, span)).chain(files.map(|span| (true, span))) {
@@ -35,7 +35,7 @@ impl Spans {
     }
 
     /// Whether any span shares a time with `first..=last`.
-    pub(super) fn touch(&self, first: i64, last: i64) -> bool {
+    pub(crate) fn touch(&self, first: i64, last: i64) -> bool {
         let next = self.0.partition_point(|&(_, to)| to < first);
         self.0.get(next).is_some_and(|&(from, _)| from <= last)
     }

@@ -100,7 +100,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let store = Writer::open(&folder.path().join("store"), &mut || ()).unwrap();
         let decoded = stage(folder.path(), &archives);
-        let reader = StagingReader::open(folder.path(), Vec::new()).unwrap();
+        let reader = StagingReader::open(folder.path(), Arc::default()).unwrap();
         let expected = expected(&archives);
         for (threads, bytes) in [(1, 1 << 20), (1, 1), (3, 1), (5, 1 << 10)] {
             let spill = folder.path().join(format!("{threads}-{bytes}"));

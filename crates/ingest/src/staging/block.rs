@@ -64,8 +64,8 @@ impl BlockEncoder {
         Ok(Self { bytes: Vec::new(), pages, codes: Vec::new(), renamed: Vec::new(), used: Vec::new() })
     }
 
-    /// The block of all rows, as the decoder has them.
-    pub(super) fn encode_rows(&mut self, rows: &Rows<'_>) -> Result<&[u8], IngestError> {
+    /// The block of all rows, as the decoder has them. Its buffer may be taken, if another one is left.
+    pub(super) fn encode_rows(&mut self, rows: &Rows<'_>) -> Result<&mut Vec<u8>, IngestError> {
         let mut header = self.start(rows.times().len())?;
         for column in 0..COLUMNS {
             match column.checked_sub(1).and_then(|texts| rows.texts(texts)) {
@@ -82,7 +82,7 @@ impl BlockEncoder {
     }
 
     /// The block of some rows of a batch in the columns of [`schema::decoded_schema`], of all its rows where none are named.
-    pub(super) fn encode(&mut self, batch: &RecordBatch, rows: Option<&[u32]>) -> Result<&[u8], IngestError> {
+    pub(super) fn encode(&mut self, batch: &RecordBatch, rows: Option<&[u32]>) -> Result<&mut Vec<u8>, IngestError> {
         let mut header = self.start(rows.map_or(batch.num_rows(), <[u32]>::len))?;
         for (index, column) in batch.columns().iter().enumerate() {
             self.column(index, column, rows)?;
@@ -97,13 +97,13 @@ impl BlockEncoder {
         Ok(vec![number(rows)?])
     }
 
-    fn end(&mut self, header: Vec<u32>) -> Result<&[u8], IngestError> {
+    fn end(&mut self, header: Vec<u32>) -> Result<&mut Vec<u8>, IngestError> {
         if header.len() != COLUMNS + 1 {
             return Err(damaged(format!("{COLUMNS} columns"), format!("{}", header.len() - 1)));
         }
         let header = header.into_iter().flat_map(u32::to_le_bytes);
         self.bytes.iter_mut().zip(header).for_each(|(to, from)| *to = from);
-        Ok(&self.bytes)
+        Ok(&mut self.bytes)
     }
 
     fn coded(&mut self, coded: &CodedRows<'_>) -> Result<(), IngestError> {

@@ -1,237 +1,191 @@
-//! Staged blocks in memory, where a run has room for all of them.
+//! Staged blocks in memory, where a run has room for them.
 //!
-//! A run that is soon done spends a part of its time on making and removing staging files, and here its blocks are read where they lie. For a
-//! run that stages more than its memory holds this gains nothing: what is written to files lies in the system's memory anyway, and to
-//! fill fresh memory costs as much as to copy there and back. Such a run stages in files from the start.
+//! A run that is soon done spends a part of its time on making and removing staging files, and here its blocks are read where they lie. A run
+//! that stages more than its memory holds stages in files from the start: what is written to files lies in the system's memory anyway, and to
+//! fill fresh memory costs as much as to copy there and back. Unless it writes months [early](crate::early): then the memory of blocks that
+//! were written is used again, and only what finds no room goes to files.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use memmap2::MmapMut;
 
-use super::{Place, Unused};
+use super::Place;
 use crate::options::THREAD_BYTES;
-use crate::pages;
-
-/// Bytes that are taken from the system at once, for some blocks.
-const CHUNK_BYTES: usize = 8 << 20;
 
 /// What a run takes beside staged blocks and its threads, however much memory it may take, and for each archive.
 const OTHER_BYTES: u64 = 96 << 20;
 const ARCHIVE_BYTES: u64 = 4 << 10;
+/// Bytes of a block from which on it stays in the memory that it was made in.
+const LARGE_BYTES: usize = 256 << 10;
 
-/// What the workers of a run may take together.
+/// In place of the number of a file: then the place is the number of a block in memory.
+pub(super) const MEMORY: u32 = u32::MAX;
+
+/// The blocks of a run that are in memory, and how much more may be.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryRoom {
-    chunks_left: AtomicUsize,
+    bytes_left: AtomicUsize,
+    /// By number. `None` where a block is not needed any longer.
+    blocks: Mutex<Vec<Option<Bytes>>>,
+    /// Memory of large blocks, to be used again while more blocks are made.
+    spare: Mutex<Vec<Vec<u8>>>,
+    is_complete: AtomicBool,
 }
 
 impl MemoryRoom {
-    /// The room in a run of so many threads that may take `memory_bytes`, for so many archives of so many bytes in all: what the run leaves,
-    /// but not more than three eighths of its memory, since an archive and a member of it, which are held as a whole while they are decoded, may
-    /// take half. None where it would not do: a record takes about as much in the staging area as in a ZIP.
-    pub(crate) fn of(memory_bytes: u64, threads: usize, archives: usize, archive_bytes: u64) -> Self {
+    /// The room in a run of so many threads that may take `memory_bytes`, for so many archives: what the run leaves, but not more than three
+    /// eighths of its memory, since an archive and a member of it, which are held as a whole while they are decoded, may take half. `beside` is
+    /// taken by what else is in memory at the same time.
+    pub(crate) fn of(memory_bytes: u64, threads: usize, archives: usize, beside: u64) -> Self {
         let taken = OTHER_BYTES + THREAD_BYTES * threads as u64 + ARCHIVE_BYTES * archives as u64;
-        let bytes = memory_bytes.saturating_sub(taken).min(memory_bytes / 8 * 3);
-        let bytes = if archive_bytes <= bytes { usize::try_from(bytes).unwrap_or(usize::MAX) } else { 0 };
-        Self { chunks_left: AtomicUsize::new(bytes / CHUNK_BYTES) }
+        let bytes = memory_bytes.saturating_sub(taken.saturating_add(beside)).min(memory_bytes / 8 * 3);
+        Self { bytes_left: AtomicUsize::new(usize::try_from(bytes).unwrap_or(usize::MAX)), ..Self::default() }
     }
 
-    fn take_chunk(&self) -> Option<MmapMut> {
-        let take = |left: usize| left.checked_sub(1);
-        self.chunks_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
-        pages::for_once(CHUNK_BYTES)
+    /// Whether what archives of so many bytes in all hold has room at once: a record takes about as much in the staging area as in a ZIP.
+    pub(crate) fn holds_all(&self, archive_bytes: u64) -> bool {
+        archive_bytes <= self.bytes_left.load(Ordering::Relaxed) as u64
     }
 
-    fn give_back(&self, chunks: usize) {
-        self.chunks_left.fetch_add(chunks, Ordering::Relaxed);
-    }
-}
-
-/// The blocks of one worker that lie in memory, one behind the other.
-#[derive(Debug)]
-pub(super) struct MemoryWriter {
-    room: Arc<MemoryRoom>,
-    chunks: Vec<Chunk>,
-}
-
-#[derive(Debug)]
-struct Chunk {
-    memory: MmapMut,
-    filled: usize,
-}
-
-impl Chunk {
-    fn put(&mut self, bytes: &[u8]) -> Option<u64> {
-        let place = self.memory.get_mut(self.filled..self.filled.checked_add(bytes.len())?)?;
-        place.copy_from_slice(bytes);
-        let start = self.filled;
-        self.filled += bytes.len();
-        Some(start as u64)
-    }
-}
-
-impl MemoryWriter {
-    pub(super) fn new(room: Arc<MemoryRoom>) -> Self {
-        Self { room, chunks: Vec::new() }
+    /// Takes a block out of a buffer; its number. `None`, and nothing is done, where there is no room for it. A large block takes the buffer with
+    /// it and leaves another one.
+    pub(super) fn put(&self, buffer: &mut Vec<u8>) -> Option<u64> {
+        let is_large = buffer.len() >= LARGE_BYTES;
+        let taken = if is_large { buffer.capacity() } else { buffer.len() };
+        self.bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(taken)).ok()?;
+        let block = if is_large {
+            let spare = locked(&self.spare).pop();
+            // The next one is about as long.
+            let another = spare.unwrap_or_else(|| Vec::with_capacity(buffer.len() + buffer.len() / 16));
+            std::mem::replace(buffer, another)
+        } else {
+            buffer.as_slice().to_vec()
+        };
+        let mut blocks = locked(&self.blocks);
+        blocks.push(Some(block.into()));
+        Some(blocks.len() as u64 - 1)
     }
 
-    /// Takes a block; tells where it lies. `None` where there is no room for it.
-    pub(super) fn put(&mut self, bytes: &[u8]) -> Option<u64> {
-        if let Some(offset) = self.chunks.last_mut().and_then(|chunk| chunk.put(bytes)) {
-            return Some(self.start_of_last() + offset);
-        }
-        if bytes.len() > CHUNK_BYTES {
-            return None;
-        }
-        self.chunks.push(Chunk { memory: self.room.take_chunk()?, filled: 0 });
-        let offset = self.chunks.last_mut()?.put(bytes)?;
-        Some(self.start_of_last() + offset)
-    }
-
-    fn start_of_last(&self) -> u64 {
-        self.chunks.len().saturating_sub(1) as u64 * CHUNK_BYTES as u64
-    }
-
-    /// Where the next block lies at the earliest.
-    pub(super) fn end(&self) -> u64 {
-        self.start_of_last() + self.chunks.last().map_or(0, |chunk| chunk.filled as u64)
-    }
-
-    /// Takes back what was put here from an end on.
-    pub(super) fn take_back(&mut self, end: u64) {
-        let chunks = usize::try_from(end.div_ceil(CHUNK_BYTES as u64)).unwrap_or(usize::MAX);
-        let before = self.chunks.len();
-        self.chunks.truncate(chunks);
-        self.room.give_back(before - self.chunks.len());
-        let filled = usize::try_from(end.saturating_sub(self.start_of_last())).unwrap_or(usize::MAX);
-        self.chunks.last_mut().into_iter().for_each(|chunk| chunk.filled = chunk.filled.min(filled));
-    }
-
-    /// The blocks, to be read.
-    pub(super) fn into_blocks(self) -> MemoryBlocks {
-        MemoryBlocks { chunks: self.chunks.into_iter().map(ReadChunk::of).collect() }
-    }
-}
-
-/// Blocks of one worker that were staged in memory.
-#[derive(Debug)]
-pub(crate) struct MemoryBlocks {
-    chunks: Vec<ReadChunk>,
-}
-
-#[derive(Debug)]
-struct ReadChunk {
-    /// `None` when all of it was used.
-    memory: Mutex<Option<Bytes>>,
-    unused: Unused,
-}
-
-impl ReadChunk {
-    fn of(Chunk { memory, filled }: Chunk) -> Self {
-        Self { memory: Mutex::new(Some(Bytes::from_owner(memory))), unused: Unused::of(filled as u64) }
-    }
-
-    fn give_back(&self) {
-        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
-impl MemoryBlocks {
     /// A block, where it lies.
     pub(super) fn block(&self, place: Place) -> Option<Bytes> {
-        let (chunk, start) = self.chunk(place)?;
-        let memory = chunk.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let memory = memory.as_ref()?;
-        let end = start.checked_add(place.bytes()).filter(|end| *end <= memory.len())?;
-        Some(memory.slice(start..end))
+        let blocks = locked(&self.blocks);
+        let block = blocks.get(usize::try_from(place.offset).ok()?)?.clone();
+        block.filter(|block| block.len() == place.bytes())
     }
 
-    /// A block was read for the last time. Memory is given back with the last of its blocks.
-    pub(super) fn was_used(&self, place: Place) {
-        if let Some((chunk, _)) = self.chunk(place)
-            && chunk.unused.use_up(place)
-        {
-            chunk.give_back();
+    /// A block is not needed any longer: its memory is used again, or given back.
+    pub(super) fn give_back(&self, number: u64) {
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        let block = locked(&self.blocks).get_mut(number).and_then(Option::take);
+        // What somebody still reads is given back by him.
+        let Some(block) = block.filter(Bytes::is_unique) else {
+            return;
+        };
+        let buffer = Vec::from(block);
+        self.bytes_left.fetch_add(buffer.capacity(), Ordering::Relaxed);
+        if buffer.capacity() >= LARGE_BYTES && !self.is_complete.load(Ordering::Relaxed) {
+            locked(&self.spare).push(buffer);
         }
+    }
+
+    /// No more blocks come: what is not needed any longer is given back from now on.
+    pub(super) fn complete(&self) {
+        self.is_complete.store(true, Ordering::Relaxed);
+        locked(&self.spare).clear();
     }
 
     /// Gives all memory back.
     pub(super) fn discard(&self) {
-        self.chunks.iter().for_each(ReadChunk::give_back);
+        locked(&self.blocks).clear();
     }
+}
 
-    fn chunk(&self, place: Place) -> Option<(&ReadChunk, usize)> {
-        let offset = usize::try_from(place.offset).ok()?;
-        Some((self.chunks.get(offset / CHUNK_BYTES)?, offset % CHUNK_BYTES))
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn place(offset: u64, bytes: usize) -> Place {
-        Place { file: 0, bytes: u32::try_from(bytes).unwrap(), offset }
+    fn place(number: u64, bytes: usize) -> Place {
+        Place { file: MEMORY, bytes: u32::try_from(bytes).unwrap(), offset: number }
     }
 
-    fn room(chunks: usize) -> Arc<MemoryRoom> {
-        Arc::new(MemoryRoom { chunks_left: AtomicUsize::new(chunks) })
+    fn room(bytes: usize) -> MemoryRoom {
+        MemoryRoom { bytes_left: AtomicUsize::new(bytes), ..MemoryRoom::default() }
+    }
+
+    fn left(room: &MemoryRoom) -> usize {
+        room.bytes_left.load(Ordering::Relaxed)
     }
 
     #[test]
     fn room_is_what_a_run_leaves() {
-        let chunks = |memory: u64, threads, archives, archive_bytes: u64| {
-            let room = MemoryRoom::of(memory << 20, threads, archives, archive_bytes << 20);
-            room.chunks_left.into_inner() * (CHUNK_BYTES >> 20)
+        let beside = |memory: u64, threads, archives, beside: u64| {
+            left(&MemoryRoom::of(memory << 20, threads, archives, beside << 20)) >> 20
         };
-        assert_eq!(chunks(512, 2, 30, 192), 192);
-        assert_eq!(chunks(512, 2, 365, 193), 0, "too many bytes of archives");
-        assert_eq!(chunks(512, 2, 100_000, 1), 0, "what is kept of so many archives takes it all");
-        assert_eq!(chunks(512, 8, 365, 1), 88);
-        assert_eq!(chunks(170, 2, 1, 0), 0);
-        assert_eq!(chunks(0, 1, 1, 0), 0);
-        assert_eq!(chunks(8192, 2, 365, 464), 3072);
+        let megabytes = |memory, threads, archives| beside(memory, threads, archives, 0);
+        assert_eq!(megabytes(512, 2, 30), 192);
+        assert_eq!(megabytes(512, 2, 100_000), 0, "what is kept of so many archives takes it all");
+        assert_eq!(megabytes(512, 8, 365), 94);
+        assert_eq!(megabytes(170, 2, 1), 0);
+        assert_eq!(megabytes(0, 1, 1), 0);
+        assert_eq!(megabytes(8192, 2, 365), 3072);
+        assert_eq!([beside(512, 2, 30, 100), beside(512, 2, 30, 200), beside(512, 2, 30, 999)], [192, 135, 0]);
+        assert!(MemoryRoom::of(512 << 20, 2, 30, 0).holds_all(192 << 20));
+        assert!(!MemoryRoom::of(512 << 20, 2, 30, 0).holds_all(193 << 20));
+        assert!(MemoryRoom::default().holds_all(0));
     }
 
     #[test]
     fn blocks_are_read_as_they_were_put() {
-        let mut writer = MemoryWriter::new(room(3));
-        let blocks: Vec<Vec<u8>> =
-            [1, 3 << 20, 3 << 20, 3 << 20, CHUNK_BYTES, 5].map(|bytes| vec![bytes as u8; bytes]).into();
-        let mut offsets: Vec<_> = blocks.iter().map(|block| writer.put(block)).collect();
-        assert_eq!(offsets.pop(), Some(None), "no room");
-        assert_eq!(writer.put(&vec![0; CHUNK_BYTES + 1]), None, "longer than any chunk");
-        let read = writer.into_blocks();
-        for (offset, block) in offsets.iter().flatten().zip(&blocks) {
-            let place = place(*offset, block.len());
-            assert_eq!(read.block(place).unwrap(), block);
-            read.was_used(place);
+        let lengths = [0, 1, LARGE_BYTES - 1, LARGE_BYTES, 3 * LARGE_BYTES, 5];
+        let room = room(lengths.iter().sum::<usize>() + LARGE_BYTES / 2);
+        let mut buffer = Vec::new();
+        for (number, bytes) in (0..).zip(lengths) {
+            buffer.clear();
+            buffer.resize(bytes, number);
+            buffer.shrink_to_fit();
+            assert_eq!(room.put(&mut buffer), Some(number.into()));
         }
-        assert!(offsets.iter().flatten().all(|offset| read.block(place(*offset, 1)).is_none()), "all is given back");
+        buffer.clear();
+        buffer.resize(LARGE_BYTES, 9);
+        assert_eq!((room.put(&mut buffer), buffer.len(), buffer[0]), (None, LARGE_BYTES, 9), "no room");
+        for (number, bytes) in (0..).zip(lengths) {
+            assert_eq!(room.block(place(number.into(), bytes)).unwrap(), vec![number; bytes]);
+        }
+        assert!(room.block(place(1, 2)).is_none(), "another length");
+        assert!(room.block(place(6, 0)).is_none(), "no such block");
+        room.discard();
+        assert!(room.block(place(1, 1)).is_none());
     }
 
     #[test]
-    fn what_is_taken_back_makes_room() {
-        let room = room(2);
-        let mut writer = MemoryWriter::new(Arc::clone(&room));
-        assert_eq!((writer.end(), writer.put(b"kept")), (0, Some(0)));
-        let end = writer.end();
-        for _ in 0..3 {
-            assert_eq!(writer.put(&[1; 100]), Some(end));
-            assert!(writer.put(&vec![2; CHUNK_BYTES - 50]).is_some());
-            assert_eq!(writer.put(&[3; 100]), None);
-            writer.take_back(end);
-            assert_eq!(writer.end(), end);
-        }
-        assert_eq!(writer.put(b"next"), Some(end));
-        writer.take_back(0);
-        assert_eq!((writer.end(), room.chunks_left.load(Ordering::Relaxed)), (0, 2));
-        assert_eq!(writer.put(&vec![4; CHUNK_BYTES]), Some(0));
-        let full = writer.end();
-        assert_eq!(full, CHUNK_BYTES as u64);
-        writer.take_back(full);
-        assert_eq!((writer.end(), writer.put(b"x")), (full, Some(full)));
+    fn memory_of_blocks_is_used_again() {
+        let room = room(LARGE_BYTES);
+        let mut buffer = vec![7; LARGE_BYTES];
+        let memory = buffer.as_ptr();
+        assert_eq!((room.put(&mut buffer), left(&room)), (Some(0), 0));
+        buffer.resize(LARGE_BYTES, 8);
+        assert_eq!(room.put(&mut buffer), None);
+        room.give_back(0);
+        room.give_back(0);
+        room.give_back(9);
+        assert_eq!(left(&room), LARGE_BYTES);
+        buffer.truncate(1);
+        assert_eq!(room.put(&mut buffer), Some(1), "a small one stays in its buffer");
+        assert_eq!((buffer.as_slice(), left(&room)), (&[8][..], LARGE_BYTES - 1));
+        room.give_back(1);
+        buffer = vec![9; LARGE_BYTES];
+        assert_eq!(room.put(&mut buffer), Some(2));
+        assert_eq!(buffer.as_ptr(), memory, "the next block is made in the memory of the first");
+        buffer.clear();
+        let read = room.block(place(2, LARGE_BYTES)).unwrap();
+        room.give_back(2);
+        assert_eq!((read.len(), left(&room)), (LARGE_BYTES, 0), "it is being read");
+        room.complete();
+        assert!(locked(&room.spare).is_empty());
     }
 }

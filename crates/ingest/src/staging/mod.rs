@@ -25,7 +25,7 @@ use crate::error::IngestError;
 pub(crate) use block::{BlockView, StagedColumn};
 pub(crate) use memory::MemoryRoom;
 pub(crate) use reader::StagingReader;
-pub(crate) use writer::{StagedInMemory, StagingWriter};
+pub(crate) use writer::StagingWriter;
 
 /// Where a worker puts what it decodes.
 pub(crate) trait Records {
@@ -76,17 +76,14 @@ impl Records for StagingWriter {
 /// Files of a worker at most: one for each month of the year, and before them one for rejects.
 const WORKER_FILES: usize = 13;
 
-/// The number that stands for the memory of a worker, behind those of its files.
-const MEMORY: usize = WORKER_FILES;
-
-/// How long the files of a worker are, and how much of its memory is filled.
+/// How long the files of a worker are, and how many of its blocks are in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct StagedEnd {
     files: [u64; WORKER_FILES],
-    memory: u64,
+    in_memory: usize,
 }
 
-/// Where bytes of a staging file, or of the memory in its place, lie.
+/// Where bytes of a staging file lie, or which block in memory they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     file: u32,
@@ -110,7 +107,7 @@ pub(crate) struct StagedBlock {
     pub(crate) month: Month,
 }
 
-/// Bytes of a file, or of memory in its place, that were not used yet.
+/// Bytes of a file that were not used yet.
 #[derive(Debug)]
 struct Unused(AtomicU64);
 
@@ -131,6 +128,11 @@ impl Place {
     pub(crate) fn bytes(self) -> usize {
         self.bytes as usize
     }
+
+    /// The byte behind it.
+    fn end(self) -> u64 {
+        self.offset + u64::from(self.bytes)
+    }
 }
 
 impl StagedBlock {
@@ -140,9 +142,9 @@ impl StagedBlock {
     }
 }
 
-/// The number of a file of a worker, or of its memory.
+/// The number of a file of a worker.
 fn file_number(worker: u32, file: usize) -> u32 {
-    worker * (WORKER_FILES + 1) as u32 + file as u32
+    worker * WORKER_FILES as u32 + file as u32
 }
 
 fn file_path(folder: &Path, number: u32) -> PathBuf {

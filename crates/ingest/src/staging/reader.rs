@@ -1,43 +1,43 @@
 //! Reads staged blocks. One reader serves all threads.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Cursor};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use bytes::Bytes;
 use keytrail_store::failpoint::{Point, reach};
 
-use super::memory::MemoryBlocks;
-use super::{Place, StagedInMemory, Unused, WORKER_FILES, file_number, file_path};
+use super::memory::{MEMORY, MemoryRoom};
+use super::{Place, Unused, WORKER_FILES, file_number, file_path};
 use crate::error::IngestError;
 
 /// The staging files of a run, open for reading, and what was staged in memory.
 pub(crate) struct StagingReader {
     /// By number; workers did not need all.
-    parts: Vec<Option<Part>>,
-}
-
-enum Part {
-    File(StagedFile),
-    Memory(MemoryBlocks),
+    files: Vec<Option<StagedFile>>,
+    memory: Arc<MemoryRoom>,
 }
 
 struct StagedFile {
     path: PathBuf,
     file: File,
-    unused: Unused,
+    /// `None` where a worker may still append to it.
+    unused: Option<Unused>,
 }
 
 impl StagingReader {
-    /// Opens the files in a folder: those of workers 0, 1 and so on, as many as there are, each with what it staged in memory.
+    /// Opens the files in a folder, those of workers 0, 1 and so on, as many as there are, and what they staged in memory. No more comes.
     ///
     /// # Errors
     /// A file is there and cannot be opened.
-    pub(crate) fn open(folder: &Path, memory: Vec<StagedInMemory>) -> Result<Self, IngestError> {
-        let mut parts = Vec::new();
+    pub(crate) fn open(folder: &Path, memory: Arc<MemoryRoom>) -> Result<Self, IngestError> {
+        memory.complete();
+        let mut files = Vec::new();
         for worker in 0.. {
             let of_worker =
                 (0..WORKER_FILES).map(|file| StagedFile::open(file_path(folder, file_number(worker, file))));
@@ -46,16 +46,28 @@ impl StagingReader {
             if of_worker.first().is_none_or(Option::is_none) {
                 break;
             }
-            parts.extend(of_worker.into_iter().map(|file| file.map(Part::File)));
-            // The place of its memory.
-            parts.push(None);
+            files.extend(of_worker);
         }
-        for StagedInMemory { number, blocks } in memory {
-            if let Some(place) = parts.get_mut(number as usize) {
-                *place = Some(Part::Memory(blocks));
-            }
+        Ok(Self { files, memory })
+    }
+
+    /// Opens the files in a folder that hold some places, while workers still append to them. What was used of such a file is given back by
+    /// [`Self::release`] only.
+    ///
+    /// # Errors
+    /// A file cannot be opened.
+    pub(crate) fn open_some(
+        folder: &Path,
+        memory: Arc<MemoryRoom>,
+        places: impl Iterator<Item = Place>,
+    ) -> Result<Self, IngestError> {
+        let mut files = Vec::new();
+        for number in places.map(|place| place.file).filter(|file| *file != MEMORY).collect::<BTreeSet<u32>>() {
+            files.resize_with(number as usize, || None);
+            let file = StagedFile::open(file_path(folder, number))?;
+            files.push(file.map(|file| StagedFile { unused: None, ..file }));
         }
-        Ok(Self { parts })
+        Ok(Self { files, memory })
     }
 
     /// A block that was staged in memory, without a copy; `None` of others.
@@ -63,9 +75,9 @@ impl StagingReader {
     /// # Errors
     /// As [`Self::read`].
     pub(crate) fn in_memory(&self, place: Place) -> Result<Option<Bytes>, IngestError> {
-        match self.part(place)? {
-            Part::Memory(blocks) => Ok(Some(blocks.block(place).ok_or_else(given_back)?)),
-            Part::File(_) => Ok(None),
+        match place.file {
+            MEMORY => Ok(Some(self.memory.block(place).ok_or_else(given_back)?)),
+            _ => Ok(None),
         }
     }
 
@@ -74,41 +86,46 @@ impl StagingReader {
     /// # Errors
     /// The file is shorter than it was written, or the disk refuses; or what lay there was given back.
     pub(crate) fn read(&self, place: Place, bytes: &mut [u8]) -> Result<(), IngestError> {
-        match self.part(place)? {
-            Part::File(StagedFile { path, file, .. }) => {
-                let read = reach(Point::BlockReading).and_then(|()| file.read_exact_at(bytes, place.offset));
-                read.map_err(IngestError::io("reading", path))
-            }
-            Part::Memory(blocks) => {
-                let block = blocks.block(place).filter(|block| block.len() == bytes.len()).ok_or_else(given_back)?;
-                bytes.copy_from_slice(&block);
-                Ok(())
-            }
+        if let Some(block) = self.in_memory(place)? {
+            bytes.get_mut(..block.len()).ok_or_else(given_back)?.copy_from_slice(&block);
+            return Ok(());
         }
+        let StagedFile { path, file, .. } = self.file(place)?;
+        let read = reach(Point::BlockReading).and_then(|()| file.read_exact_at(bytes, place.offset));
+        read.map_err(IngestError::io("reading", path))
     }
 
     /// A block of records was read for the last time. Told of each once. The room of a file is given back with its last block.
     pub(crate) fn was_used(&self, place: Place) {
-        match self.part(place) {
-            Ok(Part::File(file)) => file.was_used(place),
-            Ok(Part::Memory(blocks)) => blocks.was_used(place),
+        match self.file(place) {
+            Ok(file) => file.was_used(place),
+            Err(_) if place.file == MEMORY => self.memory.give_back(place.offset),
             Err(_) => {}
+        }
+    }
+
+    /// Gives back what some places take in files, whatever else is there. Where the system cannot do that, it is given back with the staging folder.
+    pub(crate) fn release(&self, places: impl Iterator<Item = Place>) {
+        let mut places: Vec<Place> = places.collect();
+        places.sort_unstable_by_key(|place| (place.file, place.offset));
+        for side_by_side in places.chunk_by(|one, next| one.file == next.file && one.end() == next.offset) {
+            if let (Some(first), Some(last)) = (side_by_side.first(), side_by_side.last())
+                && let Ok(file) = self.file(*first)
+            {
+                file.release(first.offset, last.end() - first.offset);
+            }
         }
     }
 
     /// Gives the room of all files back. Nothing can be read from then on.
     pub(crate) fn discard(&self) {
-        for part in self.parts.iter().flatten() {
-            match part {
-                Part::File(file) => file.discard(),
-                Part::Memory(blocks) => blocks.discard(),
-            }
-        }
+        self.files.iter().flatten().for_each(StagedFile::discard);
+        self.memory.discard();
     }
 
-    fn part(&self, place: Place) -> Result<&Part, IngestError> {
-        self.parts.get(place.file as usize).and_then(Option::as_ref).ok_or_else(|| IngestError::StagedBlock {
-            expected: format!("one of {} parts of the staging area", self.parts.len()),
+    fn file(&self, place: Place) -> Result<&StagedFile, IngestError> {
+        self.files.get(place.file as usize).and_then(Option::as_ref).ok_or_else(|| IngestError::StagedBlock {
+            expected: format!("one of {} files of the staging area", self.files.len()),
             found: format!("number {}", place.file),
         })
     }
@@ -134,17 +151,27 @@ impl StagedFile {
     fn open(path: PathBuf) -> Result<Option<Self>, IngestError> {
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         match opened {
-            Ok((bytes, file)) => Ok(Some(Self { path, file, unused: Unused::of(bytes) })),
+            Ok((bytes, file)) => Ok(Some(Self { path, file, unused: Some(Unused::of(bytes)) })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(IngestError::io("opening", &path)(error)),
         }
     }
 
     fn was_used(&self, place: Place) {
-        if self.unused.use_up(place) {
+        if self.unused.as_ref().is_some_and(|unused| unused.use_up(place)) {
             self.discard();
         }
     }
+
+    #[cfg(target_os = "linux")]
+    fn release(&self, offset: u64, bytes: u64) {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let _ = File::options().write(true).open(&self.path).map(|file| fallocate(file, hole, offset, bytes));
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn release(&self, _offset: u64, _bytes: u64) {}
 
     /// Gives its room back. What cannot be given back now goes with the staging folder, or is swept by the next run.
     fn discard(&self) {

@@ -205,7 +205,7 @@ fn records_are_staged_by_month() {
     let rejects = writer.append(&batch(&rows)).unwrap();
     writer.append_records(&batch(&rows), 5, 1, &mut blocks).unwrap();
 
-    let reader = StagingReader::open(folder.path(), Vec::new()).unwrap();
+    let reader = StagingReader::open(folder.path(), Arc::default()).unwrap();
     // Month, member, position of the first row, rows of the batch.
     let expected = [
         ("2026-02", 4, 0, vec![1]),
@@ -232,8 +232,8 @@ fn records_stay_in_memory_where_there_is_room() {
     let times = ["2026-01-05 00:00:00 UTC", "2026-02-05 00:00:00 UTC"];
     let rows: Vec<Row> = (0..).zip(times).map(|(row, time)| (moment(time), row, Some(time.to_owned()))).collect();
     let folder = tempfile::tempdir().unwrap();
-    let room = MemoryRoom::of(1 << 30, 1, 1, 1);
-    let mut writer = StagingWriter::create(folder.path(), 0, 12, Arc::new(room)).unwrap();
+    let room = Arc::new(MemoryRoom::of(1 << 30, 1, 1, 0));
+    let mut writer = StagingWriter::create(folder.path(), 0, 12, Arc::clone(&room)).unwrap();
     let mut blocks = Vec::new();
     writer.append_records(&batch(&rows), 0, 0, &mut blocks).unwrap();
     let end = writer.end();
@@ -244,7 +244,7 @@ fn records_stay_in_memory_where_there_is_room() {
     let rejects = writer.append(&batch(&rows)).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "the file for rejects and no other");
 
-    let reader = StagingReader::open(folder.path(), vec![writer.into_memory()]).unwrap();
+    let reader = StagingReader::open(folder.path(), room).unwrap();
     assert_eq!(reader.batch(rejects).unwrap(), batch(&rows));
     assert!(reader.in_memory(rejects).unwrap().is_none());
     for (block, row) in blocks.iter().zip([0, 1, 1]) {
@@ -323,7 +323,7 @@ fn a_month_is_given_up_with_its_last_block() {
         let end = writer.end();
         writer.append_records(&batch(&rows), 1, 0, &mut Vec::new()).unwrap();
         writer.take_back(end).unwrap();
-        let reader = StagingReader::open(folder.path(), Vec::new()).unwrap();
+        let reader = StagingReader::open(folder.path(), Arc::default()).unwrap();
         for (block, shrinks) in blocks.iter().zip(shrinks) {
             let mut bytes = vec![0; block.place.bytes()];
             reader.read(block.place, &mut bytes).unwrap();
@@ -334,4 +334,44 @@ fn a_month_is_given_up_with_its_last_block() {
         assert_eq!(staged(), rejects.bytes() as u64);
         assert_eq!(reader.batch(rejects).unwrap().num_rows(), 3);
     }
+}
+
+/// While workers append to the file that they are in.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_written_early_is_given_back_whatever_else_is_in_its_file() {
+    use std::os::unix::fs::MetadataExt;
+
+    let rows: Vec<Row> = (0..20_000).map(|row| (moment("2026-01-05 00:00:00 UTC") + row, row, None)).collect();
+    let batch = batch(&rows);
+    let folder = tempfile::tempdir().unwrap();
+    let taken = || {
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().blocks() * 512).sum::<u64>()
+    };
+    let mut writer = StagingWriter::create(folder.path(), 0, 12, Arc::default()).unwrap();
+    let mut blocks = Vec::new();
+    (0..4).for_each(|member| writer.append_records(&batch, member, 0, &mut blocks).unwrap());
+    let [first, second, third, fourth] = [0, 1, 2, 3].map(|block: usize| blocks[block].place);
+    let reader = StagingReader::open_some(folder.path(), Arc::default(), [first, fourth].into_iter()).unwrap();
+    let read = |reader: &StagingReader, place: Place| {
+        let mut bytes = vec![0; place.bytes()];
+        reader.read(place, &mut bytes).unwrap();
+        view(&bytes).batch().unwrap()
+    };
+    assert_eq!(read(&reader, first), batch);
+    let before = taken();
+    [first, second, fourth].into_iter().for_each(|place| reader.was_used(place));
+    assert_eq!(taken(), before, "a file that grows is not cut off");
+    reader.release([fourth, first, second].into_iter());
+    // Whole pages only.
+    let given_back = before - taken();
+    assert!(given_back + 4 * 4096 > 3 * first.bytes() as u64, "{given_back} of {before}");
+    writer.append_records(&batch, 4, 0, &mut blocks).unwrap();
+    let all = StagingReader::open(folder.path(), Arc::default()).unwrap();
+    assert_eq!((read(&all, third), read(&all, blocks[4].place)), (batch.clone(), batch.clone()));
+    [first, second, fourth].into_iter().for_each(|place| all.was_used(place));
+    assert_eq!(read(&all, third), batch);
+    [third, blocks[4].place].into_iter().for_each(|place| all.was_used(place));
+    assert_eq!(taken(), 0);
 }

@@ -13,14 +13,14 @@ use keytrail_model::time::Month;
 use keytrail_store::failpoint::{Point, reach};
 
 use super::block::BlockEncoder;
-use super::memory::{MemoryBlocks, MemoryRoom, MemoryWriter};
-use super::{MEMORY, Place, StagedBlock, StagedEnd, WORKER_FILES, file_number, file_path};
+use super::memory::{MEMORY, MemoryRoom};
+use super::{Place, StagedBlock, StagedEnd, WORKER_FILES, file_number, file_path};
 use crate::error::IngestError;
 
-/// The staging files of one worker, and its memory. They belong to one thread at a time.
+/// The staging files of one worker, and what it staged in memory. They belong to one thread at a time.
 pub(crate) struct StagingWriter {
     files: Files,
-    memory: MemoryWriter,
+    memory: Memory,
     encoder: BlockEncoder,
     scratch: Vec<u8>,
 }
@@ -43,11 +43,11 @@ struct StagingFile {
     bytes: u64,
 }
 
-/// What a worker staged in memory, under its number.
-#[derive(Debug)]
-pub(crate) struct StagedInMemory {
-    pub(super) number: u32,
-    pub(super) blocks: MemoryBlocks,
+/// Where a worker stages first.
+struct Memory {
+    room: Arc<MemoryRoom>,
+    /// Numbers of its blocks there.
+    blocks: Vec<u64>,
 }
 
 /// The file for rejects.
@@ -68,19 +68,14 @@ impl StagingWriter {
         let month_files = month_files.clamp(1, WORKER_FILES - 1) as u32;
         let mut files = Files { folder: folder.to_owned(), worker, files: Default::default(), month_files };
         files.file(REJECTS)?;
-        let memory = MemoryWriter::new(room);
+        let memory = Memory { room, blocks: Vec::new() };
         Ok(Self { files, memory, encoder: BlockEncoder::new()?, scratch: Vec::new() })
     }
 
     /// Where the next blocks will lie.
     pub(crate) fn end(&self) -> StagedEnd {
         let files = self.files.files.each_ref().map(|file| file.as_ref().map_or(0, |file| file.bytes));
-        StagedEnd { files, memory: self.memory.end() }
-    }
-
-    /// What lies in memory, at the end of the work.
-    pub(crate) fn into_memory(self) -> StagedInMemory {
-        StagedInMemory { number: file_number(self.files.worker, MEMORY), blocks: self.memory.into_blocks() }
+        StagedEnd { files, in_memory: self.memory.blocks.len() }
     }
 
     /// Takes back what was staged from `end` on: a damaged member gives nothing, and must not fill the disk either.
@@ -88,7 +83,8 @@ impl StagingWriter {
     /// # Errors
     /// The disk refuses.
     pub(crate) fn take_back(&mut self, end: StagedEnd) -> Result<(), IngestError> {
-        self.memory.take_back(end.memory);
+        let Memory { room, blocks } = &mut self.memory;
+        blocks.drain(end.in_memory.min(blocks.len())..).for_each(|number| room.give_back(number));
         let files = self.files.files.iter_mut().zip(end.files);
         files.filter_map(|(file, end)| Some((file.as_mut()?, end))).try_for_each(|(file, end)| file.shorten(end))
     }
@@ -152,11 +148,13 @@ impl StagingWriter {
 }
 
 /// Stages a block of a month: in memory where there is room, else in a file.
-fn stage(files: &mut Files, memory: &mut MemoryWriter, month: Month, bytes: &[u8]) -> Result<Place, IngestError> {
-    let Some(offset) = memory.put(bytes) else {
-        return files.of_month(month)?.put(bytes);
+fn stage(files: &mut Files, memory: &mut Memory, month: Month, block: &mut Vec<u8>) -> Result<Place, IngestError> {
+    let bytes = block_bytes(block)?;
+    let Some(number) = memory.room.put(block) else {
+        return files.of_month(month)?.put(block);
     };
-    let place = Place { file: file_number(files.worker, MEMORY), bytes: block_bytes(bytes)?, offset };
+    memory.blocks.push(number);
+    let place = Place { file: MEMORY, bytes, offset: number };
     at_fail_points(|| Ok(())).map_err(IngestError::io("staging in", &files.folder))?;
     Ok(place)
 }

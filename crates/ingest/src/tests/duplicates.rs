@@ -30,7 +30,8 @@ impl Cost {
         std::fs::create_dir(&staging).unwrap();
         let budget = Budget::of(options.memory_bytes, rayon::current_num_threads());
         let settled = Settled::default();
-        let queue = Queue { staging: &staging, options: &options, settled: &settled, observer: &|_| (), budget };
+        let queue =
+            Queue { staging: &staging, options: &options, settled: &settled, observer: &|_| (), budget, stored: &[] };
         let Decoded { decoded, memory, .. } = queue.decode(files).unwrap();
         let reader = StagingReader::open(&staging, memory).unwrap();
         let started = Instant::now();

@@ -13,6 +13,7 @@ use keytrail_store::Writer;
 use super::*;
 use crate::archive::{Archive, DecodedArchive};
 use crate::digest::FileDigest;
+use crate::early::EarlyFiles;
 use crate::staging::{StagingReader, StagingWriter};
 use crate::write::{Source, write_events};
 use crate::{dedupe, plan};
@@ -77,22 +78,17 @@ fn speed() {
         println!("{:28} {:7.1} bytes a row", "", bytes as f64 / (ROWS * copies) as f64);
         let archives: Vec<Archive> = (0..copies).map(|copy| archive(&copy.to_string())).collect();
         pool.install(|| {
-            let reader = StagingReader::open(&staging, Vec::new()).unwrap();
+            let reader = StagingReader::open(&staging, Arc::default()).unwrap();
             let start = Instant::now();
             let duplicates =
                 dedupe::resolve(&decoded, &HashMap::new(), store.snapshot(), &reader, &staging, 7, 512 << 20).unwrap();
             print("duplicates, all threads", start.elapsed(), ROWS * copies);
             let start = Instant::now();
-            let files = plan::plan(&decoded, &duplicates);
-            let source = Source {
-                archives: &archives,
-                decoded: &decoded,
-                duplicates: &duplicates,
-                reader: &reader,
-                staging: &staging,
-                memory_bytes: 512 << 20,
-            };
-            let (files, ..) = write_events(&source, &files, || Ok(())).unwrap();
+            let files = plan::plan(plan::blocks_of(&archives, &decoded), &duplicates);
+            let source =
+                Source { duplicates: &duplicates, reader: &reader, staging: &staging, memory_bytes: 512 << 20 };
+            let early = EarlyFiles::none(archives.len());
+            let (files, ..) = write_events(&source, &files, early, || Ok(())).unwrap();
             print("plan and write, all threads", start.elapsed(), ROWS);
             assert_eq!(files.iter().map(|file| file.rows).sum::<u64>(), ROWS);
             let bytes: u64 = files.iter().map(|file| file.bytes).sum();

@@ -46,7 +46,7 @@ fn decode_unless(
 ) -> Decoded {
     let staging = tempfile::tempdir().unwrap();
     let options = &IngestOptions { jobs: threads.try_into().ok(), ..options.clone() };
-    let queue = Queue { staging: staging.path(), options, settled, observer, budget };
+    let queue = Queue { staging: staging.path(), options, settled, observer, budget, stored: &[] };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| queue.decode(files.into_iter().map(found).collect())).unwrap()
 }
@@ -54,7 +54,7 @@ fn decode_unless(
 /// Decodes an archive whole, and leaves what it stages in a folder.
 pub(super) fn decode_into(staging: &Path, path: &Path, options: &IngestOptions) -> Decoded {
     let budget = Budget { bytes: 1 << 30, large_bytes: u64::MAX, part_bytes: 0 };
-    let queue = Queue { staging, options, settled: &Settled::default(), observer: &|_| (), budget };
+    let queue = Queue { staging, options, settled: &Settled::default(), observer: &|_| (), budget, stored: &[] };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| queue.decode(vec![found(path.to_path_buf())])).unwrap()
 }

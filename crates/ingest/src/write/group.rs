@@ -23,10 +23,16 @@ pub(super) struct GroupEncoder<'a> {
     source: &'a Source<'a>,
     written: &'a RowsWritten,
     threads: usize,
+    memory: GroupMemory,
+}
+
+/// What row groups are encoded in, one after the other.
+#[derive(Default)]
+pub(crate) struct GroupMemory {
     /// Buffers of portions that are done.
     spare: Vec<Vec<u8>>,
     /// By column.
-    memory: Vec<ChunkMemory>,
+    chunks: Vec<ChunkMemory>,
 }
 
 /// A column on its way.
@@ -70,7 +76,22 @@ struct Loaded<'a> {
 impl<'a> GroupEncoder<'a> {
     /// `threads` encode columns side by side.
     pub(super) fn new(source: &'a Source<'a>, written: &'a RowsWritten, threads: usize) -> Self {
-        Self { source, written, threads, spare: Vec::new(), memory: Vec::new() }
+        Self::within(source, written, threads, GroupMemory::default())
+    }
+
+    /// The same, in memory that was used before.
+    pub(super) fn within(
+        source: &'a Source<'a>,
+        written: &'a RowsWritten,
+        threads: usize,
+        memory: GroupMemory,
+    ) -> Self {
+        Self { source, written, threads, memory }
+    }
+
+    /// The memory, for others to use.
+    pub(super) fn into_memory(self) -> GroupMemory {
+        self.memory
     }
 
     /// All columns of [`schema::events_file_schema`], with the rows of the blocks that are no duplicates.
@@ -78,8 +99,9 @@ impl<'a> GroupEncoder<'a> {
         let mut columns = columns()?;
         // Plain texts are most of it.
         let bytes = usize::try_from(group.bytes).unwrap_or_default();
-        self.memory.resize_with(columns.len(), ChunkMemory::default);
-        columns.iter_mut().zip(&self.memory).for_each(|(column, memory)| column.encoder.reserve(bytes, memory));
+        let chunks = &mut self.memory.chunks;
+        chunks.resize_with(columns.len(), ChunkMemory::default);
+        columns.iter_mut().zip(&*chunks).for_each(|(column, memory)| column.encoder.reserve(bytes, memory));
         let last = self.push_blocks(&mut columns, &group.blocks)?;
         let encoders: Vec<_> = columns.into_iter().map(|column| column.encoder).collect();
         let (encoded, ()) = self.both(|| self.finish(encoders), || self.give_up(last));
@@ -155,7 +177,7 @@ impl<'a> GroupEncoder<'a> {
 
     /// A buffer to read a portion into. None of those kept where there is nothing to read.
     fn buffer_for(&mut self, portion: &[PlannedBlock<'_>]) -> Vec<u8> {
-        if portion.is_empty() { Vec::new() } else { self.spare.pop().unwrap_or_default() }
+        if portion.is_empty() { Vec::new() } else { self.memory.spare.pop().unwrap_or_default() }
     }
 
     /// Keeps the buffer of a portion for the next one.
@@ -166,7 +188,7 @@ impl<'a> GroupEncoder<'a> {
         // What one huge block took is given back.
         buffer.truncate(PORTION_BYTES);
         buffer.shrink_to(PORTION_BYTES);
-        self.spare.push(buffer);
+        self.memory.spare.push(buffer);
     }
 
     /// Blocks where they lie in memory, the others read into the buffer.
@@ -243,16 +265,8 @@ impl<'a> GroupEncoder<'a> {
     fn push(&self, column: &mut Column, blocks: &[Loaded<'_>]) -> Result<(), IngestError> {
         for block in blocks {
             match column.values {
-                Values::Archive => {
-                    let archive = self.source.archives.get(block.planned.archive);
-                    let hash = archive.map_or("", |archive| archive.digest.sha256.as_str());
-                    column.encoder.push_constant(hash, block.rows())?;
-                }
-                Values::Member => {
-                    let decoded = self.source.decoded.get(block.planned.archive);
-                    let member = decoded.and_then(|decoded| decoded.members.get(block.planned.block.member as usize));
-                    column.encoder.push_constant(member.map_or("", String::as_str), block.rows())?;
-                }
+                Values::Archive => column.encoder.push_constant(block.planned.sha256, block.rows())?,
+                Values::Member => column.encoder.push_constant(block.planned.member, block.rows())?,
                 Values::Staged(place) => match block.column(place)? {
                     StagedColumn::Page(page) => column.encoder.push_page(page)?,
                     StagedColumn::Texts(texts) => column.encoder.push_texts(&texts)?,
@@ -261,7 +275,7 @@ impl<'a> GroupEncoder<'a> {
                     StagedColumn::Array(array) => {
                         column.encoder.push(&array)?;
                         if column.values == TIME {
-                            self.written.add(block.planned.archive, array.len());
+                            self.written.add(block.planned.archive, array.len() as u64);
                         }
                     }
                 },

@@ -1,13 +1,13 @@
 //! Writing the planned files from the staging area, and counting what each archive gave to them.
 //!
-//! Long files are written one after the other: the columns of a row group are encoded side by side (`group`) while the row group before
+//! Files of months that were written [early](crate::early) are taken as they are. Of the others, long ones are written one after the other: the columns of a row group are encoded side by side (`group`) while the row group before
 //! it is appended, and full files get to the disk while the next one is written; so memory holds a few row groups whatever the number of
 //! threads, and one where there is little memory. Short files, of which there may be
 //! thousands, are written side by side instead, each by one thread.
 
 mod group;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::ScopedJoinHandle;
@@ -15,12 +15,14 @@ use std::thread::ScopedJoinHandle;
 use keytrail_model::ledger::LedgerRow;
 use keytrail_store::{EncodedColumn, EventsWriter, FileHandle, RejectsWriter, Snapshot, StagedFile, StagedRejects};
 
-use crate::archive::{Archive, DecodedArchive};
 use crate::dedupe::Duplicates;
+use crate::early::EarlyFiles;
 use crate::error::IngestError;
 use crate::plan::PlannedFile;
 use crate::staging::{Place, StagingReader};
 use group::GroupEncoder;
+
+pub(crate) use group::GroupMemory;
 
 /// Rows and staged bytes of a short file at most.
 const SHORT_ROWS: u64 = 64 << 10;
@@ -32,15 +34,13 @@ const SHORT_PER_THREAD: usize = 8;
 /// Row groups and files that may wait for the disk while the next ones are written.
 const LONG_WAITING: usize = 4;
 /// Memory of a run below which a row group is in its file before the next one is encoded. One takes up to some 70 MB, usual ones of a million rows 45.
-const LITTLE_MEMORY: u64 = 256 << 20;
+pub(crate) const LITTLE_MEMORY: u64 = 256 << 20;
 
-/// What the files of a run are made from. Archives and decoded archives stand in the same, final order.
+/// What the files of a run are made from.
 pub(crate) struct Source<'a> {
-    pub(crate) archives: &'a [Archive],
-    pub(crate) decoded: &'a [Box<DecodedArchive>],
     pub(crate) duplicates: &'a Duplicates,
     pub(crate) reader: &'a StagingReader,
-    pub(crate) staging: &'a std::path::Path,
+    pub(crate) staging: &'a Path,
     /// Memory of the run, in bytes.
     pub(crate) memory_bytes: u64,
 }
@@ -55,7 +55,7 @@ impl Source<'_> {
 pub(crate) struct RowsWritten(Vec<AtomicU64>);
 
 impl RowsWritten {
-    fn new(archives: usize) -> Self {
+    pub(crate) fn new(archives: usize) -> Self {
         Self((0..archives).map(|_| AtomicU64::new(0)).collect())
     }
 
@@ -63,31 +63,34 @@ impl RowsWritten {
         self.0.get(archive).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    fn add(&self, archive: usize, rows: usize) {
+    pub(crate) fn add(&self, archive: usize, rows: u64) {
         if let Some(count) = self.0.get(archive) {
-            count.fetch_add(rows as u64, Ordering::Relaxed);
+            count.fetch_add(rows, Ordering::Relaxed);
         }
     }
 }
 
-/// Writes the planned files; the result is in the order of the plan. `beside` works at the same time, on a thread of its own. When it is done
-/// and all rows are encoded, what is staged is given up, while the last rows get to the disk.
+/// Writes the planned files of a run, but for those of months that are written already; the result is in the order of the plan. `beside` works
+/// at the same time, on a thread of its own. When it is done and all rows are encoded, what is staged is given up, while the last rows get to
+/// the disk.
 ///
 /// # Errors
 /// The disk refuses, or what is staged cannot be read again.
 pub(crate) fn write_events<T: Send>(
     source: &Source<'_>,
     files: &[PlannedFile<'_>],
+    mut early: EarlyFiles,
     beside: impl FnOnce() -> Result<T, IngestError> + Send,
 ) -> Result<(Vec<StagedFile>, RowsWritten, T), IngestError> {
-    let written = RowsWritten::new(source.decoded.len());
-    let (short, long): (Vec<_>, Vec<_>) = files.iter().partition(|file| is_short(file));
+    let (mut staged, missing) = early.take(files);
+    let written = early.written;
+    let (short, long): (Vec<_>, Vec<_>) = missing.into_iter().partition(|file| is_short(file));
     std::thread::scope(|scope| {
         let beside = std::thread::Builder::new()
             .name("books".into())
             .spawn_scoped(scope, beside)
             .map_err(IngestError::io("starting a thread to write", source.staging))?;
-        let mut staged = write_short(source, &short, &written)?;
+        staged.extend(write_short(source, &short, &written)?);
         let when_encoded = || {
             let done = joined(source, beside)?;
             source.reader.discard();
@@ -110,12 +113,34 @@ fn is_short(file: &PlannedFile<'_>) -> bool {
     rows <= SHORT_ROWS && bytes <= SHORT_BYTES
 }
 
+/// Writes a planned file of an early month under a name. What is staged of a row group is given up with it. What is left is to end the file, on the
+/// disk ([`finish_files`]).
+///
+/// # Errors
+/// As [`write_events`].
+pub(crate) fn write_early(
+    source: &Source<'_>,
+    file: &PlannedFile<'_>,
+    path: &Path,
+    written: &RowsWritten,
+    memory: &mut GroupMemory,
+) -> Result<EventsWriter, IngestError> {
+    let mut encoder = GroupEncoder::within(source, written, 1, std::mem::take(memory));
+    let mut writer = EventsWriter::create(path, file.month)?;
+    for group in &file.groups {
+        writer.append_row_group(encoder.encode(group)?)?;
+        source.reader.release(group.blocks.iter().map(|planned| planned.block.place));
+    }
+    *memory = encoder.into_memory();
+    Ok(writer)
+}
+
 fn path_of(source: &Source<'_>, file: &PlannedFile<'_>) -> PathBuf {
     source.staging.join(format!("{:06}.parquet", file.number))
 }
 
 /// Files with their numbers.
-type Numbered = Vec<(usize, StagedFile)>;
+pub(crate) type Numbered = Vec<(usize, StagedFile)>;
 
 fn write_short(
     source: &Source<'_>,
@@ -178,11 +203,11 @@ fn write_in_turn(
 }
 
 fn joined<T>(source: &Source<'_>, thread: ScopedJoinHandle<'_, Result<T, IngestError>>) -> Result<T, IngestError> {
-    thread.join().unwrap_or_else(|_| Err(ended_early(source)))
+    thread.join().unwrap_or_else(|_| Err(ended_early(source.staging)))
 }
 
-fn ended_early(source: &Source<'_>) -> IngestError {
-    IngestError::io("writing", source.staging)(std::io::Error::other("a thread ended early"))
+pub(crate) fn ended_early(staging: &Path) -> IngestError {
+    IngestError::io("writing", staging)(std::io::Error::other("a thread ended early"))
 }
 
 fn write_long<T>(
@@ -205,7 +230,7 @@ fn write_long<T>(
             .map_err(IngestError::io("starting a thread to write", source.staging))?;
         let finisher = std::thread::Builder::new()
             .name("finish".into())
-            .spawn_scoped(scope, move || finish_long(&written_out))
+            .spawn_scoped(scope, move || finish_files(&written_out))
             .map_err(IngestError::io("starting a thread to write", source.staging))?;
         let encoded = encode_long(source, files, written, &groups);
         drop(groups);
@@ -214,7 +239,7 @@ fn write_long<T>(
         let finished = joined(source, finisher);
         // Where several failed, those before were told that the last had.
         let files = finished.and_then(|files| appended.map(|()| files))?;
-        done.map(|done| (files, done)).ok_or_else(|| ended_early(source))
+        done.map(|done| (files, done)).ok_or_else(|| ended_early(source.staging))
     })
 }
 
@@ -263,7 +288,7 @@ fn append_long(
 }
 
 /// A file that shall get to the disk.
-enum ToDisk {
+pub(crate) enum ToDisk {
     /// As far as it is written: little is left to wait for when it ends.
     Begun(FileHandle),
     /// All of it, with its number.
@@ -271,7 +296,7 @@ enum ToDisk {
 }
 
 /// Waits until files are on the disk, and ends them, while more is written.
-fn finish_long(to_disk: &Receiver<ToDisk>) -> Result<Numbered, IngestError> {
+pub(crate) fn finish_files(to_disk: &Receiver<ToDisk>) -> Result<Numbered, IngestError> {
     let mut finished = Vec::new();
     for file in to_disk {
         match file {

@@ -1,0 +1,119 @@
+//! When an archive begins, guessed from its first bytes.
+//!
+//! Only the order in which archives are taken rests on it, and when a month is thought to be complete; both are checked later. So nothing here
+//! fails: what cannot be read begins at an unknown time.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use flate2::bufread::{DeflateDecoder, MultiGzDecoder};
+use keytrail_model::time;
+
+/// Bytes that are read of a file, and of what they inflate to.
+const FILE_BYTES: u64 = 16 << 10;
+const TEXT_BYTES: u64 = 4 << 10;
+
+/// The local header of a ZIP's member, without its name and its extra field: see PKWARE's APPNOTE, 4.3.7.
+const ZIP_HEADER_BYTES: usize = 30;
+const ZIP_METHOD: usize = 8;
+const ZIP_LENGTHS: usize = 26;
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
+
+/// The time of the first record of a file, in microseconds since 1970.
+pub(crate) fn first_time(path: &Path) -> Option<i64> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(FILE_BYTES).read_to_end(&mut bytes).ok()?;
+    time_in(&text_of(&bytes)?)
+}
+
+/// The first bytes of the JSON in a ZIP, in a gzip file or in none of them.
+fn text_of(bytes: &[u8]) -> Option<Vec<u8>> {
+    let head = |text: &mut dyn Read| {
+        let mut found = Vec::new();
+        // An error is the end of what was read.
+        let _ = text.take(TEXT_BYTES).read_to_end(&mut found);
+        found
+    };
+    if bytes.starts_with(b"\x1f\x8b") {
+        return Some(head(&mut MultiGzDecoder::new(bytes)));
+    }
+    if !bytes.starts_with(b"PK\x03\x04") {
+        return Some(head(&mut &*bytes));
+    }
+    let number = |at: usize| Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+    let start = ZIP_HEADER_BYTES + usize::from(number(ZIP_LENGTHS)?) + usize::from(number(ZIP_LENGTHS + 2)?);
+    let mut member = bytes.get(start..)?;
+    match number(ZIP_METHOD)? {
+        STORED => Some(head(&mut member)),
+        DEFLATED => Some(head(&mut DeflateDecoder::new(member))),
+        _ => None,
+    }
+}
+
+/// The first time behind the name `time`.
+fn time_in(text: &[u8]) -> Option<i64> {
+    let text = String::from_utf8_lossy(text);
+    let mut values = text.split("\"time\"").skip(1).filter_map(|behind| {
+        let value = behind.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+        time::parse(value.split_once('"')?.0)
+    });
+    values.next().map(|time| time.micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use zip::write::SimpleFileOptions;
+    use zip::{CompressionMethod, ZipWriter};
+
+    use super::*;
+
+    const RECORDS: &str =
+        r#"[{"action":"a","time" : "2026-01-05 08:00:01.000002 UTC"},{"time":"2026-01-04 08:00:01 UTC"}]"#;
+
+    fn zip(method: CompressionMethod, text: &str) -> Vec<u8> {
+        let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        zip.start_file("a.json", SimpleFileOptions::default().compression_method(method)).unwrap();
+        zip.write_all(text.as_bytes()).unwrap();
+        zip.finish().unwrap().into_inner()
+    }
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    }
+
+    #[test]
+    fn the_first_record_tells_when_an_archive_begins() {
+        let begin = Some(time::parse("2026-01-05T08:00:01.000002Z").unwrap().micros);
+        let long = RECORDS.repeat(10_000);
+        let deflated = zip(CompressionMethod::Deflated, &long);
+        let cases: [(&str, Vec<u8>, Option<i64>); 11] = [
+            ("ZIP", zip(CompressionMethod::Deflated, RECORDS), begin),
+            ("ZIP, stored", zip(CompressionMethod::Stored, RECORDS), begin),
+            ("a longer ZIP", deflated.clone(), begin),
+            ("gzip", gzip(&long), begin),
+            ("text", long.clone().into_bytes(), begin),
+            ("no time", zip(CompressionMethod::Deflated, "[]"), None),
+            ("a time that is none", br#"{"time":"yesterday"}"#.to_vec(), None),
+            ("nothing", Vec::new(), None),
+            ("a signature only", b"PK\x03\x04".to_vec(), None),
+            ("a header only", deflated.get(..40).unwrap().to_vec(), None),
+            ("no DEFLATE", [deflated.get(..40).unwrap(), &[0xff; 99]].concat(), None),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        for (what, bytes, expected) in cases {
+            let path = folder.path().join("archive");
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(first_time(&path), expected, "{what}");
+        }
+        assert_eq!(first_time(&folder.path().join("missing")), None);
+        assert_eq!(first_time(folder.path()), None, "a folder");
+    }
+}
