@@ -64,9 +64,14 @@ impl ReadAhead {
     }
 }
 
-/// Asks for the start of a file.
-#[cfg(target_os = "linux")]
+/// Asks for a file, or for the start of a very long one.
 pub(crate) fn ask_for(path: &Path) {
+    ask_for_start(path, BYTES_MAX);
+}
+
+/// Asks for so many bytes at the start of a file.
+#[cfg(target_os = "linux")]
+pub(crate) fn ask_for_start(path: &Path, bytes: u64) {
     use std::num::NonZeroU64;
 
     use rustix::fs::{Advice, Mode, OFlags, fadvise, open};
@@ -74,13 +79,13 @@ pub(crate) fn ask_for(path: &Path) {
     // Nothing waits for the writer of a pipe.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     if let Ok(file) = open(path, flags, Mode::empty()) {
-        let _ = fadvise(&file, 0, NonZeroU64::new(BYTES_MAX), Advice::WillNeed);
+        let _ = fadvise(&file, 0, NonZeroU64::new(bytes), Advice::WillNeed);
     }
 }
 
 /// Elsewhere each file is waited for.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn ask_for(_path: &Path) {}
+pub(crate) fn ask_for_start(_path: &Path, _bytes: u64) {}
 
 #[cfg(test)]
 mod tests {

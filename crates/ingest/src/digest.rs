@@ -119,7 +119,8 @@ impl FileDigest {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Opens a regular file.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Asked before opening: to open a pipe is to wait for its writer.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file"));

@@ -7,7 +7,7 @@
 //! The stages, each a module: [`discover`](mod@discover) finds files, `queue` takes them through the threads, `ahead` asks for them early, `digest` reads
 //! and hashes them, `claims` says which are decoded, `container` opens ZIP, gzip and plain files, `archive` decodes one archive, `rejects` gathers
 //! what it refuses, `services` counts whose records it holds, `told` bounds what is told, `request` reads the side file with its request, `staging` holds what was decoded, `dedupe` applies the rule of duplicates (`ordinals` says which places of an archive the store has), `plan` decides which rows go to which
-//! file, `write` makes the files, `run` calls them in order and keeps the books.
+//! file, `write` makes the files, `early` has row groups written before all is decoded, `run` calls them in order and keeps the books.
 //!
 //! [`fn@prove`] goes the way back: it decodes the archives again and compares their records with what a store holds.
 

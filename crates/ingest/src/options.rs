@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::ROW_GROUP_ROWS;
+
 /// Memory that a thread takes at most beside archives held as a whole: rows in the making, texts met before, blocks on their way.
 pub(crate) const THREAD_BYTES: u64 = 40 << 20;
 
@@ -23,18 +25,21 @@ pub struct IngestOptions {
     /// Whether small files of earlier runs are merged after the commit where many have come together.
     #[serde(skip)]
     pub compact: bool,
-    /// When months are written while archives are still decoded.
+    /// When rows are written while archives are still decoded.
     #[serde(skip)]
     pub write_early: WriteEarly,
+    /// Rows of a row group at most, and a quarter of those of a file. The default is what stores are made with; tests take less.
+    #[serde(skip)]
+    pub row_group_rows: u64,
 }
 
-/// When months are written while archives are still decoded. The store is the same to the byte.
+/// When rows are written while archives are still decoded. The store is the same to the byte.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WriteEarly {
-    /// Where a run stages in files, and its archives are large and can be taken in the order of time as fast as largest first.
+    /// Where a run has no memory for all that it stages, and its archives are large and can be taken in the order of time as fast as largest first.
     #[default]
     WhereItPays,
-    /// Wherever a month is complete early: for tests.
+    /// Wherever a row group is settled early: for tests.
     Always,
     /// Not before all archives are decoded.
     Never,
@@ -54,6 +59,7 @@ impl Default for IngestOptions {
             limits: Limits::default(),
             compact: true,
             write_early: WriteEarly::default(),
+            row_group_rows: ROW_GROUP_ROWS,
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::staging::StagedBlock;
 pub(crate) const ROW_GROUP_ROWS: u64 = 1 << 20;
 /// Staged bytes of a row group at most, but for one with a single block. Usual rows take 50 bytes.
 pub(crate) const ROW_GROUP_BYTES: u64 = 64 << 20;
-/// Rows of a file at most: 4 row groups, some 150 MB with trace ids.
-pub(crate) const FILE_ROWS: u64 = 4 * ROW_GROUP_ROWS;
+/// Full row groups of a file at most: some 150 MB with trace ids.
+const FILE_GROUPS: u64 = 4;
 
 /// A data file to write.
 #[derive(Debug)]
@@ -71,10 +71,11 @@ pub(crate) fn blocks_of<'a>(
     }))
 }
 
-/// Plans the files of these blocks, by month.
+/// Plans the files of these blocks, by month, with so many rows in a row group at most.
 pub(crate) fn plan<'a>(
     blocks: impl Iterator<Item = PlannedBlock<'a>>,
     duplicates: &Duplicates,
+    group_rows: u64,
 ) -> Vec<PlannedFile<'a>> {
     let mut months: BTreeMap<Month, Vec<PlannedGroup<'a>>> = BTreeMap::new();
     for planned in blocks {
@@ -84,7 +85,7 @@ pub(crate) fn plan<'a>(
             continue;
         }
         let groups = months.entry(block.month).or_default();
-        if groups.last().is_none_or(|group| !group.has_room(rows, block.place.bytes() as u64)) {
+        if groups.last().is_none_or(|group| !group.has_room(rows, block.place.bytes() as u64, group_rows)) {
             groups.push(PlannedGroup::default());
         }
         if let Some(group) = groups.last_mut() {
@@ -93,17 +94,19 @@ pub(crate) fn plan<'a>(
             group.bytes += block.place.bytes() as u64;
         }
     }
-    let files = months.into_iter().flat_map(|(month, groups)| files(groups).into_iter().map(move |file| (month, file)));
+    let files = months
+        .into_iter()
+        .flat_map(|(month, groups)| files(groups, group_rows * FILE_GROUPS).into_iter().map(move |file| (month, file)));
     files.enumerate().map(|(number, (month, groups))| PlannedFile { month, number, groups }).collect()
 }
 
 /// Row groups of a month by file.
-fn files(groups: Vec<PlannedGroup<'_>>) -> Vec<Vec<PlannedGroup<'_>>> {
+fn files(groups: Vec<PlannedGroup<'_>>, file_rows: u64) -> Vec<Vec<PlannedGroup<'_>>> {
     let mut files = Vec::new();
     let mut rows = u64::MAX;
     for group in groups {
         let with_group = rows.saturating_add(group.rows);
-        if with_group > FILE_ROWS {
+        if with_group > file_rows {
             rows = group.rows;
             files.push(vec![group]);
         } else if let Some(file) = files.last_mut() {
@@ -115,8 +118,8 @@ fn files(groups: Vec<PlannedGroup<'_>>) -> Vec<Vec<PlannedGroup<'_>>> {
 }
 
 impl PlannedGroup<'_> {
-    fn has_room(&self, rows: u64, bytes: u64) -> bool {
-        self.rows + rows <= ROW_GROUP_ROWS && self.bytes + bytes <= ROW_GROUP_BYTES
+    fn has_room(&self, rows: u64, bytes: u64, group_rows: u64) -> bool {
+        self.rows + rows <= group_rows && self.bytes + bytes <= ROW_GROUP_BYTES
     }
 }
 
@@ -127,7 +130,10 @@ mod tests {
     /// Rows of each group of each file, for groups of a month.
     fn rows_of_files(rows: &[u64]) -> Vec<Vec<u64>> {
         let groups = rows.iter().map(|&rows| PlannedGroup { rows, ..PlannedGroup::default() }).collect();
-        files(groups).into_iter().map(|file| file.into_iter().map(|group| group.rows).collect()).collect()
+        files(groups, ROW_GROUP_ROWS * FILE_GROUPS)
+            .into_iter()
+            .map(|file| file.into_iter().map(|group| group.rows).collect())
+            .collect()
     }
 
     #[test]
@@ -150,7 +156,7 @@ mod tests {
         for (rows, bytes, fits) in
             [(10, 0, true), (11, 0, false), (1, ROW_GROUP_BYTES - 50, true), (1, ROW_GROUP_BYTES - 49, false)]
         {
-            assert_eq!(group.has_room(rows, bytes), fits, "{rows} {bytes}");
+            assert_eq!(group.has_room(rows, bytes, ROW_GROUP_ROWS), fits, "{rows} {bytes}");
         }
     }
 }

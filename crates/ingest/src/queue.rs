@@ -12,13 +12,13 @@ use std::sync::mpsc::channel;
 
 use rayon::prelude::*;
 
-use crate::ahead::{ReadAhead, ask_for};
+use crate::ahead::{ReadAhead, ask_for, ask_for_start};
 use crate::archive::{Archive, DecodedArchive, Worker};
 use crate::claims::{ArchiveId, Claim, Claims, Naming, Settled};
 use crate::container::{Budget, Buffers, Container, Source};
 use crate::digest::{FileDigest, Stamp, Whole};
 use crate::discover::FoundFile;
-use crate::early::{EarlyFiles, EarlyMonths, first_time, takes_no_longer};
+use crate::early::{EarlyFiles, EarlyMonths, HEAD_BYTES, first_time, takes_no_longer};
 use crate::error::IngestError;
 use crate::options::{IngestOptions, WriteEarly, cores};
 use crate::pages::Buffer;
@@ -194,7 +194,7 @@ impl Queue<'_> {
         }
     }
 
-    /// The files in the order of time, where months may be complete early and it pays to write them then.
+    /// The files in the order of time, where rows may be settled early and it pays to write them then.
     fn in_order_of_time(&self, jobs: &[Job], has_room: bool) -> Option<Vec<Job>> {
         let bytes: u64 = jobs.iter().map(|job| job.bytes).sum();
         let pays =
@@ -208,6 +208,8 @@ impl Queue<'_> {
             return None;
         }
         let mut jobs = jobs.to_vec();
+        // All at once: a disk finds many places as fast as one.
+        jobs.iter().for_each(|job| ask_for_start(&job.path, HEAD_BYTES));
         jobs.par_iter_mut().for_each(|job| job.begin = first_time(&job.path).unwrap_or(i64::MIN));
         jobs.sort_by_key(|job| (job.begin, job.position));
         self.number(&mut jobs);
@@ -216,7 +218,7 @@ impl Queue<'_> {
         (is_as_fast || self.options.write_early == WriteEarly::Always).then_some(jobs)
     }
 
-    /// Decodes files in the order of time and writes months as they are complete. `None` where they were not.
+    /// Decodes files in the order of time, and writes row groups when they are settled. `None` where they were not.
     fn decode_early(&self, jobs: &[Job]) -> Result<Option<Decoded>, IngestError> {
         // Each thread holds an archive, and a part of a member, while a month is being written.
         let largest = jobs.iter().map(|job| job.bytes).max().unwrap_or_default();
@@ -225,7 +227,7 @@ impl Queue<'_> {
         let (to_disk, written) = channel();
         let files = jobs.iter().map(|job| (job.begin, job.bytes));
         let staging = (self.staging, Arc::clone(&room));
-        let early = EarlyMonths::new(staging, self.options.memory_bytes, self.stored, files, to_disk);
+        let early = EarlyMonths::new(staging, self.options, self.stored, files, to_disk);
         let (decoded, early, files) = std::thread::scope(|scope| {
             let finisher =
                 std::thread::Builder::new().name("finish".into()).spawn_scoped(scope, move || finish_files(&written));
@@ -242,7 +244,7 @@ impl Queue<'_> {
         }))
     }
 
-    /// Decodes files in the order given. `None` where months were written early that were not complete.
+    /// Decodes files in the order given. `None` where rows were written early before which others have to stand.
     fn decode_jobs(
         &self,
         jobs: &[Job],

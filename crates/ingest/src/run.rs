@@ -216,7 +216,7 @@ impl Run<'_> {
         let memory_bytes = self.options.memory_bytes;
         let retried = self.retried(&archives);
         let duplicates = dedupe::resolve(&decoded, &retried, writer.snapshot(), &reader, staging, seed, memory_bytes)?;
-        let files = plan::plan(plan::blocks_of(&archives, &decoded), &duplicates);
+        let files = plan::plan(plan::blocks_of(&archives, &decoded), &duplicates, self.options.row_group_rows);
         let source = Source { duplicates: &duplicates, reader: &reader, staging, memory_bytes };
         let of = files.len() as u64;
         (self.observer)(Progress::Writing { done: 0, of });

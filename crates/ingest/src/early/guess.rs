@@ -3,15 +3,17 @@
 //! Only the order in which archives are taken rests on it, and when a month is thought to be complete; both are checked later. So nothing here
 //! fails: what cannot be read begins at an unknown time.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder};
 use keytrail_model::time;
 
-/// Bytes that are read of a file, and of what they inflate to.
-const FILE_BYTES: u64 = 16 << 10;
+use crate::digest::open;
+
+/// Bytes that are read of a file.
+pub(crate) const HEAD_BYTES: u64 = 16 << 10;
+/// Bytes that are looked at of what they inflate to.
 const TEXT_BYTES: u64 = 4 << 10;
 
 /// The local header of a ZIP's member, without its name and its extra field: see PKWARE's APPNOTE, 4.3.7.
@@ -24,7 +26,7 @@ const DEFLATED: u16 = 8;
 /// The time of the first record of a file, in microseconds since 1970.
 pub(crate) fn first_time(path: &Path) -> Option<i64> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(FILE_BYTES).read_to_end(&mut bytes).ok()?;
+    open(path).ok()?.take(HEAD_BYTES).read_to_end(&mut bytes).ok()?;
     time_in(&text_of(&bytes)?)
 }
 
@@ -115,5 +117,6 @@ mod tests {
         }
         assert_eq!(first_time(&folder.path().join("missing")), None);
         assert_eq!(first_time(folder.path()), None, "a folder");
+        assert_eq!(first_time(Path::new("/dev/zero")), None, "a device");
     }
 }

@@ -1,35 +1,37 @@
-//! Months that are written while archives are still decoded.
+//! Rows that are written while archives are still decoded.
 //!
 //! In which order rows stand, and which are duplicates, is certain only when all archives are decoded; so a run stages everything first. But
-//! archives are mostly stretches of time that lie side by side. Taken in the order of time (`order`, by a `guess`), they complete one month
-//! after the other long before the run ends. Such a month is written then, and what was staged of it is given up: the next archive is staged in
-//! the memory and on the disk that this one took, instead of in ever more.
+//! archives are mostly stretches of time that lie side by side. Taken in the order of time (`order`, by a `guess`), they settle one row group
+//! after the other long before the run ends. Such a group is written then, and what was staged of it is given up: the next archive is staged in
+//! the memory, or on the disk, that this one took, instead of in ever more.
 //!
-//! A month counts as complete where every archive that is left is thought to begin a day after its end. In the end that is not believed but
-//! checked: the rows of each month that was written have to be the ones, in the order, that the plan of the whole run asks for, and none
-//! of them may have to be compared with others ([`WrittenMonths::confirm`]). Where a guess was wrong, all that was done is dropped, and the run
-//! starts over without guesses. So files are the same with this module and without it.
+//! A row counts as settled where every archive that is left is thought to begin a day after it, and no other archive nor the store has rows of
+//! its time. In the end that is not believed but checked: the row groups that were written have to be the ones that the plan of the whole run asks for,
+//! and none of their rows may have to be compared with others ([`WrittenMonths::confirm`]). Where a guess was wrong, all that was done is
+//! dropped, and the run starts over without guesses. So files are the same with this module and without it.
 
 mod guess;
 mod order;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use keytrail_model::time::Month;
-use keytrail_store::StagedFile;
+use keytrail_store::{EventsWriter, StagedFile};
 
 use crate::archive::{Archive, DecodedArchive};
 use crate::dedupe::{Duplicates, Spans};
 use crate::error::IngestError;
-use crate::plan::{self, PlannedFile};
+use crate::options::IngestOptions;
+use crate::plan::{self, PlannedFile, PlannedGroup};
 use crate::staging::{MemoryRoom, Place, StagedBlock, StagingReader};
-use crate::write::{self, GroupMemory, Numbered, RowsWritten, Source, ToDisk};
+use crate::write::{self, GroupMemory, Numbered, RowsWritten, Source, ToDisk, ToWrite};
 
-pub(crate) use guess::first_time;
+pub(crate) use guess::{HEAD_BYTES, first_time};
 pub(crate) use order::takes_no_longer;
 
 /// How much earlier than guessed an archive may begin, in microseconds: records are not quite in order.
@@ -39,16 +41,15 @@ const WRITTEN_PER_DECODED: u64 = 4;
 /// Bytes of the names of an archive's members beyond which no more months are written early: names are held twice meanwhile.
 const NAMES_BYTES_MAX: u64 = 64 << 10;
 
-/// Writes months as soon as they are complete. Shared by the threads that decode; one of them writes at a time.
+/// Writes row groups as soon as they are settled. Shared by the threads that decode; one of them writes at a time.
 pub(crate) struct EarlyMonths<'a> {
     staging: &'a Path,
     room: Arc<MemoryRoom>,
-    memory_bytes: u64,
+    options: &'a IngestOptions,
     /// Spans of time of the store's files.
     stored: &'a [(i64, i64)],
-    to_disk: Sender<ToDisk>,
     state: Mutex<State>,
-    memory: Mutex<GroupMemory>,
+    hand: Mutex<Hand<'a>>,
     is_wrong: AtomicBool,
 }
 
@@ -57,14 +58,11 @@ struct State {
     /// Lengths of files that are not done, by when they are thought to begin and their numbers.
     open: BTreeMap<(i64, usize), u64>,
     archives: Vec<Arc<Done>>,
-    /// Months with records that may be written early.
-    waiting: BTreeSet<Month>,
-    written: BTreeMap<Month, Written>,
-    /// End of the last month that was written, or is being.
+    months: BTreeMap<Month, MonthState>,
+    /// No file that is not done may have a record up to this time: rows up to it were written, or are being.
     until: i64,
     /// Whether guesses were good so far.
     is_trusted: bool,
-    files: usize,
     /// Rows written, by SHA-256 of their archive.
     rows: HashMap<String, u64>,
 }
@@ -77,35 +75,51 @@ struct Done {
     times: (i64, i64),
 }
 
-/// A month that was written.
-struct Written {
-    /// What was staged of its rows, in the order in which they were written.
+/// How far a month is.
+#[derive(Default)]
+struct MonthState {
+    /// Row groups written.
+    groups: usize,
+    /// What was staged of their rows, in order.
     places: Vec<Place>,
-    /// Numbers of its files.
-    files: std::ops::Range<usize>,
+    /// What had no room in the last one; `None` where there was nothing more.
+    next: Option<Place>,
+    /// Numbers of its files that have all of their rows.
+    files: Vec<usize>,
+    /// Whether nothing more of it is written early.
+    is_over: bool,
 }
 
-/// Months that were written, as far as it is known.
-pub(crate) struct WrittenMonths {
-    months: BTreeMap<Month, Written>,
-    /// Rows by SHA-256 of their archive.
-    rows: HashMap<String, u64>,
+/// What the thread that writes works with.
+struct Hand<'a> {
+    staging: &'a Path,
+    to_disk: Sender<ToDisk>,
+    memory: GroupMemory,
+    /// Files that may get more row groups, by month, with their place in the month.
+    begun: BTreeMap<Month, (usize, Box<EventsWriter>)>,
+    /// Files handed on.
+    files: usize,
+    /// Files begun.
+    names: usize,
 }
 
-/// The files of months that were written early.
-pub(crate) struct EarlyFiles {
-    months: BTreeMap<Month, Vec<StagedFile>>,
-    /// Where their rows were staged: given up already.
-    places: Vec<Place>,
-    /// Rows that each archive gave.
-    pub(crate) written: RowsWritten,
+/// The rows of a month that are settled.
+struct Settled {
+    month: Month,
+    /// Archives in their final order, and how many of their blocks of the month these rows are.
+    archives: Vec<Arc<Done>>,
+    blocks: usize,
+    /// Row groups of them that are written.
+    groups: usize,
+    /// Whether the month has no other rows.
+    is_complete: bool,
 }
 
 impl<'a> EarlyMonths<'a> {
     /// Of files, given in the order in which they are taken, that are thought to begin at these times and have these lengths.
     pub(crate) fn new(
         (staging, room): (&'a Path, Arc<MemoryRoom>),
-        memory_bytes: u64,
+        options: &'a IngestOptions,
         stored: &'a [(i64, i64)],
         files: impl Iterator<Item = (i64, u64)>,
         to_disk: Sender<ToDisk>,
@@ -113,18 +127,18 @@ impl<'a> EarlyMonths<'a> {
         let state = State {
             open: files.enumerate().map(|(number, (begin, bytes))| ((begin, number), bytes)).collect(),
             archives: Vec::new(),
-            waiting: BTreeSet::new(),
-            written: BTreeMap::new(),
+            months: BTreeMap::new(),
             until: i64::MIN,
             is_trusted: true,
-            files: 0,
             rows: HashMap::new(),
         };
-        let (state, memory) = (Mutex::new(state), Mutex::new(GroupMemory::default()));
-        Self { staging, room, memory_bytes, stored, to_disk, state, memory, is_wrong: AtomicBool::new(false) }
+        let (memory, begun) = (GroupMemory::default(), BTreeMap::new());
+        let hand = Hand { staging, to_disk, memory, begun, files: 0, names: 0 };
+        let (state, hand) = (Mutex::new(state), Mutex::new(hand));
+        Self { staging, room, options, stored, state, hand, is_wrong: AtomicBool::new(false) }
     }
 
-    /// Whether a month was written that has more records: then all that was done is void.
+    /// Whether rows were written before which others have to stand: then all that was done is void.
     pub(crate) fn is_wrong(&self) -> bool {
         self.is_wrong.load(Ordering::Relaxed)
     }
@@ -140,53 +154,89 @@ impl<'a> EarlyMonths<'a> {
             return;
         };
         state.is_trusted &= times.0 >= begin.saturating_sub(MARGIN) && decoded.names_bytes <= NAMES_BYTES_MAX;
-        if times.0 < state.until {
+        if times.0 <= state.until {
             self.is_wrong.store(true, Ordering::Relaxed);
         }
         if state.is_trusted {
             let (sha256, members, blocks) =
                 (archive.digest.sha256.clone(), decoded.members.clone(), decoded.blocks.clone());
-            state.waiting.extend(blocks.iter().map(|block| block.month));
+            for block in &blocks {
+                state.months.entry(block.month).or_default();
+            }
             state.archives.push(Arc::new(Done { sha256, members, blocks, times }));
         }
     }
 
-    /// Writes the earliest month that is complete, unless another thread is writing one; whether it did. Where no file is left to be taken, only
-    /// one that is written before those at work are done, most likely: the others are written by all threads together then.
+    /// Writes the next row group of the earliest month that is not complete, if it is settled and no other thread is writing; whether it did. Where
+    /// no file is left to be taken, only one that is written before those at work are done, most likely: what is left then is written by all
+    /// threads together.
     ///
     /// # Errors
     /// The disk refuses.
     pub(crate) fn write_next(&self, is_left: bool) -> Result<bool, IngestError> {
-        let Ok(mut memory) = self.memory.try_lock() else {
+        let Ok(mut hand) = self.hand.try_lock() else {
             return Ok(false);
         };
-        let Some((month, archives)) = self.state().next(self.stored, is_left) else {
+        let Some(settled) = self.state().settled(self.stored) else {
             return Ok(false);
         };
-        self.write(month, &archives, &mut memory)?;
+        let duplicates = Duplicates::none(settled.archives.len());
+        let of = settled.archives.iter();
+        let of = of.map(|done| (done.sha256.as_str(), done.members.as_slice(), done.blocks.as_slice()));
+        let blocks = plan::blocks(of).filter(|planned| planned.block.month == settled.month).take(settled.blocks);
+        let files = plan::plan(blocks, &duplicates, self.options.row_group_rows);
+        let groups = files.iter().enumerate().flat_map(|(file, of)| of.groups.iter().map(move |group| (file, group)));
+        let mut groups = groups.skip(settled.groups);
+        let (group, behind) = (groups.next(), groups.next());
+        // The last group may grow.
+        let Some((file, group)) = group.filter(|_| settled.is_complete || behind.is_some()) else {
+            return Ok(false);
+        };
+        let next = behind.and_then(|(_, behind)| behind.blocks.first()).map(|planned| planned.block.place);
+        {
+            let mut state = self.state();
+            let is_soon = |file: &u64| group.bytes <= file.saturating_mul(WRITTEN_PER_DECODED);
+            if !(is_left || state.open.values().any(is_soon)) {
+                return Ok(false);
+            }
+            let last = group.blocks.iter().map(|planned| planned.block.times.1).max().unwrap_or_default();
+            state.until = state.until.max(if next.is_none() { settled.month.bounds().1 - 1 } else { last });
+        }
+        self.write(&settled, &duplicates, (file, group), &mut hand)?;
+        let mut state = self.state();
+        let month = state.months.entry(settled.month).or_default();
+        (month.next, month.is_over) = (next, next.is_none());
+        if next.is_none() {
+            hand.end_file(settled.month, &mut state)?;
+        }
         Ok(true)
     }
 
-    fn write(&self, month: Month, archives: &[Arc<Done>], memory: &mut GroupMemory) -> Result<(), IngestError> {
-        let duplicates = Duplicates::none(archives.len());
-        let of = archives.iter().map(|done| (done.sha256.as_str(), done.members.as_slice(), done.blocks.as_slice()));
-        let files = plan::plan(plan::blocks(of).filter(|planned| planned.block.month == month), &duplicates);
-        let places: Vec<Place> = places(&files).collect();
-        let reader = StagingReader::open_some(self.staging, Arc::clone(&self.room), places.iter().copied())?;
+    /// Writes a row group to the file of its month that it belongs to, by its place in the month.
+    fn write(
+        &self,
+        settled: &Settled,
+        duplicates: &Duplicates,
+        (file, group): (usize, &PlannedGroup<'_>),
+        hand: &mut Hand<'_>,
+    ) -> Result<(), IngestError> {
+        let month = settled.month;
+        let places = group.blocks.iter().map(|planned| planned.block.place);
+        let reader = StagingReader::open_some(self.staging, Arc::clone(&self.room), places.clone())?;
         let source =
-            Source { duplicates: &duplicates, reader: &reader, staging: self.staging, memory_bytes: self.memory_bytes };
-        let written = RowsWritten::new(archives.len());
-        let first = self.state().files;
-        for (number, file) in (first..).zip(&files) {
-            let path = self.staging.join(format!("early-{number:06}.parquet"));
-            let writer = write::write_early(&source, file, &path, &written, memory)?;
-            // Where the one who waits for the disk is gone, its own error tells.
-            self.to_disk.send(ToDisk::Whole(number, Box::new(writer))).map_err(|_| write::ended_early(self.staging))?;
+            Source { duplicates, reader: &reader, staging: self.staging, memory_bytes: self.options.memory_bytes };
+        let written = RowsWritten::new(settled.archives.len());
+        if hand.begun.get(&month).is_some_and(|(begun, _)| *begun != file) {
+            hand.end_file(month, &mut self.state())?;
         }
+        let columns = write::encode_group(&source, group, &written, &mut hand.memory)?;
+        hand.file(month, file)?.append_row_group(columns)?;
+        reader.release(places.clone());
         let mut state = self.state();
-        state.files += files.len();
-        state.written.insert(month, Written { places, files: first..first + files.len() });
-        for (index, done) in archives.iter().enumerate() {
+        let of_month = state.months.entry(month).or_default();
+        of_month.places.extend(places);
+        of_month.groups += 1;
+        for (index, done) in settled.archives.iter().enumerate() {
             *state.rows.entry(done.sha256.clone()).or_default() += written.of(index);
         }
         Ok(())
@@ -194,8 +244,11 @@ impl<'a> EarlyMonths<'a> {
 
     /// What was written, when there is nothing left to decode.
     pub(crate) fn into_written(self) -> WrittenMonths {
-        let State { written, rows, .. } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        WrittenMonths { months: written, rows }
+        let State { months, rows, .. } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Hand { mut begun, .. } = self.hand.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // The one who waits for the disk waits no longer for them.
+        begun.values_mut().for_each(|(_, writer)| writer.hand_out(|_| ()));
+        WrittenMonths { months, begun, rows }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -203,71 +256,145 @@ impl<'a> EarlyMonths<'a> {
     }
 }
 
+impl State {
+    /// The settled rows of the earliest month that is not over. `stored` are spans of time of the store's files.
+    fn settled(&mut self, stored: &[(i64, i64)]) -> Option<Settled> {
+        let (&(begin, _), _) = self.open.first_key_value()?;
+        let until = begin.saturating_sub(MARGIN);
+        if !self.is_trusted {
+            return None;
+        }
+        loop {
+            let (&month, state) = self.months.iter_mut().find(|(_, state)| !state.is_over)?;
+            if month.bounds().0 > until {
+                return None;
+            }
+            let of_month = |done: &&Arc<Done>| done.blocks.iter().any(|block| block.month == month);
+            let mut archives: Vec<Arc<Done>> = self.archives.iter().filter(of_month).cloned().collect();
+            archives.sort_by(|one, other| (one.times.0, &one.sha256).cmp(&(other.times.0, &other.sha256)));
+            let spans = Spans::of(self.archives.iter().map(|done| done.times), stored.iter().copied());
+            let is_settled = |(done, block): &(&Arc<Done>, &StagedBlock)| {
+                done.times.0 <= until && block.times.1 <= until && !spans.touch(block.times.0, block.times.1)
+            };
+            let count = blocks_of(month, &archives).take_while(is_settled).count();
+            let is_past = month.bounds().1 <= until;
+            let is_complete = is_past && count == blocks_of(month, &archives).count();
+            if is_past && !is_complete {
+                // It may hold duplicates: they are told when all is decoded.
+                state.is_over = true;
+                continue;
+            }
+            return Some(Settled { month, blocks: count, groups: state.groups, is_complete, archives });
+        }
+    }
+}
+
+fn blocks_of(month: Month, archives: &[Arc<Done>]) -> impl Iterator<Item = (&Arc<Done>, &StagedBlock)> {
+    let blocks = archives.iter().flat_map(|done| done.blocks.iter().map(move |block| (done, block)));
+    blocks.filter(move |(_, block)| block.month == month)
+}
+
+impl Hand<'_> {
+    /// The file of a month that gets the next row group, by its place in the month.
+    fn file(&mut self, month: Month, file: usize) -> Result<&mut EventsWriter, IngestError> {
+        let begun = match self.begun.entry(month) {
+            Entry::Occupied(begun) => begun.into_mut(),
+            Entry::Vacant(place) => {
+                let path = self.staging.join(format!("early-{:06}.parquet", self.names));
+                self.names += 1;
+                let mut writer = EventsWriter::create(&path, month)?;
+                let to_disk = self.to_disk.clone();
+                writer.hand_out(move |handle| drop(to_disk.send(ToDisk::Begun(handle))));
+                place.insert((file, Box::new(writer)))
+            }
+        };
+        Ok(&mut begun.1)
+    }
+
+    /// Hands on the file of a month: it has all of its rows.
+    fn end_file(&mut self, month: Month, state: &mut State) -> Result<(), IngestError> {
+        if let Some((_, writer)) = self.begun.remove(&month) {
+            let number = self.files;
+            self.files += 1;
+            state.months.entry(month).or_default().files.push(number);
+            // Where the one who waits for the disk is gone, his own error tells.
+            self.to_disk.send(ToDisk::Whole(number, writer)).map_err(|_| write::ended_early(self.staging))?;
+        }
+        Ok(())
+    }
+}
+
+/// Row groups that were written, as far as it is known.
+pub(crate) struct WrittenMonths {
+    months: BTreeMap<Month, MonthState>,
+    begun: BTreeMap<Month, (usize, Box<EventsWriter>)>,
+    /// Rows by SHA-256 of their archive.
+    rows: HashMap<String, u64>,
+}
+
 impl WrittenMonths {
     /// Holds what was written against all that was decoded, given in its final order; `None` where it is not what has to be written. `stored` are
     /// spans of time of the store's files, `files` the ones that got to the disk.
     pub(crate) fn confirm(
-        self,
+        mut self,
         archives: &[Archive],
         decoded: &[Box<DecodedArchive>],
         stored: &[(i64, i64)],
         files: Numbered,
     ) -> Option<EarlyFiles> {
-        let Self { months, rows } = self;
+        self.months.retain(|_, month| month.groups > 0);
         let spans = Spans::of(decoded.iter().filter_map(|decoded| decoded.times), stored.iter().copied());
-        let mut expected: BTreeMap<Month, Vec<Place>> = months.keys().map(|month| (*month, Vec::new())).collect();
+        let places = |state: &MonthState| state.places.clone().into_iter().chain(state.next);
+        let mut rest: BTreeMap<Month, _> =
+            self.months.iter().map(|(month, state)| (*month, (places(state), state.next.is_none()))).collect();
         for block in decoded.iter().flat_map(|decoded| &decoded.blocks) {
-            if let Some(places) = expected.get_mut(&block.month) {
-                if spans.touch(block.times.0, block.times.1) {
-                    return None;
-                }
-                places.push(block.place);
+            let Some((places, is_over)) = rest.get_mut(&block.month) else {
+                continue;
+            };
+            match places.next() {
+                // Were rows of the one behind them duplicates, too, it might have had room in the last row group.
+                Some(place) if place == block.place && !spans.touch(block.times.0, block.times.1) => {}
+                None if !*is_over => {}
+                _ => return None,
             }
         }
-        if !months.values().map(|written| &written.places).eq(expected.values()) {
+        if rest.into_values().any(|(mut places, _)| places.next().is_some()) {
             return None;
         }
         let written = RowsWritten::new(archives.len());
         for (index, archive) in archives.iter().enumerate() {
-            written.add(index, rows.get(&archive.digest.sha256).copied().unwrap_or_default());
+            written.add(index, self.rows.get(&archive.digest.sha256).copied().unwrap_or_default());
         }
         let mut files: BTreeMap<usize, StagedFile> = files.into_iter().collect();
-        let of_month =
-            |(month, Written { files: of, .. })| (month, of.filter_map(|number| files.remove(&number)).collect());
-        let months = months.into_iter().map(of_month).collect();
-        Some(EarlyFiles { months, places: expected.into_values().flatten().collect(), written })
+        let mut places = Vec::new();
+        let mut months = BTreeMap::new();
+        for (month, state) in self.months {
+            places.extend(state.places);
+            let whole: Vec<StagedFile> = state.files.iter().filter_map(|number| files.remove(number)).collect();
+            let begun = self.begun.remove(&month).map(|(_, writer)| writer);
+            months.insert(month, EarlyMonth { whole: whole.into_iter(), begun, groups: state.groups });
+        }
+        Some(EarlyFiles { months, places, written })
     }
 }
 
-impl State {
-    /// The earliest month that is complete, with its archives in their final order; see [`EarlyMonths::write_next`].
-    fn next(&mut self, stored: &[(i64, i64)], is_left: bool) -> Option<(Month, Vec<Arc<Done>>)> {
-        let (&(begin, _), _) = self.open.first_key_value()?;
-        loop {
-            let month = *self.waiting.first().filter(|_| self.is_trusted)?;
-            if month.bounds().1 > begin.saturating_sub(MARGIN) {
-                return None;
-            }
-            let blocks = self.archives.iter().flat_map(|done| &done.blocks).filter(|block| block.month == month);
-            let bytes: u64 = blocks.map(|block| block.place.bytes() as u64).sum();
-            let is_soon = || self.open.values().any(|file| bytes <= file.saturating_mul(WRITTEN_PER_DECODED));
-            if !(is_left || is_soon()) {
-                return None;
-            }
-            self.waiting.pop_first();
-            let spans = Spans::of(self.archives.iter().map(|done| done.times), stored.iter().copied());
-            let of_month = |done: &&Arc<Done>| done.blocks.iter().any(|block| block.month == month);
-            let mut archives: Vec<Arc<Done>> = self.archives.iter().filter(of_month).cloned().collect();
-            let blocks = || archives.iter().flat_map(|done| &done.blocks).filter(|block| block.month == month);
-            if blocks().any(|block| spans.touch(block.times.0, block.times.1)) {
-                // It may hold duplicates.
-                continue;
-            }
-            self.until = self.until.max(month.bounds().1);
-            archives.sort_by(|one, other| (one.times.0, &one.sha256).cmp(&(other.times.0, &other.sha256)));
-            return Some((month, archives));
-        }
-    }
+/// The files of row groups that were written early.
+pub(crate) struct EarlyFiles {
+    months: BTreeMap<Month, EarlyMonth>,
+    /// Where their rows were staged: given up already.
+    places: Vec<Place>,
+    /// Rows that each archive gave.
+    pub(crate) written: RowsWritten,
+}
+
+/// What there is of a month.
+struct EarlyMonth {
+    /// Its first files.
+    whole: std::vec::IntoIter<StagedFile>,
+    /// The file behind them.
+    begun: Option<Box<EventsWriter>>,
+    /// Row groups that these have.
+    groups: usize,
 }
 
 impl EarlyFiles {
@@ -281,23 +408,27 @@ impl EarlyFiles {
         &self.places
     }
 
-    /// Divides planned files into those that are there, and those to write.
-    pub(crate) fn take<'f, 'p>(&mut self, files: &'f [PlannedFile<'p>]) -> (Numbered, Vec<&'f PlannedFile<'p>>) {
-        let mut months: BTreeMap<Month, _> =
-            std::mem::take(&mut self.months).into_iter().map(|(month, files)| (month, files.into_iter())).collect();
-        let (mut there, mut missing) = (Vec::new(), Vec::new());
+    /// Divides planned files into those that are there, and what is to be written of the others.
+    pub(crate) fn take<'f>(&mut self, files: &'f [PlannedFile<'f>]) -> (Numbered, Vec<ToWrite<'f>>) {
+        let (mut whole, mut rest) = (Vec::new(), Vec::new());
         for file in files {
-            match months.get_mut(&file.month).map(Iterator::next) {
-                None => missing.push(file),
-                Some(early) => there.extend(early.map(|early| (file.number, early))),
+            let Some(month) = self.months.get_mut(&file.month) else {
+                rest.push(ToWrite { file, begun: None, groups: &file.groups });
+                continue;
+            };
+            let there = month.groups.min(file.groups.len());
+            month.groups -= there;
+            match month.whole.next() {
+                Some(staged) => whole.push((file.number, staged)),
+                None => rest.push(ToWrite {
+                    file,
+                    begun: month.begun.take(),
+                    groups: file.groups.get(there..).unwrap_or_default(),
+                }),
             }
         }
-        (there, missing)
+        (whole, rest)
     }
-}
-
-fn places<'f>(files: &'f [PlannedFile<'_>]) -> impl Iterator<Item = Place> + 'f {
-    files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.blocks).map(|planned| planned.block.place)
 }
 
 #[cfg(test)]

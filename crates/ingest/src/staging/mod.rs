@@ -2,8 +2,8 @@
 //!
 //! Order and duplicates can only be settled when the time span of every archive is known, and that takes decoding them all. So each
 //! worker appends what it decodes to files of its own, a block for the rows of each month in a record batch. Memory holds only where
-//! the blocks lie; the blocks themselves only in a run that has room for all of them (`memory`). `block` gives them their form, `writer` makes
-//! them, `reader` reads them again.
+//! the blocks lie; the blocks themselves in a run that has room for all of them, or for those that wait while others are written early
+//! (`memory`). `block` gives them their form, `writer` makes them, `reader` reads them again.
 //!
 //! A worker has a file for each month of the year, for months are written one after the other: what was staged of a month is given up
 //! while the next one is written, so that a run takes less room, and the system uses the same pages of memory again.

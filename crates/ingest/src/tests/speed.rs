@@ -84,7 +84,7 @@ fn speed() {
                 dedupe::resolve(&decoded, &HashMap::new(), store.snapshot(), &reader, &staging, 7, 512 << 20).unwrap();
             print("duplicates, all threads", start.elapsed(), ROWS * copies);
             let start = Instant::now();
-            let files = plan::plan(plan::blocks_of(&archives, &decoded), &duplicates);
+            let files = plan::plan(plan::blocks_of(&archives, &decoded), &duplicates, plan::ROW_GROUP_ROWS);
             let source =
                 Source { duplicates: &duplicates, reader: &reader, staging: &staging, memory_bytes: 512 << 20 };
             let early = EarlyFiles::none(archives.len());

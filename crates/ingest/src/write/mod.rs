@@ -1,15 +1,16 @@
 //! Writing the planned files from the staging area, and counting what each archive gave to them.
 //!
-//! Files of months that were written [early](crate::early) are taken as they are. Of the others, long ones are written one after the other: the columns of a row group are encoded side by side (`group`) while the row group before
+//! What was written [early](crate::early) is taken as it is. Of the other files long ones are written one after the other: the columns of a row group are encoded side by side (`group`) while the row group before
 //! it is appended, and full files get to the disk while the next one is written; so memory holds a few row groups whatever the number of
 //! threads, and one where there is little memory. Short files, of which there may be
 //! thousands, are written side by side instead, each by one thread.
 
 mod group;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
 
 use keytrail_model::ledger::LedgerRow;
@@ -18,7 +19,7 @@ use keytrail_store::{EncodedColumn, EventsWriter, FileHandle, RejectsWriter, Sna
 use crate::dedupe::Duplicates;
 use crate::early::EarlyFiles;
 use crate::error::IngestError;
-use crate::plan::PlannedFile;
+use crate::plan::{PlannedFile, PlannedGroup};
 use crate::staging::{Place, StagingReader};
 use group::GroupEncoder;
 
@@ -70,7 +71,7 @@ impl RowsWritten {
     }
 }
 
-/// Writes the planned files of a run, but for those of months that are written already; the result is in the order of the plan. `beside` works
+/// Writes the planned files of a run, but for what is written already; the result is in the order of the plan. `beside` works
 /// at the same time, on a thread of its own. When it is done and all rows are encoded, what is staged is given up, while the last rows get to
 /// the disk.
 ///
@@ -82,24 +83,24 @@ pub(crate) fn write_events<T: Send>(
     mut early: EarlyFiles,
     beside: impl FnOnce() -> Result<T, IngestError> + Send,
 ) -> Result<(Vec<StagedFile>, RowsWritten, T), IngestError> {
-    let (mut staged, missing) = early.take(files);
+    let (mut staged, rest) = early.take(files);
     let written = early.written;
-    let (short, long): (Vec<_>, Vec<_>) = missing.into_iter().partition(|file| is_short(file));
+    let (short, long): (Vec<_>, Vec<_>) = rest.into_iter().partition(ToWrite::is_short);
     std::thread::scope(|scope| {
         let beside = std::thread::Builder::new()
             .name("books".into())
             .spawn_scoped(scope, beside)
             .map_err(IngestError::io("starting a thread to write", source.staging))?;
-        staged.extend(write_short(source, &short, &written)?);
+        staged.extend(write_short(source, short, &written)?);
         let when_encoded = || {
             let done = joined(source, beside)?;
             source.reader.discard();
             Ok(done)
         };
         let (long, done) = if source.has_little_memory() {
-            (write_in_turn(source, &long, &written)?, when_encoded()?)
+            (write_in_turn(source, long, &written)?, when_encoded()?)
         } else {
-            write_long(source, &long, &written, when_encoded)?
+            write_long(source, long, &written, when_encoded)?
         };
         staged.extend(long);
         staged.sort_unstable_by_key(|(number, _)| *number);
@@ -107,53 +108,64 @@ pub(crate) fn write_events<T: Send>(
     })
 }
 
-fn is_short(file: &PlannedFile<'_>) -> bool {
-    let rows: u64 = file.groups.iter().map(|group| group.rows).sum();
-    let bytes: u64 = file.groups.iter().map(|group| group.bytes).sum();
-    rows <= SHORT_ROWS && bytes <= SHORT_BYTES
+/// A planned file that is not whole yet.
+pub(crate) struct ToWrite<'a> {
+    pub(crate) file: &'a PlannedFile<'a>,
+    /// Where some of it is written.
+    pub(crate) begun: Option<Box<EventsWriter>>,
+    /// Row groups that are not.
+    pub(crate) groups: &'a [PlannedGroup<'a>],
 }
 
-/// Writes a planned file of an early month under a name. What is staged of a row group is given up with it. What is left is to end the file, on the
-/// disk ([`finish_files`]).
+impl ToWrite<'_> {
+    /// Short files are written by one thread each.
+    fn is_short(&self) -> bool {
+        let rows: u64 = self.groups.iter().map(|group| group.rows).sum();
+        let bytes: u64 = self.groups.iter().map(|group| group.bytes).sum();
+        self.begun.is_none() && rows <= SHORT_ROWS && bytes <= SHORT_BYTES
+    }
+
+    /// Where it is written to, from now on; with its number.
+    fn open(self, source: &Source<'_>) -> Result<(usize, Box<EventsWriter>), IngestError> {
+        let number = self.file.number;
+        let writer = match self.begun {
+            Some(begun) => begun,
+            None => {
+                let path = source.staging.join(format!("{number:06}.parquet"));
+                Box::new(EventsWriter::create(&path, self.file.month)?)
+            }
+        };
+        Ok((number, writer))
+    }
+}
+
+/// Encodes a row group on this thread.
 ///
 /// # Errors
 /// As [`write_events`].
-pub(crate) fn write_early(
+pub(crate) fn encode_group(
     source: &Source<'_>,
-    file: &PlannedFile<'_>,
-    path: &Path,
+    group: &PlannedGroup<'_>,
     written: &RowsWritten,
     memory: &mut GroupMemory,
-) -> Result<EventsWriter, IngestError> {
+) -> Result<Vec<EncodedColumn>, IngestError> {
     let mut encoder = GroupEncoder::within(source, written, 1, std::mem::take(memory));
-    let mut writer = EventsWriter::create(path, file.month)?;
-    for group in &file.groups {
-        writer.append_row_group(encoder.encode(group)?)?;
-        source.reader.release(group.blocks.iter().map(|planned| planned.block.place));
-    }
+    let columns = encoder.encode(group)?;
     *memory = encoder.into_memory();
-    Ok(writer)
-}
-
-fn path_of(source: &Source<'_>, file: &PlannedFile<'_>) -> PathBuf {
-    source.staging.join(format!("{:06}.parquet", file.number))
+    Ok(columns)
 }
 
 /// Files with their numbers.
 pub(crate) type Numbered = Vec<(usize, StagedFile)>;
 
-fn write_short(
-    source: &Source<'_>,
-    files: &[&PlannedFile<'_>],
-    written: &RowsWritten,
-) -> Result<Numbered, IngestError> {
-    let next = AtomicUsize::new(0);
+fn write_short(source: &Source<'_>, files: Vec<ToWrite<'_>>, written: &RowsWritten) -> Result<Numbered, IngestError> {
     // More threads than cores: they wait for the disk most of the time, which serves many as fast as one.
     let per_thread = if source.has_little_memory() { 1 } else { SHORT_PER_THREAD };
     let threads = (rayon::current_num_threads() * per_thread).min(SHORT_AT_ONCE).min(files.len());
+    let files = Mutex::new(files.into_iter());
     std::thread::scope(|scope| {
         let start = |_| {
-            let work = || write_next_short(source, files, written, &next);
+            let work = || write_next_short(source, &files, written);
             let thread = std::thread::Builder::new().name("short files".into()).spawn_scoped(scope, work);
             thread.map_err(IngestError::io("starting a thread to write", source.staging))
         };
@@ -167,13 +179,13 @@ fn write_short(
 /// Writes one file after the other, as long as there are any that no thread has taken.
 fn write_next_short(
     source: &Source<'_>,
-    files: &[&PlannedFile<'_>],
+    files: &Mutex<std::vec::IntoIter<ToWrite<'_>>>,
     written: &RowsWritten,
-    next: &AtomicUsize,
 ) -> Result<Numbered, IngestError> {
     let mut staged = Vec::new();
     let mut encoder = GroupEncoder::new(source, written, 1);
-    while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+    let next = || files.lock().unwrap_or_else(PoisonError::into_inner).next();
+    while let Some(file) = next() {
         staged.push(write_whole(source, file, &mut encoder)?);
     }
     Ok(staged)
@@ -182,24 +194,21 @@ fn write_next_short(
 /// Writes a file, with no more than a row group in memory.
 fn write_whole(
     source: &Source<'_>,
-    file: &PlannedFile<'_>,
+    file: ToWrite<'_>,
     encoder: &mut GroupEncoder<'_>,
 ) -> Result<(usize, StagedFile), IngestError> {
-    let mut writer = EventsWriter::create(&path_of(source, file), file.month)?;
-    for group in &file.groups {
+    let groups = file.groups;
+    let (number, mut writer) = file.open(source)?;
+    for group in groups {
         writer.append_row_group(encoder.encode(group)?)?;
     }
-    Ok((file.number, writer.finish()?))
+    Ok((number, writer.finish()?))
 }
 
 /// Writes long files with as little memory as there may be.
-fn write_in_turn(
-    source: &Source<'_>,
-    files: &[&PlannedFile<'_>],
-    written: &RowsWritten,
-) -> Result<Numbered, IngestError> {
+fn write_in_turn(source: &Source<'_>, files: Vec<ToWrite<'_>>, written: &RowsWritten) -> Result<Numbered, IngestError> {
     let mut encoder = GroupEncoder::new(source, written, rayon::current_num_threads());
-    files.iter().map(|file| write_whole(source, file, &mut encoder)).collect()
+    files.into_iter().map(|file| write_whole(source, file, &mut encoder)).collect()
 }
 
 fn joined<T>(source: &Source<'_>, thread: ScopedJoinHandle<'_, Result<T, IngestError>>) -> Result<T, IngestError> {
@@ -212,13 +221,14 @@ pub(crate) fn ended_early(staging: &Path) -> IngestError {
 
 fn write_long<T>(
     source: &Source<'_>,
-    files: &[&PlannedFile<'_>],
+    files: Vec<ToWrite<'_>>,
     written: &RowsWritten,
     when_encoded: impl FnOnce() -> Result<T, IngestError>,
 ) -> Result<(Numbered, T), IngestError> {
     if files.is_empty() {
         return Ok((Vec::new(), when_encoded()?));
     }
+    let planned: Vec<&PlannedGroup<'_>> = files.iter().flat_map(|file| file.groups).collect();
     // Without room in between: one row group is encoded, one is appended.
     let (groups, encoded) = sync_channel(0);
     let (to_disk, written_out) = sync_channel(LONG_WAITING);
@@ -232,7 +242,7 @@ fn write_long<T>(
             .name("finish".into())
             .spawn_scoped(scope, move || finish_files(&written_out))
             .map_err(IngestError::io("starting a thread to write", source.staging))?;
-        let encoded = encode_long(source, files, written, &groups);
+        let encoded = encode_long(source, &planned, written, &groups);
         drop(groups);
         let done = if encoded? { Some(when_encoded()?) } else { None };
         let appended = joined(source, appender);
@@ -246,12 +256,12 @@ fn write_long<T>(
 /// Encodes all row groups; whether all were taken.
 fn encode_long(
     source: &Source<'_>,
-    files: &[&PlannedFile<'_>],
+    groups: &[&PlannedGroup<'_>],
     written: &RowsWritten,
     sender: &SyncSender<Vec<EncodedColumn>>,
 ) -> Result<bool, IngestError> {
     let mut encoder = GroupEncoder::new(source, written, rayon::current_num_threads());
-    for group in files.iter().flat_map(|file| &file.groups) {
+    for group in groups {
         if sender.send(encoder.encode(group)?).is_err() {
             // The appender is gone and has its own error.
             return Ok(false);
@@ -263,23 +273,24 @@ fn encode_long(
 /// Appends row groups as they come: those of the first file, then those of the next. Hands on each file that has all of its own.
 fn append_long(
     source: &Source<'_>,
-    files: &[&PlannedFile<'_>],
+    files: Vec<ToWrite<'_>>,
     groups: &Receiver<Vec<EncodedColumn>>,
     to_disk: &SyncSender<ToDisk>,
 ) -> Result<(), IngestError> {
     for file in files {
-        let mut writer = EventsWriter::create(&path_of(source, file), file.month)?;
+        let planned = file.groups;
+        let (number, mut writer) = file.open(source)?;
         let begun = to_disk.clone();
         // Where the finisher has enough to do, or is gone and has its own error, the end of the file tells.
         writer.hand_out(move |handle| drop(begun.try_send(ToDisk::Begun(handle))));
-        for _ in &file.groups {
+        for _ in planned {
             let Ok(columns) = groups.recv() else {
                 // The encoder is gone and has its own error.
                 return Ok(());
             };
             writer.append_row_group(columns)?;
         }
-        if to_disk.send(ToDisk::Whole(file.number, Box::new(writer))).is_err() {
+        if to_disk.send(ToDisk::Whole(number, writer)).is_err() {
             // The finisher is gone and has its own error.
             break;
         }
