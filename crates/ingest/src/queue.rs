@@ -18,7 +18,7 @@ use crate::claims::{ArchiveId, Claim, Claims, Naming, Settled};
 use crate::container::{Budget, Buffers, Container, Source};
 use crate::digest::{FileDigest, Stamp, Whole};
 use crate::discover::FoundFile;
-use crate::early::{EarlyFiles, EarlyMonths, HEAD_BYTES, first_time, takes_no_longer};
+use crate::early::{EarlyFiles, EarlyWriter, HEAD_BYTES, first_time, takes_no_longer};
 use crate::error::IngestError;
 use crate::options::{IngestOptions, WriteEarly, cores};
 use crate::pages::Buffer;
@@ -220,14 +220,14 @@ impl Queue<'_> {
 
     /// Decodes files in the order of time, and writes row groups when they are settled. `None` where they were not.
     fn decode_early(&self, jobs: &[Job]) -> Result<Option<Decoded>, IngestError> {
-        // Each thread holds an archive, and a part of a member, while a month is being written.
+        // Each thread holds an archive, and a part of a member, while a row group is being written.
         let largest = jobs.iter().map(|job| job.bytes).max().unwrap_or_default();
         let held = largest.saturating_add(PART_BYTES).min(self.budget.bytes as u64);
         let room = Arc::new(self.room(jobs, held.saturating_mul(rayon::current_num_threads() as u64)));
         let (to_disk, written) = channel();
         let files = jobs.iter().map(|job| (job.begin, job.bytes));
         let staging = (self.staging, Arc::clone(&room));
-        let early = EarlyMonths::new(staging, self.options, self.stored, files, to_disk);
+        let early = EarlyWriter::new(staging, self.options, self.stored, files, to_disk);
         let (decoded, early, files) = std::thread::scope(|scope| {
             let finisher =
                 std::thread::Builder::new().name("finish".into()).spawn_scoped(scope, move || finish_files(&written));
@@ -249,7 +249,7 @@ impl Queue<'_> {
         &self,
         jobs: &[Job],
         room: &Arc<MemoryRoom>,
-        early: Option<&EarlyMonths<'_>>,
+        early: Option<&EarlyWriter<'_>>,
     ) -> Result<Option<Decoded>, IngestError> {
         let shared = Shared {
             claims: Claims::new(self.settled),
@@ -286,7 +286,7 @@ impl Queue<'_> {
             done.map(|()| outcomes)
         });
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, IngestError>>()?;
-        if early.is_some_and(EarlyMonths::is_wrong) {
+        if early.is_some_and(EarlyWriter::is_wrong) {
             return Ok(None);
         }
         let mut outcomes: Vec<(&Job, Outcome)> = outcomes.into_iter().flatten().collect();

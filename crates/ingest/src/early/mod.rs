@@ -38,11 +38,11 @@ pub(crate) use order::takes_no_longer;
 const MARGIN: i64 = 24 * 60 * 60 * 1_000_000;
 /// How much a thread writes of what was staged while another one decodes a byte of an archive, about.
 const WRITTEN_PER_DECODED: u64 = 4;
-/// Bytes of the names of an archive's members beyond which no more months are written early: names are held twice meanwhile.
+/// Bytes of the names of an archive's members beyond which nothing more is written early: names are held twice meanwhile.
 const NAMES_BYTES_MAX: u64 = 64 << 10;
 
 /// Writes row groups as soon as they are settled. Shared by the threads that decode; one of them writes at a time.
-pub(crate) struct EarlyMonths<'a> {
+pub(crate) struct EarlyWriter<'a> {
     staging: &'a Path,
     room: Arc<MemoryRoom>,
     options: &'a IngestOptions,
@@ -57,6 +57,7 @@ pub(crate) struct EarlyMonths<'a> {
 struct State {
     /// Lengths of files that are not done, by when they are thought to begin and their numbers.
     open: BTreeMap<(i64, usize), u64>,
+    /// Archives with rows of months that are not over.
     archives: Vec<Arc<Done>>,
     months: BTreeMap<Month, MonthState>,
     /// No file that is not done may have a record up to this time: rows up to it were written, or are being.
@@ -78,6 +79,9 @@ struct Done {
 /// How far a month is.
 #[derive(Default)]
 struct MonthState {
+    /// Rows that are not written, and what was staged of them in bytes.
+    rows: u64,
+    bytes: u64,
     /// Row groups written.
     groups: usize,
     /// What was staged of their rows, in order.
@@ -115,7 +119,7 @@ struct Settled {
     is_complete: bool,
 }
 
-impl<'a> EarlyMonths<'a> {
+impl<'a> EarlyWriter<'a> {
     /// Of files, given in the order in which they are taken, that are thought to begin at these times and have these lengths.
     pub(crate) fn new(
         (staging, room): (&'a Path, Arc<MemoryRoom>),
@@ -161,7 +165,9 @@ impl<'a> EarlyMonths<'a> {
             let (sha256, members, blocks) =
                 (archive.digest.sha256.clone(), decoded.members.clone(), decoded.blocks.clone());
             for block in &blocks {
-                state.months.entry(block.month).or_default();
+                let month = state.months.entry(block.month).or_default();
+                month.rows += u64::from(block.rows);
+                month.bytes += block.place.bytes() as u64;
             }
             state.archives.push(Arc::new(Done { sha256, members, blocks, times }));
         }
@@ -177,7 +183,7 @@ impl<'a> EarlyMonths<'a> {
         let Ok(mut hand) = self.hand.try_lock() else {
             return Ok(false);
         };
-        let Some(settled) = self.state().settled(self.stored) else {
+        let Some(settled) = self.state().settled(self.stored, self.options.row_group_rows) else {
             return Ok(false);
         };
         let duplicates = Duplicates::none(settled.archives.len());
@@ -204,9 +210,9 @@ impl<'a> EarlyMonths<'a> {
         }
         self.write(&settled, &duplicates, (file, group), &mut hand)?;
         let mut state = self.state();
-        let month = state.months.entry(settled.month).or_default();
-        (month.next, month.is_over) = (next, next.is_none());
+        state.months.entry(settled.month).or_default().next = next;
         if next.is_none() {
+            state.end(settled.month);
             hand.end_file(settled.month, &mut state)?;
         }
         Ok(true)
@@ -236,6 +242,8 @@ impl<'a> EarlyMonths<'a> {
         let of_month = state.months.entry(month).or_default();
         of_month.places.extend(places);
         of_month.groups += 1;
+        of_month.rows = of_month.rows.saturating_sub(group.rows);
+        of_month.bytes = of_month.bytes.saturating_sub(group.bytes);
         for (index, done) in settled.archives.iter().enumerate() {
             *state.rows.entry(done.sha256.clone()).or_default() += written.of(index);
         }
@@ -257,8 +265,8 @@ impl<'a> EarlyMonths<'a> {
 }
 
 impl State {
-    /// The settled rows of the earliest month that is not over. `stored` are spans of time of the store's files.
-    fn settled(&mut self, stored: &[(i64, i64)]) -> Option<Settled> {
+    /// The settled rows of the earliest month that is not over, if they may make a row group. `stored` are spans of time of the store's files.
+    fn settled(&mut self, stored: &[(i64, i64)], row_group_rows: u64) -> Option<Settled> {
         let (&(begin, _), _) = self.open.first_key_value()?;
         let until = begin.saturating_sub(MARGIN);
         if !self.is_trusted {
@@ -266,7 +274,9 @@ impl State {
         }
         loop {
             let (&month, state) = self.months.iter_mut().find(|(_, state)| !state.is_over)?;
-            if month.bounds().0 > until {
+            let is_past = month.bounds().1 <= until;
+            // Looked at first: this is asked after each of very many archives.
+            if !is_past && state.rows <= row_group_rows && state.bytes <= plan::ROW_GROUP_BYTES {
                 return None;
             }
             let of_month = |done: &&Arc<Done>| done.blocks.iter().any(|block| block.month == month);
@@ -277,18 +287,27 @@ impl State {
                 done.times.0 <= until && block.times.1 <= until && !spans.touch(block.times.0, block.times.1)
             };
             let count = blocks_of(month, &archives).take_while(is_settled).count();
-            let is_past = month.bounds().1 <= until;
             let is_complete = is_past && count == blocks_of(month, &archives).count();
             if is_past && !is_complete {
                 // It may hold duplicates: they are told when all is decoded.
-                state.is_over = true;
+                self.end(month);
                 continue;
             }
             return Some(Settled { month, blocks: count, groups: state.groups, is_complete, archives });
         }
     }
+
+    /// Nothing more of a month is written early, and so no archive is needed that has no rows of later ones: it ends where no file that is left may
+    /// begin.
+    fn end(&mut self, month: Month) {
+        self.months.entry(month).or_default().is_over = true;
+        let Self { archives, months, .. } = self;
+        let is_needed = |block: &StagedBlock| months.get(&block.month).is_some_and(|month| !month.is_over);
+        archives.retain(|done| done.blocks.iter().any(is_needed));
+    }
 }
 
+/// The blocks of a month, of archives in their final order.
 fn blocks_of(month: Month, archives: &[Arc<Done>]) -> impl Iterator<Item = (&Arc<Done>, &StagedBlock)> {
     let blocks = archives.iter().flat_map(|done| done.blocks.iter().map(move |block| (done, block)));
     blocks.filter(move |(_, block)| block.month == month)

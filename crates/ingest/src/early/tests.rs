@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use keytrail_generate::{GenerateOptions, generate};
+use keytrail_generate::{Fault, GenerateOptions, generate};
 use keytrail_store::Store;
 use proptest::prelude::*;
 
@@ -182,13 +182,14 @@ fn assert_early(what: &str, archives: &[Vec<i64>], rows: u64, expected: &[(&str,
 }
 
 #[test]
-fn generated_archives_with_rejects_copies_and_overlaps() {
+fn generated_archives_with_damage_copies_and_overlaps() {
     let folder = tempfile::tempdir().unwrap();
     let generated = folder.path().join("generated");
     let plain = GenerateOptions { records: 60_000, days: 150, archives: 12, ..GenerateOptions::default() };
     for (number, options) in [
         plain.clone(),
         GenerateOptions { members: 3, copies: 1, ..plain.clone() },
+        GenerateOptions { faults: Fault::one_of_each(), ..plain.clone() },
         GenerateOptions { overlap: 0.2, equal_pairs: 0.01, ..plain },
     ]
     .into_iter()

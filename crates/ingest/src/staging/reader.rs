@@ -97,10 +97,10 @@ impl StagingReader {
 
     /// A block of records was read for the last time. Told of each once. The room of a file is given back with its last block.
     pub(crate) fn was_used(&self, place: Place) {
-        match self.file(place) {
-            Ok(file) => file.was_used(place),
-            Err(_) if place.file == MEMORY => self.memory.give_back(place.offset),
-            Err(_) => {}
+        if place.file == MEMORY {
+            self.memory.give_back(place.offset);
+        } else if let Ok(file) = self.file(place) {
+            file.was_used(place);
         }
     }
 
