@@ -94,6 +94,11 @@ impl DecodedArchive {
     }
 }
 
+/// What archives are put in order by: their first time, then their hash; those without records last.
+pub(crate) fn order_key(times: Option<(i64, i64)>, sha256: &str) -> (bool, Option<i64>, &str) {
+    (times.is_none(), times.map(|(first, _)| first), sha256)
+}
+
 /// Decodes archives, one after the other, with buffers that are used again.
 pub(crate) struct Worker<S = StagingWriter> {
     decoder: Decoder,

@@ -13,7 +13,7 @@ use std::sync::mpsc::channel;
 use rayon::prelude::*;
 
 use crate::ahead::{ReadAhead, ask_for, ask_for_start};
-use crate::archive::{Archive, DecodedArchive, Worker};
+use crate::archive::{Archive, DecodedArchive, Worker, order_key};
 use crate::claims::{ArchiveId, Claim, Claims, Naming, Settled};
 use crate::container::{Budget, Buffers, Container, Source};
 use crate::digest::{FileDigest, Stamp, Whole};
@@ -27,7 +27,7 @@ use crate::request::side_file_of;
 use crate::services::RunServices;
 use crate::staging::{MemoryRoom, StagingWriter};
 use crate::told::RunTold;
-use crate::write::{LITTLE_MEMORY, ended_early, finish_files};
+use crate::write::{LITTLE_MEMORY, finish_files, joined, start};
 
 /// Staging files open at once, about: systems allow a process 1024 files and fewer.
 const STAGING_FILES: usize = 256;
@@ -229,12 +229,10 @@ impl Queue<'_> {
         let staging = (self.staging, Arc::clone(&room));
         let early = EarlyWriter::new(staging, self.options, self.stored, files, to_disk);
         let (decoded, early, files) = std::thread::scope(|scope| {
-            let finisher =
-                std::thread::Builder::new().name("finish".into()).spawn_scoped(scope, move || finish_files(&written));
-            let finisher = finisher.map_err(IngestError::io("starting a thread to write", self.staging))?;
+            let finisher = start(scope, self.staging, "finish", move || finish_files(&written))?;
             let decoded = self.decode_jobs(jobs, &room, Some(&early));
             let early = early.into_written();
-            let files = finisher.join().unwrap_or_else(|_| Err(ended_early(self.staging)));
+            let files = joined(self.staging, finisher);
             // Where both failed, decoding was told that the other had.
             files.and_then(|files| Ok((decoded?, early, files)))
         })?;
@@ -329,7 +327,7 @@ impl Queue<'_> {
     }
 }
 
-/// The files, largest first.
+/// The files, largest first; equal lengths in the order of discovery, so that of equal files the first one is nearly always decoded first.
 fn jobs(files: Vec<FoundFile>) -> Vec<Job> {
     let found = files.into_par_iter().enumerate().map(|(position, FoundFile { path, has_side_file })| {
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
@@ -337,16 +335,11 @@ fn jobs(files: Vec<FoundFile>) -> Vec<Job> {
         Job { number: 0, position, path, bytes, begin: i64::MIN, is_unlike_others: true, is_helped: false, has_request }
     });
     let mut jobs: Vec<Job> = found.collect();
-    largest_first(&mut jobs);
+    jobs.sort_by_key(|job| (Reverse(job.bytes), job.position));
     for alike in jobs.chunk_by_mut(|one, other| one.bytes == other.bytes).filter(|alike| alike.len() > 1) {
         alike.iter_mut().for_each(|job| job.is_unlike_others = false);
     }
     jobs
-}
-
-/// Equal lengths in the order of discovery, so that of equal files the first one is nearly always decoded first.
-fn largest_first(jobs: &mut [Job]) {
-    jobs.sort_by_key(|job| (Reverse(job.bytes), job.position));
 }
 
 /// Empties the staging area.
@@ -425,9 +418,8 @@ fn collect(outcomes: Vec<(&Job, Outcome)>, of_run: OfRun) -> Decoded {
         }
     }
     decoded.par_sort_unstable_by(|(position, archive, found), (other_position, other_archive, other_found)| {
-        let first = |found: &DecodedArchive| (found.times.is_none(), found.times.map(|(first, _)| first));
-        let by_content =
-            first(found).cmp(&first(other_found)).then(archive.digest.sha256.cmp(&other_archive.digest.sha256));
+        let by_content = order_key(found.times, &archive.digest.sha256)
+            .cmp(&order_key(other_found.times, &other_archive.digest.sha256));
         by_content.then(position.cmp(other_position))
     });
     // Decoded, and so was an equal file that was found earlier: what was staged is not referred to.

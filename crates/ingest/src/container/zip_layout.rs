@@ -12,7 +12,7 @@ use super::stretch::Stretch;
 
 const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
 /// Length of a local header without its name and its extra field.
-pub(super) const LOCAL_HEADER_BYTES: usize = 30;
+pub(crate) const LOCAL_HEADER_BYTES: usize = 30;
 pub(super) const DIRECTORY_ENTRY: [u8; 4] = *b"PK\x01\x02";
 const DIRECTORY_ENTRY_BYTES: u64 = 46;
 pub(super) const END_RECORD: [u8; 4] = *b"PK\x05\x06";
@@ -209,7 +209,7 @@ fn local_header_bytes(file: &mut (impl Read + Seek), at: u64) -> io::Result<u64>
 }
 
 /// Bytes between a local header and the data: its name and its extra field. `None` where it is no local header.
-pub(super) fn name_and_extra_bytes(header: &[u8; LOCAL_HEADER_BYTES]) -> Option<u32> {
+pub(crate) fn name_and_extra_bytes(header: &[u8; LOCAL_HEADER_BYTES]) -> Option<u32> {
     let lengths = header.last_chunk()?;
     header.starts_with(&LOCAL_HEADER).then(|| sum_of_two(*lengths))
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder};
 use keytrail_model::time;
 
+use crate::container::{Container, LOCAL_HEADER_BYTES, name_and_extra_bytes};
 use crate::digest::open;
 
 /// Bytes that are read of a file.
@@ -16,10 +17,8 @@ pub(crate) const HEAD_BYTES: u64 = 16 << 10;
 /// Bytes that are looked at of what they inflate to.
 const TEXT_BYTES: u64 = 4 << 10;
 
-/// The local header of a ZIP's member, without its name and its extra field: see PKWARE's APPNOTE, 4.3.7.
-const ZIP_HEADER_BYTES: usize = 30;
-const ZIP_METHOD: usize = 8;
-const ZIP_LENGTHS: usize = 26;
+/// Where the local header of a ZIP's member tells how it is compressed: see PKWARE's APPNOTE, 4.3.7.
+const METHOD_AT: usize = 8;
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
 
@@ -38,19 +37,18 @@ fn text_of(bytes: &[u8]) -> Option<Vec<u8>> {
         let _ = text.take(TEXT_BYTES).read_to_end(&mut found);
         found
     };
-    if bytes.starts_with(b"\x1f\x8b") {
-        return Some(head(&mut MultiGzDecoder::new(bytes)));
-    }
-    if !bytes.starts_with(b"PK\x03\x04") {
-        return Some(head(&mut &*bytes));
-    }
-    let number = |at: usize| Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
-    let start = ZIP_HEADER_BYTES + usize::from(number(ZIP_LENGTHS)?) + usize::from(number(ZIP_LENGTHS + 2)?);
-    let mut member = bytes.get(start..)?;
-    match number(ZIP_METHOD)? {
-        STORED => Some(head(&mut member)),
-        DEFLATED => Some(head(&mut DeflateDecoder::new(member))),
-        _ => None,
+    match Container::of(bytes) {
+        Container::Gzip => Some(head(&mut MultiGzDecoder::new(bytes))),
+        Container::Plain => Some(head(&mut &*bytes)),
+        Container::Zip => {
+            let (header, behind) = bytes.split_first_chunk::<LOCAL_HEADER_BYTES>()?;
+            let mut member = behind.get(name_and_extra_bytes(header)? as usize..)?;
+            match u16::from_le_bytes(*header.get(METHOD_AT..)?.first_chunk()?) {
+                STORED => Some(head(&mut member)),
+                DEFLATED => Some(head(&mut DeflateDecoder::new(member))),
+                _ => None,
+            }
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use keytrail_model::time::Month;
 use keytrail_store::{EventsWriter, StagedFile};
 
-use crate::archive::{Archive, DecodedArchive};
+use crate::archive::{Archive, DecodedArchive, order_key};
 use crate::dedupe::{Duplicates, Spans};
 use crate::error::IngestError;
 use crate::options::IngestOptions;
@@ -76,6 +76,12 @@ struct Done {
     times: (i64, i64),
 }
 
+impl Done {
+    fn order_key(&self) -> (bool, Option<i64>, &str) {
+        order_key(Some(self.times), &self.sha256)
+    }
+}
+
 /// How far a month is.
 #[derive(Default)]
 struct MonthState {
@@ -99,12 +105,18 @@ struct Hand<'a> {
     staging: &'a Path,
     to_disk: Sender<ToDisk>,
     memory: GroupMemory,
-    /// Files that may get more row groups, by month, with their place in the month.
-    begun: BTreeMap<Month, (usize, Box<EventsWriter>)>,
-    /// Files handed on.
+    /// Files that may get more row groups, by month.
+    begun: BTreeMap<Month, Begun>,
+    /// Files begun so far, which numbers the next one.
     files: usize,
-    /// Files begun.
-    names: usize,
+}
+
+/// A file that may get more row groups.
+struct Begun {
+    number: usize,
+    /// Its place in the month.
+    file: usize,
+    writer: Box<EventsWriter>,
 }
 
 /// The rows of a month that are settled.
@@ -137,7 +149,7 @@ impl<'a> EarlyWriter<'a> {
             rows: HashMap::new(),
         };
         let (memory, begun) = (GroupMemory::default(), BTreeMap::new());
-        let hand = Hand { staging, to_disk, memory, begun, files: 0, names: 0 };
+        let hand = Hand { staging, to_disk, memory, begun, files: 0 };
         let (state, hand) = (Mutex::new(state), Mutex::new(hand));
         Self { staging, room, options, stored, state, hand, is_wrong: AtomicBool::new(false) }
     }
@@ -232,7 +244,7 @@ impl<'a> EarlyWriter<'a> {
         let source =
             Source { duplicates, reader: &reader, staging: self.staging, memory_bytes: self.options.memory_bytes };
         let written = RowsWritten::new(settled.archives.len());
-        if hand.begun.get(&month).is_some_and(|(begun, _)| *begun != file) {
+        if hand.begun.get(&month).is_some_and(|begun| begun.file != file) {
             hand.end_file(month, &mut self.state())?;
         }
         let columns = write::encode_group(&source, group, &written, &mut hand.memory)?;
@@ -255,7 +267,7 @@ impl<'a> EarlyWriter<'a> {
         let State { months, rows, .. } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Hand { mut begun, .. } = self.hand.into_inner().unwrap_or_else(PoisonError::into_inner);
         // The one who waits for the disk waits no longer for them.
-        begun.values_mut().for_each(|(_, writer)| writer.hand_out(|_| ()));
+        begun.values_mut().for_each(|begun| begun.writer.hand_out(|_| ()));
         WrittenMonths { months, begun, rows }
     }
 
@@ -281,7 +293,7 @@ impl State {
             }
             let of_month = |done: &&Arc<Done>| done.blocks.iter().any(|block| block.month == month);
             let mut archives: Vec<Arc<Done>> = self.archives.iter().filter(of_month).cloned().collect();
-            archives.sort_by(|one, other| (one.times.0, &one.sha256).cmp(&(other.times.0, &other.sha256)));
+            archives.sort_by(|one, other| one.order_key().cmp(&other.order_key()));
             let spans = Spans::of(self.archives.iter().map(|done| done.times), stored.iter().copied());
             let is_settled = |(done, block): &(&Arc<Done>, &StagedBlock)| {
                 done.times.0 <= until && block.times.1 <= until && !spans.touch(block.times.0, block.times.1)
@@ -319,22 +331,21 @@ impl Hand<'_> {
         let begun = match self.begun.entry(month) {
             Entry::Occupied(begun) => begun.into_mut(),
             Entry::Vacant(place) => {
-                let path = self.staging.join(format!("early-{:06}.parquet", self.names));
-                self.names += 1;
+                let number = self.files;
+                let path = self.staging.join(format!("early-{number:06}.parquet"));
+                self.files += 1;
                 let mut writer = EventsWriter::create(&path, month)?;
                 let to_disk = self.to_disk.clone();
                 writer.hand_out(move |handle| drop(to_disk.send(ToDisk::Begun(handle))));
-                place.insert((file, Box::new(writer)))
+                place.insert(Begun { number, file, writer: Box::new(writer) })
             }
         };
-        Ok(&mut begun.1)
+        Ok(&mut begun.writer)
     }
 
     /// Hands on the file of a month: it has all of its rows.
     fn end_file(&mut self, month: Month, state: &mut State) -> Result<(), IngestError> {
-        if let Some((_, writer)) = self.begun.remove(&month) {
-            let number = self.files;
-            self.files += 1;
+        if let Some(Begun { number, writer, .. }) = self.begun.remove(&month) {
             state.months.entry(month).or_default().files.push(number);
             // Where the one who waits for the disk is gone, his own error tells.
             self.to_disk.send(ToDisk::Whole(number, writer)).map_err(|_| write::ended_early(self.staging))?;
@@ -346,7 +357,7 @@ impl Hand<'_> {
 /// Row groups that were written, as far as it is known.
 pub(crate) struct WrittenMonths {
     months: BTreeMap<Month, MonthState>,
-    begun: BTreeMap<Month, (usize, Box<EventsWriter>)>,
+    begun: BTreeMap<Month, Begun>,
     /// Rows by SHA-256 of their archive.
     rows: HashMap<String, u64>,
 }
@@ -390,7 +401,7 @@ impl WrittenMonths {
         for (month, state) in self.months {
             places.extend(state.places);
             let whole: Vec<StagedFile> = state.files.iter().filter_map(|number| files.remove(number)).collect();
-            let begun = self.begun.remove(&month).map(|(_, writer)| writer);
+            let begun = self.begun.remove(&month).map(|begun| begun.writer);
             months.insert(month, EarlyMonth { whole: whole.into_iter(), begun, groups: state.groups });
         }
         Some(EarlyFiles { months, places, written })

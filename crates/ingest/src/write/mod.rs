@@ -1,9 +1,9 @@
 //! Writing the planned files from the staging area, and counting what each archive gave to them.
 //!
-//! What was written [early](crate::early) is taken as it is. Of the other files long ones are written one after the other: the columns of a row group are encoded side by side (`group`) while the row group before
-//! it is appended, and full files get to the disk while the next one is written; so memory holds a few row groups whatever the number of
-//! threads, and one where there is little memory. Short files, of which there may be
-//! thousands, are written side by side instead, each by one thread.
+//! What was written [early](crate::early) is taken as it is. Of the other files long ones are written one after the other: the columns of a
+//! row group are encoded side by side (`group`) while the row group before it is appended, and full files get to the disk while the next one is
+//! written; so memory holds a few row groups whatever the number of threads, and one where there is little memory. Short files, of which there
+//! may be thousands, are written side by side instead, each by one thread.
 
 mod group;
 
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
-use std::thread::ScopedJoinHandle;
+use std::thread::{Scope, ScopedJoinHandle};
 
 use keytrail_model::ledger::LedgerRow;
 use keytrail_store::{EncodedColumn, EventsWriter, FileHandle, RejectsWriter, Snapshot, StagedFile, StagedRejects};
@@ -87,13 +87,10 @@ pub(crate) fn write_events<T: Send>(
     let written = early.written;
     let (short, long): (Vec<_>, Vec<_>) = rest.into_iter().partition(ToWrite::is_short);
     std::thread::scope(|scope| {
-        let beside = std::thread::Builder::new()
-            .name("books".into())
-            .spawn_scoped(scope, beside)
-            .map_err(IngestError::io("starting a thread to write", source.staging))?;
+        let beside = start(scope, source.staging, "books", beside)?;
         staged.extend(write_short(source, short, &written)?);
         let when_encoded = || {
-            let done = joined(source, beside)?;
+            let done = joined(source.staging, beside)?;
             source.reader.discard();
             Ok(done)
         };
@@ -164,14 +161,11 @@ fn write_short(source: &Source<'_>, files: Vec<ToWrite<'_>>, written: &RowsWritt
     let threads = (rayon::current_num_threads() * per_thread).min(SHORT_AT_ONCE).min(files.len());
     let files = Mutex::new(files.into_iter());
     std::thread::scope(|scope| {
-        let start = |_| {
-            let work = || write_next_short(source, &files, written);
-            let thread = std::thread::Builder::new().name("short files".into()).spawn_scoped(scope, work);
-            thread.map_err(IngestError::io("starting a thread to write", source.staging))
-        };
-        let started: Vec<_> = (0..threads).map(start).collect::<Result<_, _>>()?;
+        let work = || write_next_short(source, &files, written);
+        let started: Vec<_> =
+            (0..threads).map(|_| start(scope, source.staging, "short files", work)).collect::<Result<_, _>>()?;
         let staged: Vec<Numbered> =
-            started.into_iter().map(|thread| joined(source, thread)).collect::<Result<_, _>>()?;
+            started.into_iter().map(|thread| joined(source.staging, thread)).collect::<Result<_, _>>()?;
         Ok(staged.into_iter().flatten().collect())
     })
 }
@@ -211,8 +205,23 @@ fn write_in_turn(source: &Source<'_>, files: Vec<ToWrite<'_>>, written: &RowsWri
     files.into_iter().map(|file| write_whole(source, file, &mut encoder)).collect()
 }
 
-fn joined<T>(source: &Source<'_>, thread: ScopedJoinHandle<'_, Result<T, IngestError>>) -> Result<T, IngestError> {
-    thread.join().unwrap_or_else(|_| Err(ended_early(source.staging)))
+/// Starts a thread that writes to the staging folder.
+pub(crate) fn start<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    staging: &Path,
+    name: &str,
+    work: impl FnOnce() -> Result<T, IngestError> + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, Result<T, IngestError>>, IngestError> {
+    let started = std::thread::Builder::new().name(name.into()).spawn_scoped(scope, work);
+    started.map_err(IngestError::io("starting a thread to write", staging))
+}
+
+/// Waits for the end of such a thread.
+pub(crate) fn joined<T>(
+    staging: &Path,
+    thread: ScopedJoinHandle<'_, Result<T, IngestError>>,
+) -> Result<T, IngestError> {
+    thread.join().unwrap_or_else(|_| Err(ended_early(staging)))
 }
 
 pub(crate) fn ended_early(staging: &Path) -> IngestError {
@@ -234,19 +243,14 @@ fn write_long<T>(
     let (to_disk, written_out) = sync_channel(LONG_WAITING);
     std::thread::scope(|scope| {
         // Threads of their own and none of the pool: while they wait for the disk, all of the pool encodes.
-        let appender = std::thread::Builder::new()
-            .name("append".into())
-            .spawn_scoped(scope, move || append_long(source, files, &encoded, &to_disk))
-            .map_err(IngestError::io("starting a thread to write", source.staging))?;
-        let finisher = std::thread::Builder::new()
-            .name("finish".into())
-            .spawn_scoped(scope, move || finish_files(&written_out))
-            .map_err(IngestError::io("starting a thread to write", source.staging))?;
+        let append = move || append_long(source, files, &encoded, &to_disk);
+        let appender = start(scope, source.staging, "append", append)?;
+        let finisher = start(scope, source.staging, "finish", move || finish_files(&written_out))?;
         let encoded = encode_long(source, &planned, written, &groups);
         drop(groups);
         let done = if encoded? { Some(when_encoded()?) } else { None };
-        let appended = joined(source, appender);
-        let finished = joined(source, finisher);
+        let appended = joined(source.staging, appender);
+        let finished = joined(source.staging, finisher);
         // Where several failed, those before were told that the last had.
         let files = finished.and_then(|files| appended.map(|()| files))?;
         done.map(|done| (files, done)).ok_or_else(|| ended_early(source.staging))
