@@ -75,6 +75,28 @@ pub(super) fn read_piece(reader: &mut (impl Read + ?Sized), chunk: &mut [u8]) ->
     }
 }
 
+/// A reader that is opened when it is first read.
+pub(super) struct Late<R, F> {
+    open: Option<F>,
+    reader: Option<R>,
+}
+
+impl<R: Read, F: FnOnce() -> io::Result<R>> Late<R, F> {
+    pub(super) fn new(open: F) -> Self {
+        Self { open: Some(open), reader: None }
+    }
+}
+
+impl<R: Read, F: FnOnce() -> io::Result<R>> Read for Late<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(open) = self.open.take() {
+            self.reader = Some(open()?);
+        }
+        // Nothing comes behind an error.
+        self.reader.as_mut().map_or(Ok(0), |reader| reader.read(buffer))
+    }
+}
+
 /// A reader that knows how far it was read, whoever read it.
 pub(super) struct Watched<R> {
     pub(super) reader: R,

@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use keytrail_model::ledger::Note;
 
 use super::{Budget, Buffers, Container, Content, Members, Source, visit};
-use crate::progress::ArchiveProgress;
+use crate::progress::{ArchiveProgress, Progress};
 
 const RECORD: &[u8] = b"{\"time\":\"2026-01-05 08:00:01 UTC\",\"action\":\"LUNA_LOGIN\"}\n";
 const OTHER: &[u8] = b"[]";
@@ -42,7 +43,7 @@ impl Members for Told {
     }
 
     fn admits(&self, bytes: u64) -> bool {
-        bytes <= 1 << 20
+        bytes <= 16 << 20
     }
 
     fn members_max(&self) -> u64 {
@@ -496,6 +497,38 @@ fn what_stands_behind_a_member_that_was_given_up_is_found_however_it_is_read() {
             assert_eq!(told.0, expected, "{large_bytes}");
         }
     }
+}
+
+/// The stream that would tell what is wrong with it is not opened where nothing is.
+#[test]
+fn a_member_in_parts_is_read_once() {
+    let mut text = Vec::new();
+    for number in 0..250_000_u64 {
+        let [noise, more] = [number, !number].map(|seed| {
+            let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93)
+        });
+        writeln!(text, "{{\"number\":{number:8},\"noise\":\"{noise:016x}{more:016x}\"}}").unwrap();
+    }
+    let long = Member { method: 8, data: deflated(&text, 3), ..member(b"a", 0, &text) };
+    let archive = zip(&[long, member(b"b", 8, RECORD)], b"");
+    let path = std::env::temp_dir().join(format!("keytrail-in-parts-{}", std::process::id()));
+    std::fs::write(&path, &archive).unwrap();
+    let read = AtomicU64::new(0);
+    let observer = |progress| {
+        if let Progress::Read { bytes } = progress {
+            read.fetch_add(bytes, Ordering::Relaxed);
+        }
+    };
+    // All that is read of an archive as long as this is told, but for the last 4 MiB.
+    let progress = ArchiveProgress::new(&observer, u64::MAX);
+    let mut buffers = Buffers::new(Budget { bytes: 1 << 20, large_bytes: 1 << 20, part_bytes: 1 << 20 });
+    let mut told = Told::default();
+    let Ok(_) = visit(Source::File(&path, &progress), ("a.zip", archive.len() as u64), &mut buffers, false, &mut told);
+    std::fs::remove_file(&path).unwrap();
+    assert!(told.members[0].1 == text && told.members[1].1 == RECORD && told.damage.is_empty(), "{:?}", told.damage);
+    let (read, bytes) = (read.into_inner(), archive.len() as u64);
+    assert!(bytes > 4 << 20 && read < bytes + bytes / 2, "{read} of {bytes} bytes");
 }
 
 #[test]

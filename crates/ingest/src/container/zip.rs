@@ -7,13 +7,13 @@ use std::collections::HashSet;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use keytrail_model::ledger::Note;
-use zip::read::{ArchiveOffset, Config, ZipFileEntry};
+use zip::read::{ArchiveOffset, Config, ZipFile, ZipFileEntry};
 use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
 use zip::{CompressionMethod, ZipReadOptions};
 
 use super::buffers::{Buffers, Declared};
-use super::content::{Content, Whole};
+use super::content::{Content, Late, Whole};
 use super::source::{Source, SourceReader};
 use super::zip_layout::{self, Entry, Layout};
 use super::{Members, salvage, zip_start};
@@ -166,22 +166,26 @@ fn visit_entry<M: Members>(
     {
         return members.member(&name, &mut Whole::checked(content, entry.crc32()));
     }
-    let declared = (declared_bytes, entry.crc32());
-    let reader = match body.reader() {
-        Ok(reader) => reader,
-        Err(error) => {
-            members.unreadable(&error);
-            return Ok(());
-        }
-    };
-    match entry.with_reader(reader, ZipReadOptions::new()) {
+    let crc = entry.crc32();
+    let visit = |content: &mut dyn Content| members.member(&name, content);
+    if let Some(parts) = parts {
+        let open = || {
+            body.content(entry).map_err(|error| match error {
+                ZipError::Io(error) if error.raw_os_error().is_some() => error,
+                error => io::Error::other(describe(&error)),
+            })
+        };
+        let content = Checked { content: Late::new(open), declared_bytes, bytes: 0 };
+        return buffers.in_parts(parts, content, (declared_bytes, crc), visit);
+    }
+    match body.content(entry) {
         Ok(content) => {
             let mut content = Checked { content, declared_bytes, bytes: 0 };
-            let visit = |content: &mut dyn Content| members.member(&name, content);
-            match parts {
-                Some(parts) => buffers.in_parts(parts, content, declared, visit),
-                None => buffers.stream(&mut content, declared_bytes, visit),
-            }
+            buffers.stream(&mut content, declared_bytes, visit)
+        }
+        Err(ZipError::Io(error)) if error.raw_os_error().is_some() => {
+            members.unreadable(&error);
+            Ok(())
         }
         Err(error) => {
             members.damaged(Some(&name), describe(&error));
@@ -232,6 +236,11 @@ impl<'a> Body<'a> {
         reader.read_exact(&mut header).ok()?;
         let behind_header = header_start.checked_add(header.len() as u64)?;
         behind_header.checked_add(u64::from(zip_layout::name_and_extra_bytes(&header)?))
+    }
+
+    /// A member read as a stream, which checks its CRC.
+    fn content(&mut self, entry: ZipFileEntry<'static>) -> Result<ZipFile<'_, BufReader<SourceReader<'a>>>, ZipError> {
+        entry.with_reader(self.reader()?, ZipReadOptions::new())
     }
 
     /// The data of a deflated member, read through a handle of its own. `None` where anything is not as expected.
