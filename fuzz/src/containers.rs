@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 use keytrail_model::ledger::Note;
 
-use crate::container::{Budget, Buffers, Container, Content, Members, Source, visit};
+use crate::container::{Budget, Buffers, Container, Content, FreeCores, Members, Source, visit};
 use crate::progress::ArchiveProgress;
 
 /// Longest content that is looked at, of a member and of all together.
@@ -56,10 +57,10 @@ const WAYS: [Way; 10] = [
     Way { in_memory: true, held_bytes: 0, large_bytes: 0, part_bytes: 0, ahead: true },
     Way { in_memory: false, held_bytes: 8 << 20, large_bytes: u64::MAX, part_bytes: 0, ahead: false },
     Way { in_memory: false, held_bytes: 0, large_bytes: 0, part_bytes: 0, ahead: true },
-    Way { in_memory: true, held_bytes: 0, large_bytes: 0, part_bytes: 8 << 10, ahead: true },
-    Way { in_memory: false, held_bytes: 0, large_bytes: 0, part_bytes: 400 << 10, ahead: true },
-    Way { in_memory: true, held_bytes: 8 << 20, large_bytes: 0, part_bytes: 8 << 10, ahead: false },
-    Way { in_memory: false, held_bytes: 8 << 20, large_bytes: 0, part_bytes: 400 << 10, ahead: false },
+    Way { in_memory: true, held_bytes: 8 << 20, large_bytes: 0, part_bytes: 8 << 10, ahead: true },
+    Way { in_memory: false, held_bytes: 8 << 20, large_bytes: 0, part_bytes: 400 << 10, ahead: true },
+    Way { in_memory: true, held_bytes: 0, large_bytes: 0, part_bytes: 8 << 10, ahead: false },
+    Way { in_memory: false, held_bytes: 0, large_bytes: 0, part_bytes: 400 << 10, ahead: false },
 ];
 
 thread_local! {
@@ -80,7 +81,9 @@ impl Hands {
             let Way { held_bytes: bytes, large_bytes, part_bytes, .. } = way;
             Budget { bytes, large_bytes, part_bytes }
         };
-        Self { ways: WAYS.map(|way| (way, Buffers::new(budget(way)))).into(), file: folder.join(name) }
+        let cores = |way: Way| Arc::new(FreeCores::new(way.ahead.into()));
+        let buffers = |way| Buffers::new(budget(way), cores(way));
+        Self { ways: WAYS.map(|way| (way, buffers(way))).into(), file: folder.join(name) }
     }
 
     /// Reads in all ways, and tells what all of them tell.
@@ -104,7 +107,7 @@ fn read(
     wanted: usize,
 ) -> (Option<Container>, Vec<Told>) {
     let progress = ArchiveProgress::new(&|_| (), archive.len() as u64);
-    buffers.begin(if way.in_memory { archive.len() } else { 0 }, way.ahead);
+    buffers.begin(if way.in_memory { archive.len() } else { 0 });
     let source = if way.in_memory { Source::Memory(archive) } else { Source::File(file, &progress) };
     let mut visitor = Visitor { wanted, bytes: 0, told: Vec::new() };
     let Ok(container) = visit(source, ("a.json.gz", archive.len() as u64), buffers, salvage, &mut visitor);

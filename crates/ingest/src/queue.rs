@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::ahead::{ReadAhead, ask_for, ask_for_start};
 use crate::archive::{Archive, DecodedArchive, Worker, order_key};
 use crate::claims::{ArchiveId, Claim, Claims, Naming, Settled};
-use crate::container::{Budget, Buffers, Container, Source};
+use crate::container::{Budget, Buffers, Container, FreeCores, Source};
 use crate::digest::{FileDigest, Stamp, Whole};
 use crate::discover::FoundFile;
 use crate::early::{EarlyFiles, EarlyWriter, HEAD_BYTES, first_time, takes_no_longer};
@@ -104,6 +104,8 @@ struct Shared<'a> {
     ahead: ReadAhead,
     /// Those that stage something are numbered without gaps, whichever threads get work.
     workers: AtomicU32,
+    /// Cores without a thread, and those whose threads have nothing left to take: they help with large archives.
+    cores: Arc<FreeCores>,
     /// For what they stage in memory.
     room: Arc<MemoryRoom>,
 }
@@ -131,8 +133,6 @@ struct Job {
     begin: i64,
     /// Whether no other file of the run is as long.
     is_unlike_others: bool,
-    /// Whether a core is free to help with it: see [`helped`].
-    is_helped: bool,
     /// Whether a side file with its request lies beside it.
     has_request: bool,
 }
@@ -177,21 +177,13 @@ impl Queue<'_> {
             (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
         }
         let room = if has_room { room } else { MemoryRoom::default() };
-        self.number(&mut jobs);
+        number(&mut jobs);
         Ok(self.decode_jobs(&jobs, &Arc::new(room), None)?.unwrap_or_default())
     }
 
     /// The room that staged blocks have in memory, beside what else is there at the same time.
     fn room(&self, jobs: &[Job], beside: u64) -> MemoryRoom {
         MemoryRoom::of(self.options.memory_bytes, rayon::current_num_threads(), jobs.len(), beside)
-    }
-
-    /// Tells the files their turn.
-    fn number(&self, jobs: &mut [Job]) {
-        let helped = helped(jobs.iter().map(|job| job.bytes), rayon::current_num_threads(), cores(self.options.jobs));
-        for (number, (job, is_helped)) in jobs.iter_mut().zip(helped).enumerate() {
-            (job.number, job.is_helped) = (number, is_helped);
-        }
     }
 
     /// The files in the order of time, where rows may be settled early and it pays to write them then.
@@ -212,7 +204,7 @@ impl Queue<'_> {
         jobs.iter().for_each(|job| ask_for_start(&job.path, HEAD_BYTES));
         jobs.par_iter_mut().for_each(|job| job.begin = first_time(&job.path).unwrap_or(i64::MIN));
         jobs.sort_by_key(|job| (job.begin, job.position));
-        self.number(&mut jobs);
+        number(&mut jobs);
         let bytes: Vec<u64> = jobs.iter().map(|job| job.bytes).collect();
         let is_as_fast = takes_no_longer(&bytes, rayon::current_num_threads());
         (is_as_fast || self.options.write_early == WriteEarly::Always).then_some(jobs)
@@ -254,6 +246,7 @@ impl Queue<'_> {
             of_run: OfRun::default(),
             ahead: ReadAhead::default(),
             workers: AtomicU32::new(0),
+            cores: Arc::new(FreeCores::new(cores(self.options.jobs).saturating_sub(rayon::current_num_threads()))),
             room: Arc::clone(room),
         };
         let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -281,6 +274,7 @@ impl Queue<'_> {
             };
             let done = work();
             is_over.fetch_or(done.is_err(), Ordering::Relaxed);
+            shared.cores.add();
             done.map(|()| outcomes)
         });
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, IngestError>>()?;
@@ -311,7 +305,7 @@ impl Queue<'_> {
             Some(hands) => hands,
             none => {
                 let worker = shared.workers.fetch_add(1, Ordering::Relaxed);
-                none.insert(Hands::new(self, worker, Arc::clone(&shared.room))?)
+                none.insert(Hands::new(self, worker, shared)?)
             }
         };
         let progress = ArchiveProgress::new(self.observer, job.bytes);
@@ -332,7 +326,7 @@ fn jobs(files: Vec<FoundFile>) -> Vec<Job> {
     let found = files.into_par_iter().enumerate().map(|(position, FoundFile { path, has_side_file })| {
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let has_request = has_side_file.unwrap_or_else(|| side_file_of(&path).is_file());
-        Job { number: 0, position, path, bytes, begin: i64::MIN, is_unlike_others: true, is_helped: false, has_request }
+        Job { number: 0, position, path, bytes, begin: i64::MIN, is_unlike_others: true, has_request }
     });
     let mut jobs: Vec<Job> = found.collect();
     jobs.sort_by_key(|job| (Reverse(job.bytes), job.position));
@@ -342,26 +336,15 @@ fn jobs(files: Vec<FoundFile>) -> Vec<Job> {
     jobs
 }
 
+/// Tells the files their turn.
+fn number(jobs: &mut [Job]) {
+    jobs.iter_mut().enumerate().for_each(|(number, job)| job.number = number);
+}
+
 /// Empties the staging area.
 fn clear(staging: &Path) -> Result<(), IngestError> {
     let clear = || std::fs::remove_dir_all(staging).and_then(|()| std::fs::create_dir(staging));
     clear().map_err(IngestError::io("clearing", staging))
-}
-
-/// Of files of so many bytes, which so many workers take in this order: those that a core is free to help with, most likely. That is all of them
-/// where there are fewer workers than cores, and else those that are still at work when all behind them are done.
-pub(crate) fn helped(bytes: impl DoubleEndedIterator<Item = u64>, workers: usize, cores: usize) -> Vec<bool> {
-    let others = workers.saturating_sub(1) as u64;
-    let mut behind = 0_u64;
-    let from_the_end = bytes.rev().map(|bytes| {
-        // By a quarter: of two that are about as long, only the last one.
-        let outlasts = behind.saturating_add(behind / 4) < bytes.saturating_mul(others);
-        behind = behind.saturating_add(bytes);
-        outlasts || workers < cores
-    });
-    let mut helped: Vec<bool> = from_the_end.collect();
-    helped.reverse();
-    helped
 }
 
 /// Contents that could not be read where they were tried, each with the first file that was taken for a copy and not decoded: its place
@@ -442,11 +425,12 @@ struct Hands {
 }
 
 impl Hands {
-    fn new(queue: &Queue<'_>, worker: u32, room: Arc<MemoryRoom>) -> Result<Self, IngestError> {
+    fn new(queue: &Queue<'_>, worker: u32, shared: &Shared<'_>) -> Result<Self, IngestError> {
         let month_files = STAGING_FILES / rayon::current_num_threads();
-        let staging = StagingWriter::create(queue.staging, worker, month_files, room)?;
+        let staging = StagingWriter::create(queue.staging, worker, month_files, Arc::clone(&shared.room))?;
         let worker = Worker::new(staging, queue.options.limits.clone(), queue.options.salvage);
-        Ok(Self { file: Buffer::default(), buffers: Buffers::new(queue.budget), worker })
+        let buffers = Buffers::new(queue.budget, Arc::clone(&shared.cores));
+        Ok(Self { file: Buffer::default(), buffers, worker })
     }
 
     fn outcome(
@@ -466,7 +450,7 @@ impl Hands {
             Ok(Whole::Changed) => Ok(Outcome::Unreadable(CHANGED.into())),
             Ok(Whole::TooLarge) => {
                 self.file.release();
-                self.buffers.begin(0, job.is_helped);
+                self.buffers.begin(0);
                 let is_large = job.bytes >= self.buffers.budget().large_bytes;
                 if is_large && job.is_unlike_others && !settled.has_length(job.bytes) {
                     self.decode_while_hashing(job, claims, progress)
@@ -484,7 +468,7 @@ impl Hands {
             Claim::Granted => {}
             refused => return Ok(known(digest, refused)),
         }
-        self.buffers.begin(self.file.held(), job.is_helped);
+        self.buffers.begin(self.file.held());
         let bytes = usize::try_from(digest.bytes).unwrap_or_default();
         let (source, id) = (Source::Memory(self.file.filled(bytes)), ArchiveId::of(&digest.sha256));
         let decoded = self.worker.decode_guarded(&job.path, digest.bytes, source, &id, &mut self.buffers)?;
@@ -574,30 +558,4 @@ fn known(digest: FileDigest, refused: Claim) -> Outcome {
 
 fn unreadable(error: &std::io::Error) -> Outcome {
     Outcome::Unreadable(format!("cannot be read: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn help_is_where_a_core_has_nothing_else_to_do() {
-        let cases: [(&[u64], usize, usize, &[bool]); 10] = [
-            (&[], 2, 2, &[]),
-            (&[7], 2, 2, &[true]),
-            (&[7], 1, 1, &[false]),
-            (&[9, 9], 1, 2, &[true, true]),
-            (&[9, 9], 2, 2, &[false, true]),
-            (&[10, 9, 9, 8, 8], 2, 2, &[false, false, false, false, true]),
-            // A large one, and small ones that are done before it, or not.
-            (&[100, 10, 10, 10], 2, 2, &[true, false, false, true]),
-            (&[100, 50, 50, 10], 2, 2, &[false, false, true, true]),
-            // More workers than files.
-            (&[9, 9], 8, 8, &[true, true]),
-            (&[u64::MAX, u64::MAX, 0], 3, 3, &[false, true, false]),
-        ];
-        for (bytes, workers, cores, expected) in cases {
-            assert_eq!(helped(bytes.iter().copied(), workers, cores), expected, "{bytes:?} {workers} {cores}");
-        }
-    }
 }

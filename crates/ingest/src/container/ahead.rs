@@ -1,14 +1,35 @@
-//! Content that is made piece by piece: by a thread ahead of the one that decodes it, or by the same one in turn.
+//! Content that is made piece by piece: by the thread that decodes it, in turn, and by another one ahead of it as soon as a core is free.
 //!
 //! The content, and its damage, are the same either way.
 
 use std::io::{self, Read};
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread::{Builder, scope};
+use std::thread::{Builder, Scope, scope};
 
 use super::content::{Content, PIECE_BYTES, read_piece};
 use crate::pages::Buffer;
+
+/// Cores of a run that have nothing else to do.
+#[derive(Debug, Default)]
+pub(crate) struct FreeCores(AtomicUsize);
+
+impl FreeCores {
+    pub(crate) fn new(cores: usize) -> Self {
+        Self(AtomicUsize::new(cores))
+    }
+
+    /// One more has nothing to do.
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes one, where there is one.
+    fn take(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1)).is_ok()
+    }
+}
 
 /// Where pieces come from.
 pub(super) trait Pieces: Send {
@@ -36,25 +57,20 @@ impl Pieces for ReadPieces<'_> {
     }
 }
 
-/// A piece (nothing where the content ends), or why there are no more.
+/// A piece (nothing where the content ends) and its buffer, or why there are no more.
 type Filled = io::Result<(Buffer, Range<usize>)>;
 
-/// Calls `visit` with content of which a thread of its own makes the pieces while `visit` runs. That thread ends with `visit`.
-pub(super) fn read_ahead<T>(pieces: &mut dyn Pieces, visit: impl FnOnce(&mut dyn Content) -> T) -> T {
-    let under_way = pieces.under_way();
-    let (filled_sender, arrived) = sync_channel(under_way);
-    let (free, free_receiver) = channel();
-    for _ in 0..under_way {
-        // The receiver is there.
-        let _ = free.send(Buffer::default());
-    }
+/// Calls `visit` with content of which each piece is made when it is asked for; and from when one of `cores` is free, ahead of that, by a thread
+/// that ends with `visit`. Gives the last buffer, too.
+pub(super) fn read<T>(
+    pieces: &mut dyn Pieces,
+    cores: Option<&FreeCores>,
+    visit: impl FnOnce(&mut dyn Content) -> T,
+) -> (T, Buffer) {
     scope(|scope| {
-        // Each side owns its ends of both channels: whichever side ends first, however that comes, ends the other.
-        let spawned = Builder::new().spawn_scoped(scope, move || fill(pieces, &filled_sender, &free_receiver));
-        let mut content = Ahead { arrived, free, filled: Buffered::default(), failed: spawned.err() };
+        let mut content = Made { scope, cores, in_turn: Some(pieces), ahead: None, filled: Buffered::default() };
         let outcome = visit(&mut content);
-        drop(content);
-        outcome
+        (outcome, content.filled.buffer)
     })
 }
 
@@ -71,13 +87,6 @@ fn fill(pieces: &mut dyn Pieces, filled: &SyncSender<Filled>, free: &Receiver<Bu
             return;
         }
     }
-}
-
-/// Calls `visit` with content of which each piece is made when it is asked for. Gives the last buffer, too.
-pub(super) fn read_in_turn<T>(pieces: &mut dyn Pieces, visit: impl FnOnce(&mut dyn Content) -> T) -> (T, Buffer) {
-    let mut content = InTurn { pieces, filled: Buffered::default() };
-    let outcome = visit(&mut content);
-    (outcome, content.filled.buffer)
 }
 
 /// The piece that came last, cut to what may be handed out at once.
@@ -109,51 +118,106 @@ impl Buffered {
     }
 }
 
-/// The content as it arrives.
-struct Ahead {
-    arrived: Receiver<Filled>,
-    free: Sender<Buffer>,
+/// The content as it is made.
+struct Made<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    cores: Option<&'env FreeCores>,
+    /// What makes the pieces, while it does so here.
+    in_turn: Option<&'env mut dyn Pieces>,
+    /// Where they come from, when they are made elsewhere.
+    ahead: Option<Ahead<'env>>,
     filled: Buffered,
-    /// Why no thread could be started.
-    failed: Option<io::Error>,
 }
 
-impl Content for Ahead {
+impl Made<'_, '_> {
+    /// Lets another thread make the pieces, where a core is free for it, and a thread can be had.
+    fn look_for_help(&mut self) {
+        if let Some(pieces) = self.in_turn.take() {
+            match Ahead::start(self.scope, self.cores, pieces) {
+                Ok(ahead) => self.ahead = Some(ahead),
+                Err(pieces) => self.in_turn = Some(pieces),
+            }
+        }
+    }
+}
+
+impl Content for Made<'_, '_> {
     fn piece(&mut self) -> io::Result<&[u8]> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
+        if let Some(pieces) = &mut self.in_turn {
+            pieces.used(self.filled.piece());
+            self.filled.piece = 0..0;
         }
         if self.filled.rest.is_empty() {
-            // Where the other side has ended, it wants no more.
-            let _ = self.free.send(std::mem::take(&mut self.filled.buffer));
-            // An end without a word is a panic over there, which `scope` passes on once this side has ended, too.
-            let arrived = self.arrived.recv().unwrap_or_else(|_| Err(io::Error::other("reading ahead failed")));
-            (self.filled.buffer, self.filled.rest) = arrived?;
+            self.look_for_help();
+            match (&mut self.in_turn, &self.ahead) {
+                (Some(pieces), _) => self.filled.rest = pieces.next(&mut self.filled.buffer)?,
+                (None, Some(ahead)) => {
+                    (self.filled.buffer, self.filled.rest) = ahead.next(std::mem::take(&mut self.filled.buffer))?;
+                }
+                (None, None) => {}
+            }
         }
         Ok(self.filled.cut())
     }
 }
 
-/// The content as it is made.
-struct InTurn<'a> {
-    pieces: &'a mut dyn Pieces,
-    filled: Buffered,
+/// What a thread makes ahead. Whichever side ends first, however that comes, ends the other: each owns its ends of both channels.
+struct Ahead<'a> {
+    arrived: Receiver<Filled>,
+    free: Sender<Buffer>,
+    /// Where the core comes from, and goes back to.
+    cores: &'a FreeCores,
 }
 
-impl Content for InTurn<'_> {
-    fn piece(&mut self) -> io::Result<&[u8]> {
-        self.pieces.used(self.filled.piece());
-        if self.filled.rest.is_empty() {
-            self.filled.piece = 0..0;
-            self.filled.rest = self.pieces.next(&mut self.filled.buffer)?;
+impl<'env> Ahead<'env> {
+    /// Starts the thread. Gives back what makes the pieces where there is no core for it, or no thread.
+    fn start<'scope>(
+        scope: &'scope Scope<'scope, 'env>,
+        cores: Option<&'env FreeCores>,
+        pieces: &'env mut dyn Pieces,
+    ) -> Result<Self, &'env mut dyn Pieces> {
+        let Some(cores) = cores.filter(|cores| cores.take()) else {
+            return Err(pieces);
+        };
+        let under_way = pieces.under_way();
+        let (filled_sender, arrived) = sync_channel(under_way);
+        let (free, free_receiver) = channel();
+        for _ in 0..under_way {
+            // The receiver is there.
+            let _ = free.send(Buffer::default());
         }
-        Ok(self.filled.cut())
+        let (pieces_sender, pieces_receiver) = channel::<&mut dyn Pieces>();
+        let fill = move || {
+            if let Ok(pieces) = pieces_receiver.recv() {
+                fill(pieces, &filled_sender, &free_receiver);
+            }
+        };
+        let ahead = Self { arrived, free, cores };
+        match Builder::new().spawn_scoped(scope, fill) {
+            Ok(_) => pieces_sender.send(pieces).map_or_else(|unsent| Err(unsent.0), |()| Ok(ahead)),
+            Err(_) => Err(pieces),
+        }
+    }
+
+    /// The next piece, for a buffer that is not used any more.
+    fn next(&self, buffer: Buffer) -> Filled {
+        // Where the other side has ended, it wants no more.
+        let _ = self.free.send(buffer);
+        // An end without a word is a panic over there, which `scope` passes on once this side has ended, too.
+        self.arrived.recv().unwrap_or_else(|_| Err(io::Error::other("reading ahead failed")))
+    }
+}
+
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        self.cores.add();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::thread::{ThreadId, current};
 
     use super::*;
 
@@ -192,8 +256,11 @@ mod tests {
                     reader: &mut Script(lengths.clone(), end),
                     chunk: &mut chunk,
                 });
-                assert_eq!(read_ahead(&mut ReadPieces(&mut Script(lengths.clone(), end)), all), expected);
-                assert_eq!(read_in_turn(&mut ReadPieces(&mut Script(lengths, end)), all).0, expected);
+                for cores in [0, 1, 2] {
+                    let cores = FreeCores::new(cores);
+                    let mut script = Script(lengths.clone(), end);
+                    assert_eq!(read(&mut ReadPieces(&mut script), Some(&cores), all).0, expected, "{cores:?}");
+                }
             }
         }
     }
@@ -215,7 +282,7 @@ mod tests {
     #[test]
     fn a_long_piece_is_cut() {
         let lengths = |length| {
-            let [ahead, in_turn] = [read_ahead(&mut Long(length), all), read_in_turn(&mut Long(length), all).0];
+            let [ahead, in_turn] = [Some(&FreeCores::new(1)), None].map(|cores| read(&mut Long(length), cores, all).0);
             assert_eq!(ahead, in_turn);
             ahead.0.iter().map(Vec::len).collect::<Vec<_>>()
         };
@@ -226,7 +293,11 @@ mod tests {
     #[test]
     fn either_side_may_end_first() {
         fn read<T>(mut script: Script, visit: impl FnOnce(&mut dyn Content) -> T) -> T {
-            read_ahead(&mut ReadPieces(&mut script), visit)
+            let cores = FreeCores::new(1);
+            let read =
+                catch_unwind(AssertUnwindSafe(|| super::read(&mut ReadPieces(&mut script), Some(&cores), visit)));
+            assert!(cores.take(), "it is free again");
+            read.unwrap_or_else(|panic| resume_unwind(panic)).0
         }
         let endless = || Script(vec![7; 1 << 16], || Ok(0));
         assert_eq!(read(endless(), |_| 3), 3, "nothing is wanted");
@@ -236,5 +307,51 @@ mod tests {
         assert!(catch_unwind(AssertUnwindSafe(|| read(endless(), stops))).is_err());
         let fails = Script(vec![7; 3], || panic!("the reader fails"));
         assert!(catch_unwind(AssertUnwindSafe(|| read(fails, all))).is_err());
+    }
+
+    /// Pieces of a number each; when one of them was asked for, a core is free. Knows on which threads they were made.
+    struct Freeing<'a> {
+        next: usize,
+        frees: usize,
+        cores: &'a FreeCores,
+        made_on: Vec<ThreadId>,
+        used: Vec<u8>,
+    }
+
+    impl Pieces for Freeing<'_> {
+        fn next(&mut self, buffer: &mut Buffer) -> io::Result<Range<usize>> {
+            if self.next == self.frees {
+                self.cores.add();
+            }
+            self.made_on.push(current().id());
+            let piece = usize::from(self.next < 20) * 3;
+            buffer.room(3, 3).unwrap().fill(u8::try_from(self.next).unwrap());
+            self.next += 1;
+            Ok(0..piece)
+        }
+
+        fn under_way(&self) -> usize {
+            2
+        }
+
+        fn used(&mut self, piece: &[u8]) {
+            self.used.extend_from_slice(piece);
+        }
+    }
+
+    #[test]
+    fn a_core_that_becomes_free_helps_from_then_on() {
+        for frees in 0..=21 {
+            let cores = FreeCores::default();
+            let mut pieces = Freeing { next: 0, frees, cores: &cores, made_on: Vec::new(), used: Vec::new() };
+            let ((found, end), _) = read(&mut pieces, Some(&cores), all);
+            let expected: Vec<u8> = (0..20).flat_map(|number| [number; 3]).collect();
+            assert_eq!((found.concat(), end), (expected.clone(), None), "{frees}");
+            assert_eq!(pieces.used, expected, "each is told of once: {frees}");
+            let here = pieces.made_on.iter().take_while(|thread| **thread == current().id()).count();
+            assert_eq!(here, 21.min(frees + 1), "{frees}");
+            assert!(pieces.made_on[here..].iter().all(|thread| *thread == pieces.made_on[here]), "{frees}");
+            assert_eq!(cores.take(), frees <= 20, "{frees}");
+        }
     }
 }

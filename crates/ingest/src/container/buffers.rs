@@ -6,13 +6,14 @@
 //! tells what it is and how far it got.
 
 use std::io::{Read, Seek, SeekFrom};
+use std::sync::Arc;
 
 use libdeflater::Decompressor;
 
-use super::ahead::{ReadPieces, read_ahead, read_in_turn};
+use super::ahead::{FreeCores, ReadPieces, read};
 use super::content::{Content, PIECE_BYTES, Streamed, Watched};
 use super::parts::{Odd, Parts, PartsRoom};
-use super::proven::{PARTS_IN_TURN, Proven};
+use super::proven::{PARTS_AHEAD, PARTS_IN_TURN, Proven};
 use crate::pages::Buffer;
 
 /// DEFLATE cannot inflate further than this: what declares more is wrong.
@@ -23,7 +24,8 @@ const RATIO_MAX: u64 = 1032;
 pub(crate) struct Budget {
     /// Bytes of a file and of a member inflated from it, together.
     pub(crate) bytes: usize,
-    /// Inflated bytes from which on a member is long: inflated in parts, if it can be, else as a stream, by a second thread if one helps.
+    /// Inflated bytes from which on a member is long: inflated in parts, if it can be, else as a stream, and by a second thread where a core
+    /// is free.
     pub(crate) large_bytes: u64,
     /// Bytes of text of a part at most; 0 where there is no room for parts.
     pub(crate) part_bytes: usize,
@@ -56,10 +58,10 @@ impl Budget {
 /// Buffers of one thread.
 pub(crate) struct Buffers {
     budget: Budget,
+    /// Cores that long members may be inflated on.
+    cores: Arc<FreeCores>,
     /// Bytes that the archive at hand takes of the budget.
     archive_bytes: usize,
-    /// Whether its long members are inflated by a second thread.
-    ahead: bool,
     /// A member as it stands in a file that is not in memory.
     compressed: Buffer,
     inflated: Buffer,
@@ -70,11 +72,12 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    pub(crate) fn new(budget: Budget) -> Self {
+    /// Long members are inflated ahead of the thread that decodes them where one of `cores` is free.
+    pub(crate) fn new(budget: Budget, cores: Arc<FreeCores>) -> Self {
         Self {
             budget,
+            cores,
             archive_bytes: 0,
-            ahead: false,
             compressed: Buffer::default(),
             inflated: Buffer::default(),
             parts: PartsRoom::default(),
@@ -87,10 +90,9 @@ impl Buffers {
         self.budget
     }
 
-    /// An archive comes, of which so many bytes are held elsewhere; makes room for it. With `ahead` a second thread inflates long members of it
-    /// while this one decodes, which takes longer where no core is free.
-    pub(crate) fn begin(&mut self, archive_bytes: usize, ahead: bool) {
-        (self.archive_bytes, self.ahead) = (archive_bytes, ahead);
+    /// An archive comes, of which so many bytes are held elsewhere; makes room for it.
+    pub(crate) fn begin(&mut self, archive_bytes: usize) {
+        self.archive_bytes = archive_bytes;
         if archive_bytes > 0 {
             self.compressed.release();
         }
@@ -160,8 +162,8 @@ impl Buffers {
         expected_bytes: u64,
         visit: impl FnOnce(&mut dyn Content) -> T,
     ) -> T {
-        if self.ahead && expected_bytes >= self.budget.large_bytes {
-            return read_ahead(&mut ReadPieces(reader), visit);
+        if expected_bytes >= self.budget.large_bytes {
+            return read(&mut ReadPieces(reader), Some(&self.cores), visit).0;
         }
         visit(&mut Streamed { reader, chunk: &mut self.chunk })
     }
@@ -173,13 +175,11 @@ impl Buffers {
 
     /// Begins to inflate the data of a member in parts; `None` where it cannot be had in parts.
     pub(super) fn parts<R: Read>(&mut self, data: R) -> Option<Parts<R>> {
-        let part_bytes = self.budget.part_bytes;
-        let beside = self.archive_bytes + self.compressed.held() + self.inflated.held();
-        if beside + PartsRoom::bytes_for(part_bytes, PARTS_IN_TURN) > self.budget.bytes {
+        if !self.has_room_for(PARTS_IN_TURN) {
             self.compressed.release();
             self.inflated.release();
         }
-        let mut parts = Parts::new(data, part_bytes, std::mem::take(&mut self.parts));
+        let mut parts = Parts::new(data, self.budget.part_bytes, std::mem::take(&mut self.parts));
         match parts.start() {
             Ok(()) => Some(parts),
             Err(Odd) => {
@@ -189,8 +189,14 @@ impl Buffers {
         }
     }
 
+    /// Whether so many parts may be in use beside what is held.
+    fn has_room_for(&self, parts: usize) -> bool {
+        let beside = self.archive_bytes + self.compressed.held() + self.inflated.held();
+        beside + PartsRoom::bytes_for(self.budget.part_bytes, parts) <= self.budget.bytes
+    }
+
     /// Calls `visit` with the content of a member in `parts`; and with that of `stream`, the same read as a stream, where parts turn out
-    /// not to be as declared. One that would not fit is long enough for a second thread.
+    /// not to be as declared.
     pub(super) fn in_parts<T>(
         &mut self,
         parts: Parts<impl Read + Send>,
@@ -198,14 +204,9 @@ impl Buffers {
         declared: (u64, u32),
         visit: impl FnOnce(&mut dyn Content) -> T,
     ) -> T {
-        let fits = declared.0.saturating_add(self.archive_bytes as u64) <= self.budget.bytes as u64;
         let mut proven = Proven::new(parts, stream, declared);
-        if self.ahead && !fits {
-            self.compressed.release();
-            self.inflated.release();
-            return read_ahead(&mut proven, visit);
-        }
-        let (outcome, buffer) = read_in_turn(&mut proven, visit);
+        let cores = self.has_room_for(PARTS_AHEAD).then_some(self.cores.as_ref());
+        let (outcome, buffer) = read(&mut proven, cores, visit);
         self.parts = proven.into_room(buffer);
         outcome
     }
@@ -252,7 +253,7 @@ mod tests {
     const TEXT: &[u8] = b"a text that is a text and repeats what it says, says what it says";
 
     fn buffers(bytes: usize) -> Buffers {
-        Buffers::new(Budget { bytes, large_bytes: u64::MAX, part_bytes: 0 })
+        Buffers::new(Budget { bytes, large_bytes: u64::MAX, part_bytes: 0 }, Arc::default())
     }
 
     fn deflated() -> Vec<u8> {
@@ -341,7 +342,7 @@ mod tests {
         let mut buffers = buffers(budget);
         let declared = |bytes| Declared { is_deflated: true, bytes };
         for (archive, data, inflated) in [(0, 100, 900), (0, 800, 200), (900, 10, 100), (10, 10, 990), (0, 500, 500)] {
-            buffers.begin(archive, false);
+            buffers.begin(archive);
             let data_bytes = vec![0; data];
             if archive == 0 {
                 let mut file = Cursor::new(data_bytes);
@@ -366,13 +367,14 @@ mod tests {
         let declared = (text.len() as u64, libdeflater::crc32(text.as_bytes()));
         let left = 5000 + text.len();
         let budget = room + left;
-        let mut buffers = Buffers::new(Budget { bytes: budget, large_bytes: 0, part_bytes: PART_BYTES });
+        let mut buffers =
+            Buffers::new(Budget { bytes: budget, large_bytes: 0, part_bytes: PART_BYTES }, Arc::default());
         let held = |buffers: &Buffers| buffers.archive_bytes + buffers.inflated.held() + buffers.parts.held();
         // Bytes of the archive, and of a member beside it that is inflated whole: whether the room for parts is kept meanwhile.
         for (archive, whole, is_kept) in
             [(0, 5000, true), (5000, 100, true), (4000, left - 3000, false), (0, budget, false), (left / 2, 3000, true)]
         {
-            buffers.begin(archive, false);
+            buffers.begin(archive);
             let parts = buffers.parts(data.as_slice()).unwrap();
             let mut found = Vec::new();
             buffers.in_parts(parts, std::io::empty(), declared, |content| {

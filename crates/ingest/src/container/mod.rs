@@ -25,6 +25,7 @@ use std::io;
 
 use keytrail_model::ledger::Note;
 
+pub(crate) use ahead::FreeCores;
 pub(crate) use buffers::{Budget, Buffers};
 pub(crate) use content::Content;
 pub(crate) use source::Source;

@@ -40,6 +40,10 @@ enum State {
 /// Parts in use at a time where they are inflated in turn with what is done with them: one is handed on when the next one is there. (More
 /// where parts are shorter than what is held back.)
 pub(super) const PARTS_IN_TURN: usize = 2;
+/// The same where they are inflated ahead: one more is being made, and some wait to be used.
+pub(super) const PARTS_AHEAD: usize = PARTS_IN_TURN + 1 + PARTS_UNDER_WAY;
+/// Parts that were handed on and wait to be used at most.
+const PARTS_UNDER_WAY: usize = 3;
 
 pub(super) struct Proven<D, S> {
     parts: Parts<D>,
@@ -137,7 +141,7 @@ impl<D: Read + Send, S: Read + Send> Pieces for Proven<D, S> {
 
     /// Beside those held here.
     fn under_way(&self) -> usize {
-        3
+        PARTS_UNDER_WAY
     }
 
     fn used(&mut self, piece: &[u8]) {

@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use keytrail_model::ledger::Note;
 
-use super::{Budget, Buffers, Container, Content, Members, Source, visit};
+use super::{Budget, Buffers, Container, Content, FreeCores, Members, Source, visit};
 use crate::progress::{ArchiveProgress, Progress};
 
 const RECORD: &[u8] = b"{\"time\":\"2026-01-05 08:00:01 UTC\",\"action\":\"LUNA_LOGIN\"}\n";
@@ -70,8 +71,8 @@ impl Members for Told {
 /// Reads an archive whole where it can be, as a stream, as a file, and in parts; all tell the same.
 fn told(archive: &[u8], salvage: bool) -> Told {
     let read = |(source, budget, ahead): (_, Budget, bool)| {
-        let mut buffers = Buffers::new(budget);
-        buffers.begin(archive.len().min(budget.bytes), ahead);
+        let mut buffers = Buffers::new(budget, Arc::new(FreeCores::new(ahead.into())));
+        buffers.begin(archive.len().min(budget.bytes));
         let mut told = Told::default();
         let Ok(container) = visit(source, ("a.gz", archive.len() as u64), &mut buffers, salvage, &mut told);
         Told { container, ..told }
@@ -82,7 +83,7 @@ fn told(archive: &[u8], salvage: bool) -> Told {
     let progress = ArchiveProgress::new(&|_| (), 0);
     let [memory, file] = [Source::Memory(archive), Source::File(&path, &progress)];
     let [whole, streamed, in_parts, in_parts_if_held] =
-        [(1 << 20, u64::MAX, 0), (0, u64::MAX, 0), (0, 0, 32 << 10), (1 << 20, 0, 32 << 10)]
+        [(1 << 20, u64::MAX, 0), (0, u64::MAX, 0), (0, 0, 32 << 10), (2 << 20, 0, 32 << 10)]
             .map(|(bytes, large_bytes, part_bytes)| Budget { bytes, large_bytes, part_bytes });
     let ways = [
         (memory, whole, false),
@@ -490,8 +491,8 @@ fn what_stands_behind_a_member_that_was_given_up_is_found_however_it_is_read() {
     ];
     for (archive, expected) in cases {
         for large_bytes in [0, u64::MAX] {
-            let mut buffers = Buffers::new(Budget { bytes: 0, large_bytes, part_bytes: 0 });
-            buffers.begin(0, true);
+            let cores = Arc::new(FreeCores::new(1));
+            let mut buffers = Buffers::new(Budget { bytes: 0, large_bytes, part_bytes: 0 }, cores);
             let mut told = Uninterested::default();
             let Ok(_) = visit(Source::Memory(&archive), ("a.gz", 9), &mut buffers, true, &mut told);
             assert_eq!(told.0, expected, "{large_bytes}");
@@ -522,7 +523,8 @@ fn a_member_in_parts_is_read_once() {
     };
     // All that is read of an archive as long as this is told, but for the last 4 MiB.
     let progress = ArchiveProgress::new(&observer, u64::MAX);
-    let mut buffers = Buffers::new(Budget { bytes: 1 << 20, large_bytes: 1 << 20, part_bytes: 1 << 20 });
+    let budget = Budget { bytes: 1 << 20, large_bytes: 1 << 20, part_bytes: 1 << 20 };
+    let mut buffers = Buffers::new(budget, Arc::default());
     let mut told = Told::default();
     let Ok(_) = visit(Source::File(&path, &progress), ("a.zip", archive.len() as u64), &mut buffers, false, &mut told);
     std::fs::remove_file(&path).unwrap();

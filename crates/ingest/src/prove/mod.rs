@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use keytrail_model::digest::{PlacedRows, RowsDigest};
 use keytrail_model::ledger::LedgerRow;
@@ -32,14 +32,13 @@ use rayon::prelude::*;
 
 use crate::archive::{DecodedArchive, Worker};
 use crate::claims::ArchiveId;
-use crate::container::{Budget, Buffers, Source};
+use crate::container::{Budget, Buffers, FreeCores, Source};
 use crate::digest::{FileDigest, Whole};
 use crate::discover::discover;
 use crate::error::IngestError;
 use crate::options::{Limits, cores};
 use crate::pages::Buffer;
 use crate::progress::{ArchiveProgress, Observer, Progress};
-use crate::queue::helped;
 use books::{Book, Books, Try};
 use deal::{Deal, Dealer, Entry, STORED};
 use spans::Spans;
@@ -336,12 +335,8 @@ impl Work<'_> {
         archives: &[u32],
     ) -> Result<(Sums, Findings), IngestError> {
         let mut order: Vec<u32> = archives.to_vec();
-        let bytes = |number: &u32| self.books.get(*number).map_or(0, |book| book.row.bytes);
-        order.sort_by_key(|number| std::cmp::Reverse(bytes(number)));
-        let workers = rayon::current_num_threads();
-        let helped = helped(order.iter().map(bytes), workers, workers);
-        let order: Vec<(u32, bool)> = order.into_iter().zip(helped).collect();
-        let next = AtomicUsize::new(0);
+        order.sort_by_key(|number| std::cmp::Reverse(self.books.get(*number).map_or(0, |book| book.row.bytes)));
+        let (next, cores) = (AtomicUsize::new(0), Arc::new(FreeCores::default()));
         let threads = u32::try_from(rayon::current_num_threads()).unwrap_or(1);
         let budget = Budget::of(self.options.memory_bytes, rayon::current_num_threads());
         let done = rayon::broadcast(|context| -> Result<(Sums, Findings), IngestError> {
@@ -349,19 +344,18 @@ impl Work<'_> {
             let watch = Watch::new(subject, Dealer::new(deal), number, threads);
             let mut hands = Hands {
                 file: Buffer::default(),
-                buffers: Buffers::new(budget),
+                buffers: Buffers::new(budget, Arc::clone(&cores)),
                 worker: Worker::new(watch, Limits::default(), false),
-                is_helped: false,
             };
             let mut findings = Findings::default();
-            while let Some(&(archive, is_helped)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                hands.is_helped = is_helped;
+            while let Some(&archive) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if let Some(book) = self.books.get(archive) {
                     let progress = ArchiveProgress::new(self.observer, book.row.bytes);
                     hands.read(archive, book, &progress, subject, &mut findings)?;
                     progress.done();
                 }
             }
+            cores.add();
             Ok((hands.worker.into_staging().finish()?, findings))
         });
         let (mut sums, mut findings) = (Sums::default(), Findings::default());
@@ -524,8 +518,6 @@ struct Hands<'a> {
     file: Buffer,
     buffers: Buffers,
     worker: Worker<Watch<'a>>,
-    /// Whether a core is free to help with the archive at hand.
-    is_helped: bool,
 }
 
 impl Hands<'_> {
@@ -593,7 +585,7 @@ impl Hands<'_> {
         let id = ArchiveId::of(sha256);
         match FileDigest::read(path, &mut self.file, self.buffers.budget().bytes) {
             Ok(Whole::Read(digest, _)) if digest.sha256 == sha256 => {
-                self.buffers.begin(self.file.held(), self.is_helped);
+                self.buffers.begin(self.file.held());
                 let bytes = usize::try_from(digest.bytes).unwrap_or_default();
                 let source = Source::Memory(self.file.filled(bytes));
                 self.worker.decode_guarded(name, digest.bytes, source, &id, &mut self.buffers)
@@ -601,7 +593,7 @@ impl Hands<'_> {
             Ok(Whole::Read(..) | Whole::Changed) => Ok(changed()),
             Ok(Whole::TooLarge) => {
                 self.file.release();
-                self.buffers.begin(0, self.is_helped);
+                self.buffers.begin(0);
                 let digest = match FileDigest::of(path) {
                     Ok(digest) if digest.sha256 == sha256 => digest,
                     Ok(_) => return Ok(changed()),

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keytrail_generate::{GenerateOptions, generate};
@@ -64,7 +65,7 @@ fn as_a_run(paths: &[PathBuf], file: &mut Buffer, buffers: &mut Buffers) -> u64 
         let Whole::Read(digest, _) = FileDigest::read(path, file, 96 << 20).unwrap() else {
             panic!("{}: does not fit", path.display());
         };
-        buffers.begin(file.held(), false);
+        buffers.begin(file.held());
         let source = Source::Memory(file.filled(usize::try_from(digest.bytes).unwrap()));
         container::visit(source, ("a", digest.bytes), buffers, false, &mut members).unwrap();
     }
@@ -134,7 +135,7 @@ fn reading_against_libdeflate() {
         });
         let mut file = Buffer::default();
         let mut timed = |bytes| {
-            let mut buffers = Buffers::new(Budget { bytes, large_bytes: u64::MAX, part_bytes: 0 });
+            let mut buffers = Buffers::new(Budget { bytes, large_bytes: u64::MAX, part_bytes: 0 }, Arc::default());
             best(|| as_a_run(&paths, &mut file, &mut buffers))
         };
         let (whole, whole_bytes) = timed(96 << 20);
