@@ -2,15 +2,17 @@
 //!
 //! It has one when every name is there once, and if known, spelt as the service spells it; every value of a known name is plain text or
 //! null, of another one plain text, a number, a truth value or null; and `meta` is an object of such members, or text that holds one, or
-//! says nothing. Nulls, empty `meta` and all of the unknown members are part of the shape: records of it have the same `extra`.
+//! says nothing. Nulls, empty `meta` and all of the unknown members are part of the shape: records of it have the same `extra`. Where such
+//! records differ, plain texts and integers of unknown members are values like others instead, and `extra` is made of them.
 
 use keytrail_model::export::{ENVELOPE, META};
 use keytrail_model::key;
 use keytrail_model::schema::{self, TEXT_COLUMNS};
 
 use super::clock::Clock;
+use super::extra::{Extra, Unknown};
 use super::shapes::{LITERAL_BYTES, Literal, NewStep, Slot};
-use super::wide::is_plain;
+use super::wide::{integer_length, is_plain};
 use crate::row::{ENVELOPE_NAMES, META_NAMES};
 use crate::text::{blanks, tail};
 
@@ -22,16 +24,17 @@ const QUOTE: &[u8] = b"\"";
 /// A quote inside of text.
 const QUOTE_IN_TEXT: &[u8] = b"\\\"";
 
-/// The steps of a record that has this `extra`. `None` where it has no shape that can be followed. For a text that is no JSON the outcome
-/// means nothing.
-pub(super) fn steps(record: &[u8], extra: Option<&str>, clock: &mut Clock) -> Option<Vec<NewStep>> {
-    let mut walk = Walk { record, at: 0, literal_start: 0, steps: Vec::new(), has_unknown: false, clock };
+/// The steps of a record that has this `extra`; `differ`: texts and integers of unknown members are no part of the shape. `None` where it
+/// has no shape that can be followed. For a text that is no JSON the outcome means nothing.
+pub(super) fn steps(record: &[u8], extra: Option<&str>, differ: bool, clock: &mut Clock) -> Option<Vec<NewStep>> {
+    let (steps, unknown) = (Vec::new(), Vec::new());
+    let mut walk = Walk { record, at: 0, literal_start: 0, steps, unknown, differ, is_in_meta: false, clock };
     walk.object(QUOTE, Walk::envelope_member)?;
     walk.add_step(Slot::End, 0)?;
     // What else goes to `extra` differs from record to record.
-    let extra = match (walk.has_unknown, extra) {
-        (true, Some(extra)) => Some(extra.into()),
-        (false, None) => None,
+    let extra = match (walk.unknown.is_empty(), extra) {
+        (false, Some(extra)) => Some(Extra::of(&walk.unknown, extra)?.into()),
+        (true, None) => None,
         _ => return None,
     };
     walk.steps.last_mut()?.extra = extra;
@@ -48,7 +51,10 @@ struct Walk<'a> {
     /// End of the newest value.
     literal_start: usize,
     steps: Vec<NewStep>,
-    has_unknown: bool,
+    unknown: Vec<Unknown<'a>>,
+    /// Whether unknown members differ from record to record.
+    differ: bool,
+    is_in_meta: bool,
     clock: &'a mut Clock,
 }
 
@@ -74,7 +80,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks through an object; `member` takes the value under a name, each of which may come once.
-    fn object(&mut self, quote: &[u8], member: fn(&mut Self, &str, &[u8]) -> Option<()>) -> Option<()> {
+    fn object(&mut self, quote: &[u8], member: fn(&mut Self, &'a str, &[u8]) -> Option<()>) -> Option<()> {
         self.take(b"{")?;
         self.skip_blanks();
         if self.take(b"}").is_some() {
@@ -102,7 +108,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn envelope_member(&mut self, name: &str, quote: &[u8]) -> Option<()> {
+    fn envelope_member(&mut self, name: &'a str, quote: &[u8]) -> Option<()> {
         match name {
             "meta" => self.meta(),
             "time" => {
@@ -115,7 +121,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn meta_member(&mut self, name: &str, quote: &[u8]) -> Option<()> {
+    fn meta_member(&mut self, name: &'a str, quote: &[u8]) -> Option<()> {
         self.text_of_column(&META, name, quote)
     }
 
@@ -124,16 +130,20 @@ impl<'a> Walk<'a> {
         if says_nothing.iter().any(|nothing| self.take(nothing).is_some()) {
             return Some(());
         }
+        self.is_in_meta = true;
         if self.take(QUOTE).is_none() {
-            return self.object(QUOTE, Self::meta_member);
+            self.object(QUOTE, Self::meta_member)?;
+        } else {
+            self.skip_blanks();
+            self.object(QUOTE_IN_TEXT, Self::meta_member)?;
+            self.skip_blanks();
+            self.take(QUOTE)?;
         }
-        self.skip_blanks();
-        self.object(QUOTE_IN_TEXT, Self::meta_member)?;
-        self.skip_blanks();
-        self.take(QUOTE)
+        self.is_in_meta = false;
+        Some(())
     }
 
-    fn text_of_column(&mut self, columns: &[(&str, &str)], name: &str, quote: &[u8]) -> Option<()> {
+    fn text_of_column(&mut self, columns: &[(&str, &str)], name: &'a str, quote: &[u8]) -> Option<()> {
         let Some((_, column)) = columns.iter().find(|(known, _)| *known == name) else {
             return self.unknown(name, quote);
         };
@@ -149,21 +159,43 @@ impl<'a> Walk<'a> {
         self.text(slot, quote)
     }
 
-    /// A member of an unknown name is part of what stands between values.
-    fn unknown(&mut self, name: &str, quote: &[u8]) -> Option<()> {
+    /// A member of an unknown name is part of what stands between values, or a value itself.
+    fn unknown(&mut self, name: &'a str, quote: &[u8]) -> Option<()> {
         // In other letters, known names may count.
         if ENVELOPE_NAMES.iter().chain(&META_NAMES).any(|known| known.eq_ignore_ascii_case(name)) {
             return None;
         }
-        self.has_unknown = true;
-        if self.take(quote).is_some() {
+        let is_text = self.rest().starts_with(quote);
+        let (value, differs) = if is_text { self.unknown_text(quote)? } else { self.unknown_token()? };
+        self.unknown.push(Unknown { is_of_meta: self.is_in_meta, name, value, is_text, differs });
+        Some(())
+    }
+
+    /// The value, and whether it may be another one in other records.
+    fn unknown_text(&mut self, quote: &[u8]) -> Option<(&'a [u8], bool)> {
+        let start = self.at + quote.len();
+        if self.differ {
+            self.text(Slot::UnknownText, quote)?;
+        } else {
+            self.take(quote)?;
             self.take_plain();
-            return self.take(quote);
+            self.take(quote)?;
         }
+        Some((self.record.get(start..self.at - quote.len())?, self.differ))
+    }
+
+    /// The same for a number, a truth value or null.
+    fn unknown_token(&mut self) -> Option<(&'a [u8], bool)> {
         let is_of_token = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
         let length = self.rest().iter().take_while(is_of_token).count();
+        let token = self.rest().get(..length).filter(|token| !token.is_empty())?;
+        let differs = self.differ && integer_length(self.rest()) == Some(length);
+        if differs {
+            self.add_step(Slot::UnknownInteger, 0)?;
+            self.literal_start = self.at + length;
+        }
         self.at += length;
-        (length > 0).then_some(())
+        Some((token, differs))
     }
 
     /// A text in quotes becomes a step; the quote behind it is the start of the next one.

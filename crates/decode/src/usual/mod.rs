@@ -9,15 +9,18 @@
 //!
 //! Anything else is no matter of this module: the record goes to the general path, with the same result by construction, and may be
 //! learned from there. So this module rejects nothing and changes nothing but speed. What it cannot read: escapes, text beyond ASCII,
-//! members of unknown names whose values differ from record to record (those that are alike stand between the values), other values that
-//! are no texts, times with digits below the microsecond, and the last bytes of a window.
+//! values of known names that are no texts, and of unknown ones that are neither texts nor integers and differ from record to record, times
+//! with digits below the microsecond, and the last bytes of a window.
 
 mod clock;
+mod extra;
 mod learn;
 mod shapes;
 mod stretches;
 mod values;
 mod wide;
+
+use std::ops::Range;
 
 use keytrail_model::key::Key;
 use keytrail_model::schema::TEXT_COLUMNS;
@@ -28,11 +31,13 @@ use clock::Clock;
 use shapes::{Shapes, Slot, Step};
 use stretches::Stretches;
 use values::ValueCache;
-use wide::plain_length;
+use wide::{integer_length, plain_length};
 
 /// Records of a member without a known shape after which learning becomes rare: where every record has a shape of its own, or one that
 /// cannot be learned, it would cost more than it gives.
 const PATIENCE: u64 = 16;
+/// Shapes with unknown members that are learned with their values. Where there come more, these seem to differ.
+const SHAPES_OF_VALUES: u32 = 3;
 
 /// Reads records of shapes that it has learned.
 pub(super) struct UsualReader {
@@ -44,6 +49,10 @@ pub(super) struct UsualReader {
     found: Found,
     /// Records of the member that had no known shape.
     unknown: u64,
+    /// Shapes that were learned with the values of unknown members.
+    of_values: u32,
+    /// Memory for `extra`.
+    extra: String,
 }
 
 /// A record that was found and not taken yet.
@@ -53,6 +62,8 @@ struct Found {
     plain: Option<(usize, usize, usize)>,
     /// Its last step.
     end: usize,
+    /// Values of unknown members, where these differ from record to record: where they stand in the window.
+    others: Vec<Range<usize>>,
     /// Texts that repeat and have no id yet: columns, and start and end in the window.
     unknown: Vec<(usize, usize, usize)>,
     /// Stretches that were not known: which, and start and end in the window.
@@ -78,8 +89,17 @@ impl UsualReader {
             stretches: Stretches::default(),
             clock: Clock::default(),
             caches: TEXT_COLUMNS.iter().map(|column| ValueCache::of(column)).collect(),
-            found: Found { time: 0, plain: None, end: 0, unknown: Vec::new(), unknown_stretches: Vec::new() },
+            found: Found {
+                time: 0,
+                plain: None,
+                end: 0,
+                others: Vec::new(),
+                unknown: Vec::new(),
+                unknown_stretches: Vec::new(),
+            },
             unknown: 0,
+            of_values: 0,
+            extra: String::new(),
         }
     }
 
@@ -89,6 +109,7 @@ impl UsualReader {
         let Self { shapes, stretches, clock, caches, found, .. } = self;
         let row = columns.new_row()?;
         found.plain = None;
+        found.others.clear();
         found.unknown.clear();
         found.unknown_stretches.clear();
         let mut open = Open::NONE;
@@ -135,6 +156,16 @@ impl UsualReader {
                     found.plain = Some((column, at, length));
                     length
                 }
+                Slot::UnknownText => {
+                    let length = step.guess_plain(rest)?;
+                    found.others.push(at..at + length);
+                    length
+                }
+                Slot::UnknownInteger => {
+                    let length = integer_length(rest)?;
+                    found.others.push(at..at + length);
+                    length
+                }
                 Slot::Text(column) => {
                     let (id, length) = known_text(step, caches.get(column)?, rest)?;
                     match id {
@@ -169,12 +200,12 @@ impl UsualReader {
     /// Ends the row of the record just found.
     #[inline]
     pub(super) fn take(&mut self, window: &[u8], ordinal: i64, columns: &mut Columns) {
-        let Found { time, plain, end, unknown, unknown_stretches } = &self.found;
+        let Found { time, plain, end, others, unknown, unknown_stretches } = &self.found;
         if let Some((column, start, length)) = *plain {
             columns.put_plain(column, tail(window, start), length);
         }
         if let Some(extra) = self.shapes.step(*end).and_then(|step| step.extra.as_deref()) {
-            columns.set_text(EXTRA, extra);
+            columns.set_text(EXTRA, extra.text(window, others, &mut self.extra));
         }
         let time = *time;
         if !(unknown.is_empty() && unknown_stretches.is_empty()) {
@@ -204,9 +235,13 @@ impl UsualReader {
     /// Learns the shape of a record that the general path has just taken.
     pub(super) fn learn(&mut self, record: &[u8], columns: &Columns) {
         self.unknown += 1;
-        if (self.unknown <= PATIENCE || self.unknown.is_power_of_two())
-            && let Some(steps) = learn::steps(record, columns.newest_plain(EXTRA), &mut self.clock)
-        {
+        if self.unknown > PATIENCE && !self.unknown.is_power_of_two() {
+            return;
+        }
+        let extra = columns.newest_plain(EXTRA);
+        let differ = self.of_values >= SHAPES_OF_VALUES;
+        if let Some(steps) = learn::steps(record, extra, differ, &mut self.clock) {
+            self.of_values += u32::from(extra.is_some() && !differ);
             self.shapes.add(steps, &mut self.stretches);
         }
     }

@@ -4,6 +4,7 @@
 //! the others that may stand in its place. Two different steps never match the same bytes to different ends, because each is
 //! the way of a JSON parser through the record, and there is only one.
 
+use super::extra::Extra;
 use super::stretches::Stretches;
 use super::wide::{LANE, are_plain, equal_start, mask, plain_length};
 
@@ -64,6 +65,10 @@ pub(super) enum Slot {
     Key(usize),
     /// A text that does not repeat.
     Plain(usize),
+    /// A text of an unknown member.
+    UnknownText,
+    /// An integer of an unknown member.
+    UnknownInteger,
 }
 
 #[derive(Debug)]
@@ -81,7 +86,7 @@ pub(super) struct Step {
     /// The stretch that starts with this step.
     pub(super) stretch: Option<usize>,
     /// Where a record ends: what is left of it for `extra`.
-    pub(super) extra: Option<Box<str>>,
+    pub(super) extra: Option<Box<Extra>>,
 }
 
 impl Step {
@@ -118,7 +123,7 @@ pub(super) struct NewStep {
     /// Length of the value.
     pub(super) length: usize,
     /// As in [`Step::extra`].
-    pub(super) extra: Option<Box<str>>,
+    pub(super) extra: Option<Box<Extra>>,
 }
 
 /// All shapes known. Step 0 is where every record starts.

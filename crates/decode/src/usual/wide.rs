@@ -29,6 +29,17 @@ pub(super) fn plain_length(window: &[u8], end: u8) -> Option<usize> {
     None
 }
 
+/// Digits of an integer that is read here at most: such as all parsers take as it stands.
+const INTEGER_DIGITS: usize = 15;
+
+/// Length of the integer at the start of a window, as JSON writes it without a sign. `None` where it is longer than most, or where the
+/// window ends with it. Whether the number ends there, what is behind it tells.
+pub(super) fn integer_length(window: &[u8]) -> Option<usize> {
+    let length = window.iter().take(INTEGER_DIGITS + 1).take_while(|byte| byte.is_ascii_digit()).count();
+    let has_leading_zero = length > 1 && window.first() == Some(&b'0');
+    (length > 0 && length <= INTEGER_DIGITS && length < window.len() && !has_leading_zero).then_some(length)
+}
+
 /// Bytes that are marked at once.
 const MARKS: usize = 16;
 

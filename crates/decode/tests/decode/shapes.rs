@@ -318,24 +318,68 @@ fn unknown_members_that_are_alike() {
         ("ä", vec!["1"]),
     ];
     for (name, values) in &unknown {
-        for place in [0, 4, 9] {
-            for (meta_place, meta_is_text) in [(None, true), (Some(0), true), (Some(5), true), (Some(2), false)] {
-                let mut shape = Shape { meta_is_text, ..usual_shape() };
-                shape.names.insert(place, name);
-                meta_place.into_iter().for_each(|place| shape.meta_names.insert(place, name));
-                let records = (0..60).map(|number| {
-                    let value = values[number as usize / 7 % values.len()];
-                    let known = usual_values(number);
-                    // In the order in which the shape takes them: those of `meta` first.
-                    let at = if place > 8 { place - 2 } else { place.saturating_sub(1) };
-                    let mut all = known.to_vec();
-                    all.insert(5 + at, value.to_owned());
-                    meta_place.into_iter().for_each(|place| all.insert(place, value.to_owned()));
-                    shape.record(&all, &usual_time(number, if number % 9 == 0 { "0001" } else { "" }))
-                });
-                let member = format!("[{}]", records.collect::<Vec<_>>().join(",")).into_bytes();
-                both_ways_agree(&[member], &[], DecodeOptions { batch_rows: 16, ..DecodeOptions::default() });
-            }
+        both_ways_agree_with_unknown(name, |number| values[number as usize / 7 % values.len()].to_owned());
+    }
+}
+
+/// The same where values differ from record to record: then they are no part of a shape.
+#[test]
+fn unknown_members_that_differ() {
+    let odd = [
+        "\"\"",
+        "0",
+        "7",
+        "-7",
+        "1.50",
+        "1e3",
+        "007",
+        "999999999999999",
+        "1000000000000000",
+        "12 ",
+        "12\t",
+        "true",
+        "null",
+        "[7]",
+        "{\"a\":1}",
+        "\"\\u0041\"",
+        "\"\u{7f}\"",
+        "\"ä\"",
+        "\"a\\\"b\"",
+        "\"}\"",
+        "18446744073709551616",
+        "\"x\",\"more\":\"y\"",
+    ];
+    let text = |number: u32| format!("\"{:x}\"", u64::from(number) * 0x9e37_79b9);
+    let integer = |number: u32| (u64::from(number).pow(7) * 7919).to_string();
+    for name in ["request", "Zone", "area", "OUID", "ä"] {
+        both_ways_agree_with_unknown(name, text);
+        both_ways_agree_with_unknown(name, integer);
+        both_ways_agree_with_unknown(name, |number| if number % 2 == 0 { text(number) } else { integer(number) });
+        both_ways_agree_with_unknown(name, |number| match number % 3 {
+            0 => text(number),
+            1 => integer(number),
+            _ => odd[number as usize / 3 % odd.len()].to_owned(),
+        });
+    }
+}
+
+/// With a member more, of this value by the record's number, here and there in the envelope and in `meta`.
+fn both_ways_agree_with_unknown(name: &'static str, value: impl Fn(u32) -> String) {
+    for place in [0, 4, 9] {
+        for (meta_place, meta_is_text) in [(None, true), (Some(0), true), (Some(5), true), (Some(2), false)] {
+            let mut shape = Shape { meta_is_text, ..usual_shape() };
+            shape.names.insert(place, name);
+            meta_place.into_iter().for_each(|place| shape.meta_names.insert(place, name));
+            let records = (0..90).map(|number| {
+                // In the order in which the shape takes them: those of `meta` first.
+                let at = if place > 8 { place - 2 } else { place.saturating_sub(1) };
+                let mut all = usual_values(number).to_vec();
+                all.insert(5 + at, value(number));
+                meta_place.into_iter().for_each(|place| all.insert(place, value(number + 1)));
+                shape.record(&all, &usual_time(number, if number % 9 == 0 { "0001" } else { "" }))
+            });
+            let member = format!("[{}]", records.collect::<Vec<_>>().join(",")).into_bytes();
+            both_ways_agree(&[member], &[], DecodeOptions { batch_rows: 16, ..DecodeOptions::default() });
         }
     }
 }
