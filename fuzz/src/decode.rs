@@ -59,9 +59,15 @@ pub fn decode_both_ways(data: &[u8]) {
 }
 
 /// Starts of members.
-const FILLERS: [&[u8]; 2] = [
+const FILLERS: [&[u8]; 3] = [
     br#"[{"time":"2026-01-05 08:00:01 UTC","source":"thales/cloudhsm/1300000000001","resourceID":"0b1c0000-0000-4000-8000-000000000001","actorID":"0b1c0000-0000-4000-8000-000000000002","tenantID":"0b1c0000-0000-4000-8000-0000000000f1","action":"LUNA_SIGN","status":"LUNA_RET_OK","traceID":"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ","meta":"{\"clientip\":\"192.0.2.1\",\"hsmid\":\"500001\",\"partid\":\"1300000000001\",\"ouid\":\"2c00000500000121a1000001\",\"role\":\"CO\"}"},"#,
     br#"{"time":"2026-01-05 08:00:01.5 UTC","action":"LUNA_SIGN","status":"LUNA_RET_OK","meta":{"ouid":null,"role":"CU"}}
+"#,
+    // Texts that are not plain; and members of unknown names that differ often enough to be values.
+    br#"[{"time":"2026-01-05 08:00:01 UTC","request":"a","source":"thales\/1","actorID":"\u00e4","meta":"{\"role\":\"CO\",\"n\":1}"},
+{"time":"2026-01-05 08:00:02 UTC","request":"b","source":"thales\/1","actorID":"a\\","meta":"{\"role\":\"CO\",\"n\":2}"},
+{"time":"2026-01-05 08:00:03 UTC","request":"c","source":"thales\/1","actorID":"\"","meta":"{\"role\":\"CU\",\"n\":3}"},
+{"time":"2026-01-05 08:00:04 UTC","request":"d","source":"thales\/1","actorID":"x","meta":"{\"role\":\"CU\",\"n\":4}"},
 "#,
 ];
 

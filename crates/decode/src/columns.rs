@@ -227,6 +227,12 @@ impl Columns {
         plain.last_of(self.times.len())
     }
 
+    /// The id that the newest row has in a column of texts that repeat.
+    pub(crate) fn newest_id(&self, column: usize) -> Option<u32> {
+        let row = self.times.len().checked_sub(1).and_then(|newest| self.rows.get(newest))?;
+        Some(row.id(column)).filter(|id| *id < TO_BE_FOUND)
+    }
+
     /// The id of ASCII text in a column of texts that repeat. It is good until [`Self::end_batch`] says otherwise.
     pub(crate) fn id_of(&mut self, column: usize, text: &[u8]) -> Option<u32> {
         let coded = self.texts.get_mut(column)?.coded()?;

@@ -1,7 +1,7 @@
 //! The shape of a record that is known to be good, if it has one that can be followed.
 //!
-//! It has one when every name is there once, and if known, spelt as the service spells it; every value of a known name is plain text or
-//! null, of another one plain text, a number, a truth value or null; and `meta` is an object of such members, or text that holds one, or
+//! It has one when every name is there once, and if known, spelt as the service spells it; every value of a known name is text or
+//! null (times, keys and trace ids plain text, texts of `meta` without escapes), of another one plain text, a number, a truth value or null; and `meta` is an object of such members, or text that holds one, or
 //! says nothing. Nulls, empty `meta` and all of the unknown members are part of the shape: records of it have the same `extra`. Where such
 //! records differ, plain texts and integers of unknown members are values like others instead, and `extra` is made of them.
 
@@ -12,7 +12,8 @@ use keytrail_model::schema::{self, TEXT_COLUMNS};
 use super::clock::Clock;
 use super::extra::{Extra, Unknown};
 use super::shapes::{LITERAL_BYTES, Literal, NewStep, Slot};
-use super::wide::{integer_length, is_plain};
+use super::values::TEXT_BYTES;
+use super::wide::{integer_length, is_plain, raw_length};
 use crate::row::{ENVELOPE_NAMES, META_NAMES};
 use crate::text::{blanks, tail};
 
@@ -201,9 +202,18 @@ impl<'a> Walk<'a> {
     /// A text in quotes becomes a step; the quote behind it is the start of the next one.
     fn text(&mut self, slot: Slot, quote: &[u8]) -> Option<()> {
         self.take(quote)?;
-        self.add_step(slot, *quote.first()?)?;
-        let length = self.take_plain().len();
-        self.steps.last_mut()?.length = length;
+        let end = *quote.first()?;
+        self.add_step(slot, end)?;
+        let start = self.at;
+        self.take_plain();
+        if matches!(slot, Slot::Text(_)) && self.rest().first() != Some(&end) {
+            self.at = start + raw_length(tail(self.record, start), end, TEXT_BYTES)?;
+            let has_escapes = self.record.get(start..self.at)?.contains(&b'\\');
+            if has_escapes && self.is_in_meta {
+                return None;
+            }
+        }
+        self.steps.last_mut()?.length = self.at - start;
         self.literal_start = self.at;
         self.take(quote)
     }

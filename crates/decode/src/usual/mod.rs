@@ -3,13 +3,13 @@
 //! The records of one archive nearly always have the same members in the same order, between the same bytes. So the bytes between the
 //! values of a good record are learned (`learn`, `shapes`), and of the next record only two things are asked: are these bytes the same,
 //! and is each value plain text (printable ASCII without quotes and backslashes)? If so, the record is JSON of the same meaning with other
-//! texts, and nothing needs to be parsed. Most values were seen before: texts of one column are known by a few of their bytes (`values`), keys
+//! texts, and nothing needs to be parsed. Other texts are good where the same bytes were parsed before. Most values were seen before: texts of one column are known by a few of their bytes (`values`), keys
 //! by their digits ([`Key`]), and so are whole stretches of values that go together, like partition, service, client and tenant
 //! (`stretches`). Time is read as digits (`clock`).
 //!
 //! Anything else is no matter of this module: the record goes to the general path, with the same result by construction, and may be
-//! learned from there. So this module rejects nothing and changes nothing but speed. What it cannot read: escapes, text beyond ASCII,
-//! values of known names that are no texts, and of unknown ones that are neither texts nor integers and differ from record to record, times
+//! learned from there. So this module rejects nothing and changes nothing but speed. What it cannot read: escapes and text beyond ASCII that
+//! it does not know, values of known names that are no texts, and of unknown ones that are neither texts nor integers and differ from record to record, times
 //! with digits below the microsecond, and the last bytes of a window.
 
 mod clock;
@@ -28,10 +28,10 @@ use keytrail_model::schema::TEXT_COLUMNS;
 use crate::columns::{Columns, EXTRA, TO_BE_FOUND};
 use crate::text::tail;
 use clock::Clock;
-use shapes::{Shapes, Slot, Step};
+use shapes::{NewStep, Shapes, Slot, Step};
 use stretches::Stretches;
-use values::ValueCache;
-use wide::{integer_length, plain_length};
+use values::{TEXT_BYTES, ValueCache};
+use wide::{are_plain, integer_length, plain_length, raw_length};
 
 /// Records of a member without a known shape after which learning becomes rare: where every record has a shape of its own, or one that
 /// cannot be learned, it would cost more than it gives.
@@ -49,6 +49,10 @@ pub(super) struct UsualReader {
     found: Found,
     /// Records of the member that had no known shape.
     unknown: u64,
+    /// Records of the member that were of a known shape.
+    known: u64,
+    /// Records of the member whose odd texts only were learned; `None` until one has such texts.
+    learned_for_texts: Option<u64>,
     /// Shapes that were learned with the values of unknown members.
     of_values: u32,
     /// Memory for `extra`.
@@ -98,6 +102,8 @@ impl UsualReader {
                 unknown_stretches: Vec::new(),
             },
             unknown: 0,
+            known: 0,
+            learned_for_texts: None,
             of_values: 0,
             extra: String::new(),
         }
@@ -208,6 +214,7 @@ impl UsualReader {
             columns.set_text(EXTRA, extra.text(window, others, &mut self.extra));
         }
         let time = *time;
+        self.known += 1;
         if !(unknown.is_empty() && unknown_stretches.is_empty()) {
             self.remember(window, columns);
         }
@@ -222,7 +229,7 @@ impl UsualReader {
             let id = columns.id_of(column, text);
             if let (Some(id), Some(row), Some(cache)) = (id, columns.row(), self.caches.get_mut(column)) {
                 row.set_id(column, id);
-                cache.insert(tail(window, start), text.len(), id);
+                cache.insert(text, id);
             }
         }
         for &(stretch, start, end) in unknown_stretches {
@@ -235,14 +242,41 @@ impl UsualReader {
     /// Learns the shape of a record that the general path has just taken.
     pub(super) fn learn(&mut self, record: &[u8], columns: &Columns) {
         self.unknown += 1;
-        if self.unknown > PATIENCE && !self.unknown.is_power_of_two() {
-            return;
+        let learns_shapes = self.unknown <= PATIENCE || self.unknown.is_power_of_two();
+        if !learns_shapes {
+            // As long as it pays: what was learned so is met again.
+            match &mut self.learned_for_texts {
+                Some(learned) if *learned <= self.known / 2 => *learned += 1,
+                _ => return,
+            }
         }
         let extra = columns.newest_plain(EXTRA);
         let differ = self.of_values >= SHAPES_OF_VALUES;
         if let Some(steps) = learn::steps(record, extra, differ, &mut self.clock) {
-            self.of_values += u32::from(extra.is_some() && !differ);
-            self.shapes.add(steps, &mut self.stretches);
+            self.learn_odd_texts(record, &steps, columns);
+            if learns_shapes {
+                self.of_values += u32::from(extra.is_some() && !differ);
+                self.shapes.add(steps, &mut self.stretches);
+            }
+        }
+    }
+
+    /// Remembers texts that are not plain of a record with these steps, which is the newest row. Of plain ones every record tells what they are.
+    fn learn_odd_texts(&mut self, record: &[u8], steps: &[NewStep], columns: &Columns) {
+        let mut at = 0;
+        for step in steps {
+            let start = at + step.literal.length();
+            at = start + step.length;
+            let Slot::Text(column) = step.slot else {
+                continue;
+            };
+            if let (Some(text), Some(id), Some(cache)) =
+                (record.get(start..at), columns.newest_id(column), self.caches.get_mut(column))
+                && !are_plain(text)
+            {
+                cache.insert(text, id);
+                self.learned_for_texts.get_or_insert_default();
+            }
         }
     }
 
@@ -259,7 +293,8 @@ impl UsualReader {
 
     /// Another member comes: it may have other shapes.
     pub(super) fn start_member(&mut self) {
-        self.unknown = 0;
+        (self.unknown, self.known) = (0, 0);
+        self.learned_for_texts = self.learned_for_texts.map(|_| 0);
     }
 
     /// Forgets all ids.
@@ -282,8 +317,15 @@ fn known_text(step: &mut Step, cache: &ValueCache, window: &[u8]) -> Option<(Opt
 /// The same for a text of another length, or a new one.
 #[inline(never)]
 fn other_text(step: &mut Step, cache: &ValueCache, window: &[u8]) -> Option<(Option<u32>, usize)> {
-    step.length = plain_length(window, step.end)?;
-    Some((cache.find(window, step.length, step.end), step.length))
+    if let Some(length) = plain_length(window, step.end) {
+        step.length = length;
+        return Some((cache.find(window, length, step.end), length));
+    }
+    // One that is not plain is known, or has to be parsed.
+    let length = raw_length(window, step.end, TEXT_BYTES)?;
+    let id = cache.find(window, length, step.end)?;
+    step.length = length;
+    Some((Some(id), length))
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! Texts of a column seen lately, with their id in the column: most values repeat.
 //!
 //! One place for each hash of a text's length, first and last bytes; a newer text takes the place of an older one. A place that was
-//! lost costs time only.
+//! lost costs time only. Texts are remembered as they stand in a record: plain ones, those beyond ASCII and, of the envelope, those with escapes.
+//! A text of `meta` must have none: in one that came as text they mean something else.
 
 use keytrail_model::{key, schema};
 
 use super::wide::{equal_start, mask};
 
 /// Longest text that is remembered.
-const TEXT_BYTES: usize = 48;
+pub(super) const TEXT_BYTES: usize = 48;
 /// Places for the texts of a column, as a power of two: first few, which stay in the processor's caches, and more where texts push each
 /// other out.
 const PLACES_BITS: u32 = 9;
@@ -67,8 +68,8 @@ impl ValueCache {
         Self { places: vec![FREE; places], shift: u64::BITS - places_bits, age: 1, pushed_out: 0 }
     }
 
-    /// The id of the text at the start of a window that has this length and is followed by the byte `end`, if it is remembered. A
-    /// remembered text is plain, so it does end there.
+    /// The id of the text at the start of a window that has this length and is followed by the byte `end`, if it is remembered. No byte of a
+    /// remembered text ends it, and none makes the one behind it another, so it does end there.
     #[inline]
     pub(super) fn find(&self, window: &[u8], length: usize, end: u8) -> Option<u32> {
         let start = window.first_chunk::<TEXT_BYTES>()?;
@@ -80,17 +81,19 @@ impl ValueCache {
         same.then_some(place.id)
     }
 
-    /// Remembers the plain text of this length at the start of a window, if it is short enough.
-    pub(super) fn insert(&mut self, window: &[u8], length: usize, id: u32) {
-        let Some(start) = window.first_chunk::<TEXT_BYTES>() else {
+    /// Remembers a text, if it is short enough.
+    pub(super) fn insert(&mut self, text: &[u8], id: u32) {
+        let mut start = [0; TEXT_BYTES];
+        let Some(room) = start.get_mut(..text.len()) else {
             return;
         };
-        let age = self.age;
-        let Some(place) = self.place_of(start, length).and_then(|place| self.places.get_mut(place)) else {
+        room.copy_from_slice(text);
+        let (age, length) = (self.age, text.len());
+        let Some(place) = self.place_of(&start, length).and_then(|place| self.places.get_mut(place)) else {
             return;
         };
         let pushes_out = place.age == age;
-        *place = Place { text: *start, length, age, id };
+        *place = Place { text: start, length, age, id };
         if pushes_out {
             self.pushed_out += 1;
             self.grow();
@@ -148,7 +151,7 @@ mod tests {
         let texts = ["", "a", "CO", "1234567", "12345678", "LUNA_SIGN", &"x".repeat(48)];
         for (index, text) in (0..).zip(texts) {
             assert_eq!(cache.find(&padded(&format!("{text}\"")), text.len(), b'"'), None, "{text}");
-            cache.insert(&padded(&format!("{text}\"")), text.len(), index);
+            cache.insert(text.as_bytes(), index);
             assert_eq!(cache.find(&padded(&format!("{text}\"")), text.len(), b'"'), Some(index), "{text}");
             assert_eq!(cache.find(&padded(&format!("{text}'")), text.len(), b'"'), None, "another end: {text}");
             assert_eq!(cache.find(&padded(&format!("{text}\"")), text.len() + 1, b'-'), None, "longer: {text}");
@@ -156,7 +159,7 @@ mod tests {
         assert_eq!(cache.find(&padded("LUNA_SIGM\""), 9, b'"'), None);
         cache.forget();
         assert_eq!(cache.find(&padded("CO\""), 2, b'"'), None, "an id of an earlier age");
-        cache.insert(&padded(&"x".repeat(49)), 49, 7);
+        cache.insert("x".repeat(49).as_bytes(), 7);
         assert_eq!(cache.find(&padded(&format!("{}\"", "x".repeat(49))), 49, b'"'), None, "too long");
         assert_eq!(cache.find(b"short", 5, b'"'), None, "the end of the window");
         assert_eq!(ValueCache::of("trace_id").find(&padded("CO\""), 2, b'"'), None);
@@ -177,7 +180,7 @@ mod tests {
                             assert_eq!(known, id, "{texts} in round {round}");
                             found += 1;
                         }
-                        None => cache.insert(window, length, id),
+                        None => cache.insert(&window[..length], id),
                     }
                 }
             }

@@ -29,6 +29,21 @@ pub(super) fn plain_length(window: &[u8], end: u8) -> Option<usize> {
     None
 }
 
+/// Length of the text at the start of a window, as it stands there up to the byte `end`: that is not one behind a backslash, but where it is
+/// a backslash itself. `None` where that is not within so many bytes.
+pub(super) fn raw_length(window: &[u8], end: u8, bytes_max: usize) -> Option<usize> {
+    let mut length = 0;
+    while length <= bytes_max {
+        length += match *window.get(length)? {
+            byte if byte == end => return Some(length),
+            b'\\' => 2,
+            b'"' | ..b' ' => return None,
+            _ => 1,
+        };
+    }
+    None
+}
+
 /// Digits of an integer that is read here at most: such as all parsers take as it stands.
 const INTEGER_DIGITS: usize = 15;
 
