@@ -283,8 +283,9 @@ impl Queue<'_> {
         }
         let mut outcomes: Vec<(&Job, Outcome)> = outcomes.into_iter().flatten().collect();
         outcomes.par_sort_unstable_by_key(|(job, _)| job.position);
-        // An equal file was left to another one, which then could not be read: its turn comes now.
+        // An equal file was left to another one, which then could not be read: its turn comes now, on one of the cores that had nothing left.
         let mut hands = None;
+        shared.cores.take();
         loop {
             let again = left_behind(&outcomes);
             if again.is_empty() {

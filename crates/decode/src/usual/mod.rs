@@ -3,14 +3,15 @@
 //! The records of one archive nearly always have the same members in the same order, between the same bytes. So the bytes between the
 //! values of a good record are learned (`learn`, `shapes`), and of the next record only two things are asked: are these bytes the same,
 //! and is each value plain text (printable ASCII without quotes and backslashes)? If so, the record is JSON of the same meaning with other
-//! texts, and nothing needs to be parsed. Other texts are good where the same bytes were parsed before. Most values were seen before: texts of one column are known by a few of their bytes (`values`), keys
-//! by their digits ([`Key`]), and so are whole stretches of values that go together, like partition, service, client and tenant
-//! (`stretches`). Time is read as digits (`clock`).
+//! texts, and nothing needs to be parsed. Other texts are good where the same bytes were parsed before. Most values were seen before: texts
+//! of one column are known by a few of their bytes (`values`), keys by their digits ([`Key`]), and so are whole stretches of values that go
+//! together, like partition, service, client and tenant (`stretches`). Time is read as digits (`clock`). Of members with unknown names that
+//! differ from record to record, `extra` is made anew (`extra`).
 //!
 //! Anything else is no matter of this module: the record goes to the general path, with the same result by construction, and may be
 //! learned from there. So this module rejects nothing and changes nothing but speed. What it cannot read: escapes and text beyond ASCII that
-//! it does not know, values of known names that are no texts, and of unknown ones that are neither texts nor integers and differ from record to record, times
-//! with digits below the microsecond, and the last bytes of a window.
+//! it does not know, values of known names that are no texts, and of unknown ones that are neither plain texts nor integers and differ from
+//! record to record, times with digits below the microsecond, and the last bytes of a window.
 
 mod clock;
 mod extra;
@@ -261,7 +262,7 @@ impl UsualReader {
         }
     }
 
-    /// Remembers texts that are not plain of a record with these steps, which is the newest row. Of plain ones every record tells what they are.
+    /// Remembers texts that are not plain, of a record with these steps, which is the newest row. What plain ones mean, they say themselves.
     fn learn_odd_texts(&mut self, record: &[u8], steps: &[NewStep], columns: &Columns) {
         let mut at = 0;
         for step in steps {

@@ -1,8 +1,8 @@
 //! Texts of a column seen lately, with their id in the column: most values repeat.
 //!
 //! One place for each hash of a text's length, first and last bytes; a newer text takes the place of an older one. A place that was
-//! lost costs time only. Texts are remembered as they stand in a record: plain ones, those beyond ASCII and, of the envelope, those with escapes.
-//! A text of `meta` must have none: in one that came as text they mean something else.
+//! lost costs time only. Texts are remembered as they stand in a record: plain ones, those beyond ASCII and, of the envelope, those with
+//! escapes. A text of `meta` must have none: where `meta` came as text they mean something else.
 
 use keytrail_model::{key, schema};
 

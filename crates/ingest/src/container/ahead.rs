@@ -26,7 +26,7 @@ impl FreeCores {
     }
 
     /// Takes one, where there is one.
-    fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1)).is_ok()
     }
 }
