@@ -1,9 +1,10 @@
 //! The shape of a record that is known to be good, if it has one that can be followed.
 //!
-//! It has one when every name is there once, and if known, spelt as the service spells it; every value of a known name is text or
-//! null (times, keys and trace ids plain text, texts of `meta` without escapes), of another one plain text, a number, a truth value or null; and `meta` is an object of such members, or text that holds one, or
-//! says nothing. Nulls, empty `meta` and all of the unknown members are part of the shape: records of it have the same `extra`. Where such
-//! records differ, plain texts and integers of unknown members are values like others instead, and `extra` is made of them.
+//! It has one when every name is there once, and if known, spelt as the service spells it; every value of a known name is text or null (times,
+//! keys and trace ids plain text, texts of `meta` without escapes), of another one plain text, a number, a truth value or null; and `meta` is
+//! an object of such members, or text that holds one, or says nothing. Nulls, empty `meta` and all of the unknown members are part of the
+//! shape: records of it have the same `extra`. Where such records differ, plain texts and integers of unknown members are values like others
+//! instead, and `extra` is made of them.
 
 use keytrail_model::export::{ENVELOPE, META};
 use keytrail_model::key;
