@@ -229,8 +229,7 @@ impl Columns {
 
     /// The id that the newest row has in a column of texts that repeat.
     pub(crate) fn newest_id(&self, column: usize) -> Option<u32> {
-        let row = self.times.len().checked_sub(1).and_then(|newest| self.rows.get(newest))?;
-        Some(row.id(column)).filter(|id| *id < TO_BE_FOUND)
+        Some(self.id(self.rows().checked_sub(1)?, column)).filter(|id| *id < TO_BE_FOUND)
     }
 
     /// The id of ASCII text in a column of texts that repeat. It is good until [`Self::end_batch`] says otherwise.
@@ -244,7 +243,6 @@ impl Columns {
     }
 
     /// What a row has in a column of texts that repeat.
-    #[cfg(test)]
     pub(crate) fn id(&self, row: usize, column: usize) -> u32 {
         self.rows.get(row).map_or(NULL, |row| row.id(column))
     }

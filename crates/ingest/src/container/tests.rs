@@ -90,6 +90,7 @@ fn told(archive: &[u8], salvage: bool) -> Told {
         (memory, streamed, false),
         (file, streamed, false),
         (file, in_parts, true),
+        (file, in_parts_if_held, true),
         (memory, in_parts_if_held, true),
         (memory, in_parts_if_held, false),
         (file, in_parts_if_held, false),
@@ -521,16 +522,21 @@ fn a_member_in_parts_is_read_once() {
             read.fetch_add(bytes, Ordering::Relaxed);
         }
     };
-    // All that is read of an archive as long as this is told, but for the last 4 MiB.
-    let progress = ArchiveProgress::new(&observer, u64::MAX);
-    let budget = Budget { bytes: 1 << 20, large_bytes: 1 << 20, part_bytes: 1 << 20 };
-    let mut buffers = Buffers::new(budget, Arc::default());
-    let mut told = Told::default();
-    let Ok(_) = visit(Source::File(&path, &progress), ("a.zip", archive.len() as u64), &mut buffers, false, &mut told);
+    // In turn, and by a second thread, for which there has to be room.
+    for (budget_bytes, cores) in [(1 << 20, 0), (16 << 20, 1)] {
+        // All that is read of an archive as long as this is told, but for the last 4 MiB.
+        let progress = ArchiveProgress::new(&observer, u64::MAX);
+        let budget = Budget { bytes: budget_bytes, large_bytes: 1 << 20, part_bytes: 1 << 20 };
+        let mut buffers = Buffers::new(budget, Arc::new(FreeCores::new(cores)));
+        let mut told = Told::default();
+        let source = Source::File(&path, &progress);
+        let Ok(_) = visit(source, ("a.zip", archive.len() as u64), &mut buffers, false, &mut told);
+        let contents = told.members.iter().map(|(_, content)| content.as_slice());
+        assert!(contents.eq([text.as_slice(), RECORD]) && told.damage.is_empty(), "{cores}: {:?}", told.damage);
+        let (read, bytes) = (read.swap(0, Ordering::Relaxed), archive.len() as u64);
+        assert!(bytes > 4 << 20 && read < bytes + bytes / 2, "{cores}: {read} of {bytes} bytes");
+    }
     std::fs::remove_file(&path).unwrap();
-    assert!(told.members[0].1 == text && told.members[1].1 == RECORD && told.damage.is_empty(), "{:?}", told.damage);
-    let (read, bytes) = (read.into_inner(), archive.len() as u64);
-    assert!(bytes > 4 << 20 && read < bytes + bytes / 2, "{read} of {bytes} bytes");
 }
 
 #[test]

@@ -166,29 +166,23 @@ fn visit_entry<M: Members>(
     {
         return members.member(&name, &mut Whole::checked(content, entry.crc32()));
     }
-    let crc = entry.crc32();
+    let declared = (declared_bytes, entry.crc32());
     let visit = |content: &mut dyn Content| members.member(&name, content);
     if let Some(parts) = parts {
-        let open = || {
-            body.content(entry).map_err(|error| match error {
-                ZipError::Io(error) if error.raw_os_error().is_some() => error,
-                error => io::Error::other(describe(&error)),
-            })
-        };
-        let content = Checked { content: Late::new(open), declared_bytes, bytes: 0 };
-        return buffers.in_parts(parts, content, (declared_bytes, crc), visit);
+        let content = Checked { content: Late::new(|| body.content(entry)), declared_bytes, bytes: 0 };
+        return buffers.in_parts(parts, content, declared, visit);
     }
     match body.content(entry) {
         Ok(content) => {
             let mut content = Checked { content, declared_bytes, bytes: 0 };
             buffers.stream(&mut content, declared_bytes, visit)
         }
-        Err(ZipError::Io(error)) if error.raw_os_error().is_some() => {
+        Err(error) if error.raw_os_error().is_some() => {
             members.unreadable(&error);
             Ok(())
         }
         Err(error) => {
-            members.damaged(Some(&name), describe(&error));
+            members.damaged(Some(&name), error.to_string());
             Ok(())
         }
     }
@@ -238,9 +232,12 @@ impl<'a> Body<'a> {
         behind_header.checked_add(u64::from(zip_layout::name_and_extra_bytes(&header)?))
     }
 
-    /// A member read as a stream, which checks its CRC.
-    fn content(&mut self, entry: ZipFileEntry<'static>) -> Result<ZipFile<'_, BufReader<SourceReader<'a>>>, ZipError> {
-        entry.with_reader(self.reader()?, ZipReadOptions::new())
+    /// A member read as a stream, which checks its CRC. An error is one of the system, with its code, or says what is wrong with the member.
+    fn content(&mut self, entry: ZipFileEntry<'static>) -> io::Result<ZipFile<'_, BufReader<SourceReader<'a>>>> {
+        entry.with_reader(self.reader()?, ZipReadOptions::new()).map_err(|error| match error {
+            ZipError::Io(error) if error.raw_os_error().is_some() => error,
+            error => io::Error::other(describe(&error)),
+        })
     }
 
     /// The data of a deflated member, read through a handle of its own. `None` where anything is not as expected.
