@@ -59,7 +59,7 @@ pub fn decode_both_ways(data: &[u8]) {
 }
 
 /// Starts of members.
-const FILLERS: [&[u8]; 3] = [
+const FILLERS: [&[u8]; 4] = [
     br#"[{"time":"2026-01-05 08:00:01 UTC","source":"thales/cloudhsm/1300000000001","resourceID":"0b1c0000-0000-4000-8000-000000000001","actorID":"0b1c0000-0000-4000-8000-000000000002","tenantID":"0b1c0000-0000-4000-8000-0000000000f1","action":"LUNA_SIGN","status":"LUNA_RET_OK","traceID":"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ","meta":"{\"clientip\":\"192.0.2.1\",\"hsmid\":\"500001\",\"partid\":\"1300000000001\",\"ouid\":\"2c00000500000121a1000001\",\"role\":\"CO\"}"},"#,
     br#"{"time":"2026-01-05 08:00:01.5 UTC","action":"LUNA_SIGN","status":"LUNA_RET_OK","meta":{"ouid":null,"role":"CU"}}
 "#,
@@ -68,6 +68,13 @@ const FILLERS: [&[u8]; 3] = [
 {"time":"2026-01-05 08:00:02 UTC","request":"b","source":"thales\/1","actorID":"a\\","meta":"{\"role\":\"CO\",\"n\":2}"},
 {"time":"2026-01-05 08:00:03 UTC","request":"c","source":"thales\/1","actorID":"\"","meta":"{\"role\":\"CU\",\"n\":3}"},
 {"time":"2026-01-05 08:00:04 UTC","request":"d","source":"thales\/1","actorID":"x","meta":"{\"role\":\"CU\",\"n\":4}"},
+"#,
+    // Lists and objects of such values.
+    br#"{"time":"2026-01-05 08:00:01 UTC","tags":["a",1.5],"meta":{"user":{"id":1,"b":"x"},"on":true}}
+{"time":"2026-01-05 08:00:02 UTC","tags":["b",-2],"meta":{"user":{"id":2,"b":"y"},"on":false}}
+{"time":"2026-01-05 08:00:03 UTC","tags":["c",0.5],"meta":{"user":{"id":3,"b":"z"},"on":null}}
+{"time":"2026-01-05 08:00:04 UTC","tags":["d",4],"meta":{"user":{"id":4,"b":""},"on":4.25}}
+{"time":"2026-01-05 08:00:05 UTC","tags":["\n"],"meta":{"user":{"id":null,"b":"\""},"on":[]}}
 "#,
 ];
 

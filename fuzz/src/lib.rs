@@ -46,7 +46,7 @@ mod seeds {
             for choice in 0..=255 {
                 super::decode_any(&[&[choice], bytes.as_slice()].concat());
             }
-            for choice in 0..3 {
+            for choice in 0..4 {
                 super::decode_both_ways(&[&[choice], bytes.as_slice()].concat());
             }
         }

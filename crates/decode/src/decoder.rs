@@ -253,6 +253,45 @@ mod tests {
         }
     }
 
+    /// As records of other services may have in `meta`: lists and objects, whatever these hold.
+    #[test]
+    fn records_with_lists_and_objects_of_a_known_shape_are_not_parsed() {
+        let record = |number: u32, meta_is_text: bool| {
+            let escapes = if meta_is_text { "" } else { r#"\n \""# };
+            let user = format!("Jürgen {escapes}").repeat(number as usize % 3);
+            let (on, size) = (number.is_multiple_of(2), f64::from(number) / 4.0);
+            let meta = format!(
+                r#"{{"user":{{"name":"{user}","id":{number}}},"on":{on},"sizes":[{size},-1{number},{{}}],"more":[]}}"#
+            );
+            let meta = if meta_is_text { format!("\"{}\"", meta.replace('"', "\\\"")) } else { meta };
+            format!(
+                r#"{{"time":"2026-01-05 08:00:01 UTC","source":"cdsp","action":"Create Key","meta":{meta},"level":{{"a":[[{number}]]}}}}"#
+            )
+        };
+        for meta_is_text in [true, false] {
+            let records: Vec<String> = (0..40).map(|number| record(number, meta_is_text)).collect();
+            are_not_parsed(&records, 4);
+        }
+    }
+
+    /// A value may be of one kind and then of another: of each it is learned once.
+    #[test]
+    fn records_with_values_of_several_kinds_are_not_parsed() {
+        let values = ["\"text\"", "12", "null", "[]", "{}", "[12]", "[\"text\"]", "{\"a\":true}", "[12,13]"];
+        for start in 0..values.len() {
+            let records: Vec<String> = (0..200)
+                .map(|number| {
+                    let value = values[(start + number) % values.len()];
+                    format!(
+                        r#"{{"time":"2026-01-05 08:00:01 UTC","kind":{value},"number":{number},"action":"Create Key"}}"#
+                    )
+                })
+                .collect();
+            // Three with their values, and each kind.
+            are_not_parsed(&records, 3 + 8);
+        }
+    }
+
     /// Texts that are not plain have to be met once; of many of them, as many are learned as pay for it.
     #[test]
     fn records_of_known_texts_are_not_parsed() {

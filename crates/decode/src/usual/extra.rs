@@ -1,21 +1,28 @@
 //! What is left of records of one shape for `extra`: a text whose values may differ from record to record.
 //!
 //! Made from the members of one record, and good only if it gives back the `extra` that the general path made of that record. Values that
-//! differ are plain texts and integers, which `extra` has as they stand in the record; so it is right for other records, too.
+//! differ stand in `extra` as they do in the record; so it is right for other records, too.
 
 use std::ops::Range;
 
 use crate::canonical::push_string;
 
-/// A member of a record whose name is unknown.
-pub(super) struct Unknown<'a> {
-    pub(super) is_of_meta: bool,
-    pub(super) name: &'a str,
-    /// As it stands in the record, but for the quotes around a text.
-    pub(super) value: &'a [u8],
-    pub(super) is_text: bool,
-    /// Whether it differs from record to record.
-    pub(super) differs: bool,
+/// A value of a member whose name is unknown, as it stands in the record.
+pub(super) enum Value<'a> {
+    /// What stands between the quotes of a text.
+    Text(Scalar<'a>),
+    /// A number, a truth value or null.
+    Token(Scalar<'a>),
+    List(Vec<Self>),
+    Object(Vec<(&'a str, Self)>),
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Scalar<'a> {
+    /// Records of the shape have the same bytes there.
+    Same(&'a [u8]),
+    /// They may have others: its number among such values.
+    Differs(usize),
 }
 
 /// The text of `extra`, in pieces.
@@ -27,33 +34,16 @@ pub(super) struct Extra {
     end: String,
 }
 
-/// What a name of the object stands for.
-enum Value<'a> {
-    /// A member, and its number among those that differ.
-    Member(&'a Unknown<'a>, usize),
-    Object(Vec<(&'a str, Value<'a>)>),
-}
-
 impl Extra {
-    /// `extra` of records like one that has these unknown members, at least one, and this `extra`. `None` where it follows from them in
-    /// no way that is known here.
-    pub(super) fn of(unknown: &[Unknown<'_>], extra: &str) -> Option<Self> {
+    /// `extra` of records like one that has these unknown members, at least one, and this `extra`; `differing` are the bytes of the values
+    /// that may differ. `None` where it follows from them in no way that is known here.
+    pub(super) fn of(members: Value<'_>, differing: &[&[u8]], extra: &str) -> Option<Self> {
         let mut made = Self { pieces: Vec::new(), end: String::new() };
-        let differing: Vec<&[u8]> = unknown.iter().filter(|member| member.differs).map(|member| member.value).collect();
         if differing.is_empty() {
             made.end.push_str(extra);
             return Some(made);
         }
-        let (mut members, mut of_meta, mut number) = (Vec::new(), Vec::new(), 0);
-        for member in unknown {
-            let to = if member.is_of_meta { &mut of_meta } else { &mut members };
-            to.push((member.name, Value::Member(member, number)));
-            number += usize::from(member.differs);
-        }
-        if !of_meta.is_empty() {
-            members.push(("meta", Value::Object(of_meta)));
-        }
-        made.push(Value::Object(members));
+        made.push(members);
         let mut text = String::new();
         made.write(|value| differing.get(value).copied().unwrap_or_default(), &mut text);
         (text == extra).then_some(made)
@@ -61,26 +51,38 @@ impl Extra {
 
     fn push(&mut self, value: Value<'_>) {
         match value {
+            Value::Text(text) => {
+                self.end.push('"');
+                self.push_scalar(text);
+                self.end.push('"');
+            }
+            Value::Token(token) => self.push_scalar(token),
+            Value::List(elements) => {
+                self.end.push('[');
+                for (place, element) in elements.into_iter().enumerate() {
+                    self.end.push_str(if place == 0 { "" } else { "," });
+                    self.push(element);
+                }
+                self.end.push(']');
+            }
             Value::Object(mut members) => {
                 members.sort_by_key(|(name, _)| *name);
+                self.end.push('{');
                 for (place, (name, value)) in members.into_iter().enumerate() {
-                    self.end.push(if place == 0 { '{' } else { ',' });
+                    self.end.push_str(if place == 0 { "" } else { "," });
                     push_string(name, &mut self.end);
                     self.end.push(':');
                     self.push(value);
                 }
                 self.end.push('}');
             }
-            Value::Member(member, number) => {
-                let quote = if member.is_text { "\"" } else { "" };
-                self.end.push_str(quote);
-                if member.differs {
-                    self.pieces.push((std::mem::take(&mut self.end), number));
-                } else {
-                    self.end.push_str(str::from_utf8(member.value).unwrap_or_default());
-                }
-                self.end.push_str(quote);
-            }
+        }
+    }
+
+    fn push_scalar(&mut self, scalar: Scalar<'_>) {
+        match scalar {
+            Scalar::Same(bytes) => self.end.push_str(str::from_utf8(bytes).unwrap_or_default()),
+            Scalar::Differs(number) => self.pieces.push((std::mem::take(&mut self.end), number)),
         }
     }
 
@@ -97,7 +99,7 @@ impl Extra {
     fn write<'a>(&self, value: impl Fn(usize) -> &'a [u8], to: &mut String) {
         for (before, number) in &self.pieces {
             to.push_str(before);
-            // They are plain.
+            // They are UTF-8: the reader looked.
             to.push_str(str::from_utf8(value(*number)).unwrap_or_default());
         }
         to.push_str(&self.end);

@@ -1,42 +1,55 @@
 //! The shape of a record that is known to be good, if it has one that can be followed.
 //!
 //! It has one when every name is there once, and if known, spelt as the service spells it; every value of a known name is text or null (times,
-//! keys and trace ids plain text, texts of `meta` without escapes), of another one plain text, a number, a truth value or null; and `meta` is
-//! an object of such members, or text that holds one, or says nothing. Nulls, empty `meta` and all of the unknown members are part of the
-//! shape: records of it have the same `extra`. Where such records differ, plain texts and integers of unknown members are values like others
-//! instead, and `extra` is made of them.
+//! keys and trace ids plain text, texts of `meta` without escapes); and `meta` is an object of such members, or text that holds one, or says
+//! nothing. Nulls, empty `meta` and all of the unknown members, whatever these hold, are part of the shape: records of it have the same
+//! `extra`. Where such records differ, texts, numbers, truth values and nulls of unknown members, and of lists and objects there, are values
+//! like others instead, as far as `extra` has them as they stand, and it is made of them.
 
 use keytrail_model::export::{ENVELOPE, META};
 use keytrail_model::key;
 use keytrail_model::schema::{self, TEXT_COLUMNS};
 
 use super::clock::Clock;
-use super::extra::{Extra, Unknown};
+use super::extra::{Extra, Scalar, Value};
 use super::shapes::{LITERAL_BYTES, Literal, NewStep, Slot};
 use super::values::TEXT_BYTES;
-use super::wide::{integer_length, is_plain, raw_length};
+use super::wide::{is_plain, kept_length, raw_length, token_length};
 use crate::row::{ENVELOPE_NAMES, META_NAMES};
 use crate::text::{blanks, tail};
 
 /// Steps of a shape, about, and bytes between two values, at most: one odd record must not push out all other shapes.
 const STEPS_MAX: usize = 64;
 const LITERALS_BYTES_MAX: usize = 16 * LITERAL_BYTES;
+/// Lists and objects inside of each other in an unknown member, at most.
+const NESTED_MAX: usize = 8;
 
+const META_NAME: &str = "meta";
 const QUOTE: &[u8] = b"\"";
 /// A quote inside of text.
 const QUOTE_IN_TEXT: &[u8] = b"\\\"";
 
-/// The steps of a record that has this `extra`; `differ`: texts and integers of unknown members are no part of the shape. `None` where it
+/// The steps of a record that has this `extra`; `differ`: values of unknown members are no part of the shape. `None` where it
 /// has no shape that can be followed. For a text that is no JSON the outcome means nothing.
 pub(super) fn steps(record: &[u8], extra: Option<&str>, differ: bool, clock: &mut Clock) -> Option<Vec<NewStep>> {
-    let (steps, unknown) = (Vec::new(), Vec::new());
-    let mut walk = Walk { record, at: 0, literal_start: 0, steps, unknown, differ, is_in_meta: false, clock };
+    let mut walk = Walk {
+        record,
+        at: 0,
+        literal_start: 0,
+        steps: Vec::new(),
+        unknown: Vec::new(),
+        unknown_of_meta: Vec::new(),
+        differing: Vec::new(),
+        differ,
+        is_in_meta: false,
+        clock,
+    };
     walk.object(QUOTE, Walk::envelope_member)?;
     walk.add_step(Slot::End, 0)?;
     // What else goes to `extra` differs from record to record.
-    let extra = match (walk.unknown.is_empty(), extra) {
-        (false, Some(extra)) => Some(Extra::of(&walk.unknown, extra)?.into()),
-        (true, None) => None,
+    let extra = match (walk.unknown_members(), extra) {
+        (Some(members), Some(extra)) => Some(Extra::of(members, &walk.differing, extra)?.into()),
+        (None, None) => None,
         _ => return None,
     };
     walk.steps.last_mut()?.extra = extra;
@@ -53,8 +66,12 @@ struct Walk<'a> {
     /// End of the newest value.
     literal_start: usize,
     steps: Vec<NewStep>,
-    unknown: Vec<Unknown<'a>>,
-    /// Whether unknown members differ from record to record.
+    /// Members of unknown names.
+    unknown: Vec<(&'a str, Value<'a>)>,
+    unknown_of_meta: Vec<(&'a str, Value<'a>)>,
+    /// Values of them that differ from record to record.
+    differing: Vec<&'a [u8]>,
+    /// Whether there are such values.
     differ: bool,
     is_in_meta: bool,
     clock: &'a mut Clock,
@@ -82,7 +99,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks through an object; `member` takes the value under a name, each of which may come once.
-    fn object(&mut self, quote: &[u8], member: fn(&mut Self, &'a str, &[u8]) -> Option<()>) -> Option<()> {
+    fn object(&mut self, quote: &[u8], mut member: impl FnMut(&mut Self, &'a str, &[u8]) -> Option<()>) -> Option<()> {
         self.take(b"{")?;
         self.skip_blanks();
         if self.take(b"}").is_some() {
@@ -112,7 +129,7 @@ impl<'a> Walk<'a> {
 
     fn envelope_member(&mut self, name: &'a str, quote: &[u8]) -> Option<()> {
         match name {
-            "meta" => self.meta(),
+            META_NAME => self.meta(),
             "time" => {
                 let start = self.at + quote.len();
                 self.text(Slot::Time, quote)?;
@@ -161,43 +178,96 @@ impl<'a> Walk<'a> {
         self.text(slot, quote)
     }
 
-    /// A member of an unknown name is part of what stands between values, or a value itself.
+    /// A member of an unknown name is part of what stands between values, or has values itself.
     fn unknown(&mut self, name: &'a str, quote: &[u8]) -> Option<()> {
         // In other letters, known names may count.
         if ENVELOPE_NAMES.iter().chain(&META_NAMES).any(|known| known.eq_ignore_ascii_case(name)) {
             return None;
         }
-        let is_text = self.rest().starts_with(quote);
-        let (value, differs) = if is_text { self.unknown_text(quote)? } else { self.unknown_token()? };
-        self.unknown.push(Unknown { is_of_meta: self.is_in_meta, name, value, is_text, differs });
+        let value = self.unknown_value(quote, NESTED_MAX)?;
+        let members = if self.is_in_meta { &mut self.unknown_of_meta } else { &mut self.unknown };
+        members.push((name, value));
         Some(())
     }
 
-    /// The value, and whether it may be another one in other records.
-    fn unknown_text(&mut self, quote: &[u8]) -> Option<(&'a [u8], bool)> {
+    /// All members of unknown names, as they stand in `extra`; `None` where there are none.
+    fn unknown_members(&mut self) -> Option<Value<'a>> {
+        let mut members = std::mem::take(&mut self.unknown);
+        let of_meta = std::mem::take(&mut self.unknown_of_meta);
+        if !of_meta.is_empty() {
+            members.push((META_NAME, Value::Object(of_meta)));
+        }
+        (!members.is_empty()).then_some(Value::Object(members))
+    }
+
+    /// A value that has lists and objects inside of each other this often at most.
+    fn unknown_value(&mut self, quote: &[u8], nested_max: usize) -> Option<Value<'a>> {
+        let rest = self.rest();
+        if rest.starts_with(quote) {
+            return self.unknown_text(quote).map(Value::Text);
+        }
+        match rest.first()? {
+            b'{' => {
+                let (mut members, nested_max) = (Vec::new(), nested_max.checked_sub(1)?);
+                self.object(quote, |walk, name, quote| {
+                    members.push((name, walk.unknown_value(quote, nested_max)?));
+                    Some(())
+                })?;
+                Some(Value::Object(members))
+            }
+            b'[' => self.unknown_list(quote, nested_max.checked_sub(1)?).map(Value::List),
+            _ => self.unknown_token().map(Value::Token),
+        }
+    }
+
+    fn unknown_list(&mut self, quote: &[u8], nested_max: usize) -> Option<Vec<Value<'a>>> {
+        self.take(b"[")?;
+        self.skip_blanks();
+        let mut elements = Vec::new();
+        if self.take(b"]").is_some() {
+            return Some(elements);
+        }
+        loop {
+            elements.push(self.unknown_value(quote, nested_max)?);
+            self.skip_blanks();
+            if self.take(b"]").is_some() {
+                return Some(elements);
+            }
+            self.take(b",")?;
+            self.skip_blanks();
+        }
+    }
+
+    fn unknown_text(&mut self, quote: &[u8]) -> Option<Scalar<'a>> {
         let start = self.at + quote.len();
         if self.differ {
             self.text(Slot::UnknownText, quote)?;
         } else {
             self.take(quote)?;
-            self.take_plain();
+            self.at += kept_length(self.rest(), *quote.first()?)?;
             self.take(quote)?;
         }
-        Some((self.record.get(start..self.at - quote.len())?, self.differ))
+        let text = self.record.get(start..self.at.checked_sub(quote.len())?)?;
+        Some(if self.differ { self.differs(text) } else { Scalar::Same(text) })
     }
 
-    /// The same for a number, a truth value or null.
-    fn unknown_token(&mut self) -> Option<(&'a [u8], bool)> {
+    /// A number, a truth value or null.
+    fn unknown_token(&mut self) -> Option<Scalar<'a>> {
         let is_of_token = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
         let length = self.rest().iter().take_while(is_of_token).count();
         let token = self.rest().get(..length).filter(|token| !token.is_empty())?;
-        let differs = self.differ && integer_length(self.rest()) == Some(length);
+        let differs = self.differ && token_length(self.rest()) == Some(length);
         if differs {
-            self.add_step(Slot::UnknownInteger, 0)?;
+            self.add_step(Slot::UnknownToken, 0)?;
             self.literal_start = self.at + length;
         }
         self.at += length;
-        Some((token, differs))
+        Some(if differs { self.differs(token) } else { Scalar::Same(token) })
+    }
+
+    fn differs(&mut self, value: &'a [u8]) -> Scalar<'a> {
+        self.differing.push(value);
+        Scalar::Differs(self.differing.len() - 1)
     }
 
     /// A text in quotes becomes a step; the quote behind it is the start of the next one.
@@ -206,17 +276,30 @@ impl<'a> Walk<'a> {
         let end = *quote.first()?;
         self.add_step(slot, end)?;
         let start = self.at;
+        match slot {
+            Slot::UnknownText => self.at += kept_length(self.rest(), end)?,
+            Slot::Text(_) => self.take_text_that_repeats(end)?,
+            _ => {
+                self.take_plain();
+            }
+        }
+        self.steps.last_mut()?.length = self.at - start;
+        self.literal_start = self.at;
+        self.take(quote)
+    }
+
+    /// Takes plain text, or a short one that is not plain, before the byte `end`.
+    fn take_text_that_repeats(&mut self, end: u8) -> Option<()> {
+        let start = self.at;
         self.take_plain();
-        if matches!(slot, Slot::Text(_)) && self.rest().first() != Some(&end) {
+        if self.rest().first() != Some(&end) {
             self.at = start + raw_length(tail(self.record, start), end, TEXT_BYTES)?;
             let has_escapes = self.record.get(start..self.at)?.contains(&b'\\');
             if has_escapes && self.is_in_meta {
                 return None;
             }
         }
-        self.steps.last_mut()?.length = self.at - start;
-        self.literal_start = self.at;
-        self.take(quote)
+        Some(())
     }
 
     fn add_step(&mut self, slot: Slot, end: u8) -> Option<()> {

@@ -10,8 +10,9 @@
 //!
 //! Anything else is no matter of this module: the record goes to the general path, with the same result by construction, and may be
 //! learned from there. So this module rejects nothing and changes nothing but speed. What it cannot read: escapes and text beyond ASCII that
-//! it does not know, values of known names that are no texts, and of unknown ones that are neither plain texts nor integers and differ from
-//! record to record, times with digits below the microsecond, and the last bytes of a window.
+//! it does not know, values of known names that are no texts, those of unknown ones that differ from record to record and stand in `extra`
+//! in another way (escapes that need not be, numbers with exponents), times with digits below the microsecond, and the last bytes of a
+//! window.
 
 mod clock;
 mod extra;
@@ -32,7 +33,7 @@ use clock::Clock;
 use shapes::{NewStep, Shapes, Slot, Step};
 use stretches::Stretches;
 use values::{TEXT_BYTES, ValueCache};
-use wide::{are_plain, integer_length, plain_length, raw_length};
+use wide::{are_plain, kept_length, plain_length, raw_length, token_length};
 
 /// Records of a member without a known shape after which learning becomes rare: where every record has a shape of its own, or one that
 /// cannot be learned, it would cost more than it gives.
@@ -123,6 +124,7 @@ impl UsualReader {
         let (mut at, mut place, mut at_value) = (0, 0, false);
         loop {
             let step = shapes.step(place)?;
+            let before = at;
             if !at_value {
                 let rest = window.get(at..)?;
                 if let Some(stretch) = step.stretch {
@@ -164,12 +166,16 @@ impl UsualReader {
                     length
                 }
                 Slot::UnknownText => {
-                    let length = step.guess_plain(rest)?;
+                    let length = step.guess_plain(rest).or_else(|| kept_length(rest, step.end))?;
                     found.others.push(at..at + length);
                     length
                 }
-                Slot::UnknownInteger => {
-                    let length = integer_length(rest)?;
+                Slot::UnknownToken => {
+                    let Some(length) = token_length(rest) else {
+                        // A text, a list or an object may stand there.
+                        (at, place, open) = (before, step.other, Open::NONE);
+                        continue;
+                    };
                     found.others.push(at..at + length);
                     length
                 }

@@ -67,8 +67,8 @@ pub(super) enum Slot {
     Plain(usize),
     /// A text of an unknown member.
     UnknownText,
-    /// An integer of an unknown member.
-    UnknownInteger,
+    /// A number, a truth value or null of an unknown member.
+    UnknownToken,
 }
 
 #[derive(Debug)]

@@ -44,15 +44,70 @@ pub(super) fn raw_length(window: &[u8], end: u8, bytes_max: usize) -> Option<usi
     None
 }
 
-/// Digits of an integer that is read here at most: such as all parsers take as it stands.
-const INTEGER_DIGITS: usize = 15;
+/// Length of the text at the start of a window before the byte `end`, where `extra` keeps it as it stands: all of it is UTF-8, with the
+/// escapes only that [`crate::canonical`] writes in two characters, and before a backslash none. `None` where that is not within the window.
+#[cold]
+pub(super) fn kept_length(window: &[u8], end: u8) -> Option<usize> {
+    let mut length = 0;
+    loop {
+        length += match *window.get(length)? {
+            byte if byte == end => break,
+            b'\\' => {
+                window.get(length + 1).filter(|byte| b"\"\\bfnrt".contains(byte))?;
+                2
+            }
+            b'"' | ..b' ' => return None,
+            _ => 1,
+        };
+    }
+    str::from_utf8(window.get(..length)?).is_ok().then_some(length)
+}
 
-/// Length of the integer at the start of a window, as JSON writes it without a sign. `None` where it is longer than most, or where the
-/// window ends with it. Whether the number ends there, what is behind it tells.
-pub(super) fn integer_length(window: &[u8]) -> Option<usize> {
-    let length = window.iter().take(INTEGER_DIGITS + 1).take_while(|byte| byte.is_ascii_digit()).count();
-    let has_leading_zero = length > 1 && window.first() == Some(&b'0');
-    (length > 0 && length <= INTEGER_DIGITS && length < window.len() && !has_leading_zero).then_some(length)
+/// Digits of a number that is read here at most: a double has them all.
+const NUMBER_DIGITS: usize = 15;
+/// Zeros behind the point of a fraction below a tenth that is read here, at most: such as are not written with an exponent.
+const FRACTION_ZEROS: usize = 3;
+
+/// Length of the number, truth value or null at the start of a window, where `extra` keeps it as it stands; of the rare numbers that are
+/// written with an exponent none is read. `None` where the window ends with it. Whether it ends there, what is behind it tells.
+pub(super) fn token_length(window: &[u8]) -> Option<usize> {
+    let words: [&[u8]; 3] = [b"true", b"false", b"null"];
+    let length = match words.iter().find(|word| window.starts_with(word)) {
+        Some(word) => word.len(),
+        None => number_length(window)?,
+    };
+    (length < window.len()).then_some(length)
+}
+
+/// Length of the number at the start of a window, up to an exponent. `None` where [`crate::number`] might write it in another way.
+fn number_length(window: &[u8]) -> Option<usize> {
+    let sign = usize::from(window.first() == Some(&b'-'));
+    let whole = digits(window.get(sign..)?);
+    let mut length = sign + whole.len();
+    let fraction = match window.get(length) {
+        Some(b'.') => digits(window.get(length + 1..)?),
+        _ => b"",
+    };
+    if !fraction.is_empty() {
+        length += 1 + fraction.len();
+    }
+    let zeros = fraction.iter().take_while(|digit| **digit == b'0').count();
+    let is_kept = match (whole, fraction) {
+        ([], _) => false,
+        // The sign of a zero is a matter of the general path.
+        ([b'0'], [] | b"0") => sign == 0,
+        ([b'0'], [.., last]) => *last != b'0' && zeros <= FRACTION_ZEROS,
+        ([b'0', ..], _) => false,
+        (_, [] | b"0") => true,
+        (_, [.., last]) => *last != b'0',
+    };
+    (is_kept && whole.len() + fraction.len() <= NUMBER_DIGITS).then_some(length)
+}
+
+/// The digits at the start of a window; one more than are read here at most.
+fn digits(window: &[u8]) -> &[u8] {
+    let count = window.iter().take(NUMBER_DIGITS + 1).take_while(|byte| byte.is_ascii_digit()).count();
+    window.get(..count).unwrap_or_default()
 }
 
 /// Bytes that are marked at once.
@@ -143,6 +198,68 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_are_kept() {
+        let cases: [(&[u8], Option<usize>); 12] = [
+            (b"\"", Some(0)),
+            (b"a\"-", Some(1)),
+            ("Größe\"".as_bytes(), Some(7)),
+            (br#"a\"\\b\n""#, Some(8)),
+            (br#"a\/""#, None),
+            (br#"\u0041""#, None),
+            (b"a\n\"", None),
+            (b"\xe9\"", None),
+            (b"\xed\xa0\x80\"", None),
+            (br"a\", None),
+            (br#"a\""#, None),
+            (b"a", None),
+        ];
+        for (window, expected) in cases {
+            assert_eq!(kept_length(window, b'"'), expected, "{}", window.escape_ascii());
+        }
+        assert_eq!(kept_length("ä\\\"".as_bytes(), b'\\'), Some(2));
+        assert_eq!(kept_length(br#"a"\"#, b'\\'), None);
+    }
+
+    #[test]
+    fn tokens_that_are_kept() {
+        let kept = [
+            "0", "7", "-7", "10", "1.5", "-1.5", "0.5", "-0.25", "0.0", "7.0", "12.034", "0.0001", "true", "false",
+            "null",
+        ];
+        let longest = ["999999999999999", "-999999999999999", "99999999999999.5", "0.00012345678912"];
+        for token in kept.into_iter().chain(longest) {
+            assert_eq!(token_length(format!("{token},").as_bytes()), Some(token.len()), "{token}");
+            assert_eq!(token_length(token.as_bytes()), None, "the end of the window: {token}");
+        }
+        let others = [
+            "",
+            "-",
+            "-0",
+            "-0.0",
+            "007",
+            "00",
+            "1.50",
+            "1.00",
+            "0.00",
+            "0.00001",
+            "1000000000000000",
+            "1.234567890123456",
+            ".5",
+            "[",
+            "\"",
+            "True",
+            "x",
+        ];
+        for token in others {
+            assert_eq!(token_length(format!("{token},").as_bytes()), None, "{token}");
+        }
+        // What is behind these tells.
+        for (token, length) in [("1e3", 1), ("1.", 1), ("1.5.2", 3), ("1.5E1", 3), ("nullx", 4), ("12a", 2)] {
+            assert_eq!(token_length(format!("{token},").as_bytes()), Some(length), "{token}");
+        }
+    }
+
+    #[test]
     fn masks() {
         assert_eq!(mask::<4>(0), [0; 4]);
         assert_eq!(mask::<4>(3), [0xff, 0xff, 0xff, 0]);
@@ -151,6 +268,29 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn tokens_are_kept_as_they_stand(token in "-?(0|[1-9][0-9]{0,9})(\\.[0-9]{1,8})?|(-?0\\.0{1,6}[1-9])") {
+            if token_length(format!("{token},").as_bytes()) == Some(token.len()) {
+                let mut kept = String::new();
+                crate::number::push_canonical(&token, &mut kept);
+                proptest::prop_assert_eq!(kept, token);
+            }
+        }
+
+        #[test]
+        fn texts_are_kept_as_they_stand(text: String, escaped: bool) {
+            // Escapes that are written in six characters are not known here.
+            let mut json = String::new();
+            crate::canonical::push_string(&text, &mut json);
+            let json = if escaped { json } else { format!("\"{text}\"") };
+            if let Some(length) = kept_length(&json.as_bytes()[1..], b'"') {
+                let text: String = serde_json::from_str(&json[..length + 2]).unwrap();
+                let mut again = String::new();
+                crate::canonical::push_string(&text, &mut again);
+                proptest::prop_assert_eq!(&again, &json[..length + 2]);
+            }
+        }
+
         #[test]
         fn plain_texts_as_byte_by_byte(
             window in proptest::collection::vec(proptest::prop_oneof![9 => 0x20..0x7f_u8, 1 => 0..=255_u8], 0..64)

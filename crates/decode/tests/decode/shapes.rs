@@ -348,12 +348,49 @@ fn unknown_members_that_differ() {
         "\"}\"",
         "18446744073709551616",
         "\"x\",\"more\":\"y\"",
+        "-0",
+        "-0.0",
+        "0.5",
+        "0.00001",
+        "-12.25",
+        "0.1234567890123456",
+        "1E2",
+        "trueish",
+        "nul",
+        "[]",
+        "[ ]",
+        "[7,8]",
+        "[7,]",
+        "[[7],[[\"x\"]]]",
+        "[[[[[[[[[7]]]]]]]]]",
+        "{}",
+        "{\"b\":{\"z\":1,\"a\":\"\"},\"a\":[null,true]}",
+        "{\"a\":1,\"a\":2}",
+        "{\"role\":\"x\",\"time\":\"y\",\"meta\":{}}",
+        "{\"ä\":1}",
+        "{\"a\":}",
+        "{\"a\" : [ 1 , 2.5 ] }",
+        "\"a\\nb\"",
+        "\"a\\/b\"",
+        "\"\\\\\"",
+        "\"\\ud800\"",
     ];
     let text = |number: u32| format!("\"{:x}\"", u64::from(number) * 0x9e37_79b9);
     let integer = |number: u32| (u64::from(number).pow(7) * 7919).to_string();
+    let fraction = |number: u32| format!("{}", f64::from(number) * 0.0625 - 2.0);
+    let nested = |number: u32| {
+        format!("{{\"b\":[{number},{{}}],\"a\":{{\"x\":\"{number}\",\"A\":{}}}}}", number.is_multiple_of(2))
+    };
+    let growing = |number: u32| format!("[{}]", (0..number % 6).map(text).collect::<Vec<_>>().join(","));
     for name in ["request", "Zone", "area", "OUID", "ä"] {
         both_ways_agree_with_unknown(name, text);
         both_ways_agree_with_unknown(name, integer);
+        both_ways_agree_with_unknown(name, fraction);
+        both_ways_agree_with_unknown(name, nested);
+        both_ways_agree_with_unknown(name, growing);
+        both_ways_agree_with_unknown(name, |number| {
+            format!("[{},{}]", growing(number / 2), odd[number as usize % odd.len()])
+        });
         both_ways_agree_with_unknown(name, |number| if number % 2 == 0 { text(number) } else { integer(number) });
         both_ways_agree_with_unknown(name, |number| match number % 3 {
             0 => text(number),
