@@ -13,7 +13,7 @@ use libdeflater::Decompressor;
 use super::ahead::{FreeCores, ReadPieces, read};
 use super::content::{Content, PIECE_BYTES, Streamed, Watched};
 use super::parts::{Odd, Parts, PartsRoom};
-use super::proven::{PARTS_AHEAD, PARTS_IN_TURN, Proven};
+use super::proven::{PARTS_AHEAD, PARTS_IN_TURN, Proven, Seal};
 use crate::pages::Buffer;
 
 /// DEFLATE cannot inflate further than this: what declares more is wrong.
@@ -24,8 +24,8 @@ const RATIO_MAX: u64 = 1032;
 pub(crate) struct Budget {
     /// Bytes of a file and of a member inflated from it, together.
     pub(crate) bytes: usize,
-    /// Inflated bytes from which on a member is long: inflated in parts, if it can be, else as a stream, and by a second thread where a core
-    /// is free.
+    /// Inflated bytes from which on a member is long: inflated in parts, if it can be, else whole where that fits, else as a stream; in
+    /// parts and as a stream by a second thread where a core is free.
     pub(crate) large_bytes: u64,
     /// Bytes of text of a part at most; 0 where there is no room for parts.
     pub(crate) part_bytes: usize,
@@ -173,13 +173,13 @@ impl Buffers {
         self.budget.part_bytes > 0 && declared_bytes >= self.budget.large_bytes
     }
 
-    /// Begins to inflate the data of a member in parts; `None` where it cannot be had in parts.
-    pub(super) fn parts<R: Read>(&mut self, data: R) -> Option<Parts<R>> {
+    /// Begins to inflate the data of a member in parts; `None` where it cannot be had in parts. `is_all`: as in [`Parts::new`].
+    pub(super) fn parts<R: Read>(&mut self, data: R, is_all: bool) -> Option<Parts<R>> {
         if !self.has_room_for(PARTS_IN_TURN) {
             self.compressed.release();
             self.inflated.release();
         }
-        let mut parts = Parts::new(data, self.budget.part_bytes, std::mem::take(&mut self.parts));
+        let mut parts = Parts::new(data, is_all, self.budget.part_bytes, std::mem::take(&mut self.parts));
         match parts.start() {
             Ok(()) => Some(parts),
             Err(Odd) => {
@@ -196,19 +196,20 @@ impl Buffers {
     }
 
     /// Calls `visit` with the content of a member in `parts`; and with that of `stream`, the same read as a stream, where parts turn out
-    /// not to be as declared.
+    /// not to be as declared. Tells whether all parts were inflated and are.
     pub(super) fn in_parts<T>(
         &mut self,
         parts: Parts<impl Read + Send>,
         stream: impl Read + Send,
-        declared: (u64, u32),
+        declared: Seal,
         visit: impl FnOnce(&mut dyn Content) -> T,
-    ) -> T {
+    ) -> (T, bool) {
         let mut proven = Proven::new(parts, stream, declared);
         let cores = self.has_room_for(PARTS_AHEAD).then_some(self.cores.as_ref());
         let (outcome, buffer) = read(&mut proven, cores, visit);
+        let is_proven = proven.is_proven();
         self.parts = proven.into_room(buffer);
-        outcome
+        (outcome, is_proven)
     }
 
     /// Reads what was left of a stream; tells whether that was its end. See [`Watched::skip_rest`].
@@ -364,7 +365,7 @@ mod tests {
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(text.as_bytes()).unwrap();
         let data = encoder.finish().unwrap();
-        let declared = (text.len() as u64, libdeflater::crc32(text.as_bytes()));
+        let declared = Seal::of(text.len() as u64, libdeflater::crc32(text.as_bytes()));
         let left = 5000 + text.len();
         let budget = room + left;
         let mut buffers =
@@ -375,7 +376,7 @@ mod tests {
             [(0, 5000, true), (5000, 100, true), (4000, left - 3000, false), (0, budget, false), (left / 2, 3000, true)]
         {
             buffers.begin(archive);
-            let parts = buffers.parts(data.as_slice()).unwrap();
+            let parts = buffers.parts(data.as_slice(), true).unwrap();
             let mut found = Vec::new();
             buffers.in_parts(parts, std::io::empty(), declared, |content| {
                 while let Ok(piece @ [_, ..]) = content.piece() {

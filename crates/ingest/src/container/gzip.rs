@@ -1,17 +1,21 @@
 //! Gzip: one or more gzip members one after the other are one stream of text, and so one member of ours.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Take};
 
 use flate2::bufread::GzDecoder;
 
 use super::Members;
 use super::buffers::Buffers;
-use super::content::{Watched, Whole};
-use super::source::Source;
+use super::content::{Content, Watched, Whole, read_piece};
+use super::parts::Parts;
+use super::proven::Seal;
+use super::source::{Source, SourceReader};
 use super::stretch::Stretch;
 
 /// What a gzip file is taken to inflate to, to decide about a second thread. Real ones have more.
 const RATIO: u64 = 4;
+/// CRC-32 and length at the end of a gzip member.
+const TRAILER_BYTES: usize = 8;
 
 /// Visits the one member of a gzip file of `file_bytes`. It is called as the header says, else as the file without `.gz`.
 pub(super) fn visit<M: Members>(
@@ -21,52 +25,28 @@ pub(super) fn visit<M: Members>(
     buffers: &mut Buffers,
     members: &mut M,
 ) -> Result<(), M::Stop> {
-    if let Source::Memory(file) = source
+    let long = Long::of(source, buffers, members);
+    if long.is_none()
+        && let Source::Memory(file) = source
         && let Some(name) = GzDecoder::new(file).header().map(|header| header.filename().map(name_of))
         && let Some(content) = buffers.gunzip(file)
         && members.admits(content.len() as u64)
     {
         return members.member(&name_or(name, file_name), &mut Whole::sound(content));
     }
-    match source.reader() {
-        Ok(reader) => visit_stream(file_name, file_bytes, reader, buffers, members),
-        Err(error) => {
-            members.unreadable(&error);
-            Ok(())
+    let mut stream = Watched::new(GzipStream::new(source, file_bytes, members.members_max()));
+    let is_whole = match long {
+        Some(Long { name, parts, seal }) => {
+            let name = name_or(name, file_name);
+            let visit = |content: &mut dyn Content| members.member(&name, content);
+            let (outcome, is_proven) = buffers.in_parts(parts, &mut stream, seal, visit);
+            outcome?;
+            // Then its trailer is the end of the file, and nothing is behind it.
+            !is_proven && buffers.skip_rest(&mut stream, |bytes| members.admits(bytes))
         }
-    }
-}
-
-fn name_or(name: Option<String>, file_name: &str) -> String {
-    name.unwrap_or_else(|| file_name.strip_suffix(".gz").unwrap_or(file_name).to_owned())
-}
-
-fn visit_stream<M: Members>(
-    file_name: &str,
-    file_bytes: u64,
-    reader: impl BufRead + Send,
-    buffers: &mut Buffers,
-    members: &mut M,
-) -> Result<(), M::Stop> {
-    let members_max = members.members_max();
-    let state = State::Header(reader);
-    let mut stream = GzipStream { state, name: None, file_bytes, trailing: None, members: 0, members_max };
-    // The header has to be read before the member can be named.
-    let mut first_byte = [0; 1];
-    let first = stream.read(&mut first_byte);
-    let name = name_or(stream.name.clone(), file_name);
-    let mut is_whole = false;
-    match first {
-        Err(error) => members.damaged(Some(&name), error.to_string()),
-        Ok(count) => {
-            let head = first_byte.get(..count).unwrap_or_default();
-            let expected_bytes = file_bytes.saturating_mul(RATIO);
-            let mut content = Watched::new(head.chain(&mut stream));
-            buffers.stream(&mut content, expected_bytes, |content| members.member(&name, content))?;
-            is_whole = buffers.skip_rest(&mut content, |bytes| members.admits(bytes));
-        }
-    }
-    if let Some(trailing) = stream.trailing.filter(|_| is_whole) {
+        None => visit_stream(file_name, &mut stream, buffers, members)?,
+    };
+    if let Some(trailing) = stream.reader.trailing.filter(|_| is_whole) {
         let (kind, zero) = if trailing.is_padding() { ("padding", "zero ") } else { ("bytes_after", "") };
         let text = format!("{} {zero}bytes that are not gzip follow the last gzip member", trailing.bytes);
         members.note(trailing.note(kind, text));
@@ -74,9 +54,72 @@ fn visit_stream<M: Members>(
     Ok(())
 }
 
+fn name_or(name: Option<String>, file_name: &str) -> String {
+    name.unwrap_or_else(|| file_name.strip_suffix(".gz").unwrap_or(file_name).to_owned())
+}
+
+/// Visits the member as a stream; tells whether it was read to a good end.
+fn visit_stream<M: Members>(
+    file_name: &str,
+    stream: &mut Watched<GzipStream<'_>>,
+    buffers: &mut Buffers,
+    members: &mut M,
+) -> Result<bool, M::Stop> {
+    // The header has to be read before the member can be named.
+    let started = stream.reader.start();
+    let name = name_or(stream.reader.name.clone(), file_name);
+    match started {
+        Ok(()) => {
+            let expected_bytes = stream.reader.file_bytes.saturating_mul(RATIO);
+            buffers.stream(stream, expected_bytes, |content| members.member(&name, content))?;
+            Ok(buffers.skip_rest(stream, |bytes| members.admits(bytes)))
+        }
+        Err(error) => {
+            if error.raw_os_error().is_some() {
+                members.unreadable(&error);
+            } else {
+                members.damaged(Some(&name), error.to_string());
+            }
+            Ok(false)
+        }
+    }
+}
+
+/// A gzip file with a long text, which is taken to be one gzip member: if it is not, its trailer is not that of the text.
+struct Long<'a> {
+    /// File name in its header.
+    name: Option<String>,
+    parts: Parts<Take<SourceReader<'a>>>,
+    seal: Seal,
+}
+
+impl<'a> Long<'a> {
+    /// `None` where it is not long, or anything is not as expected.
+    fn of(source: Source<'a>, buffers: &mut Buffers, members: &impl Members) -> Option<Self> {
+        let (trailer_start, trailer) = source.open().ok()?.tail(TRAILER_BYTES as u64).ok()?;
+        let ([crc32, length], []) = trailer.as_chunks::<4>() else {
+            return None;
+        };
+        let length = u32::from_le_bytes(*length);
+        if !(members.admits(length.into()) && buffers.wants_parts(length.into())) {
+            return None;
+        }
+        let header = GzDecoder::new(source.header_reader().ok()?);
+        let name = header.header()?.filename().map(name_of);
+        let start = header.into_inner().stream_position().ok()?;
+        let mut data = source.open().ok()?;
+        data.seek(SeekFrom::Start(start)).ok()?;
+        let parts = buffers.parts(data.take(trailer_start.checked_sub(start)?), true)?;
+        Some(Self { name, parts, seal: Seal::of_low_bits(length, u32::from_le_bytes(*crc32)) })
+    }
+}
+
 /// The text of all gzip members. Each one's CRC and length are checked by the decoder at its end.
-struct GzipStream<R> {
-    state: State<R>,
+struct GzipStream<'a> {
+    source: Source<'a>,
+    state: State<BufReader<SourceReader<'a>>>,
+    /// First byte of the text, where it was read and not given yet.
+    first: Option<u8>,
     /// File name in the first header.
     name: Option<String>,
     /// Length of the file.
@@ -89,16 +132,57 @@ struct GzipStream<R> {
 }
 
 enum State<R> {
+    Unopened,
     Header(R),
     Inside(Box<GzDecoder<R>>),
     Ended,
 }
 
-impl<R: BufRead> Read for GzipStream<R> {
+impl<'a> GzipStream<'a> {
+    fn new(source: Source<'a>, file_bytes: u64, members_max: u64) -> Self {
+        let (state, first, name, trailing) = (State::Unopened, None, None, None);
+        Self { source, state, first, name, file_bytes, trailing, members: 0, members_max }
+    }
+
+    /// Reads up to the first byte of the text.
+    fn start(&mut self) -> io::Result<()> {
+        self.state = State::Ended;
+        self.state = State::Header(self.source.reader()?);
+        let mut first = [0; 1];
+        let count = read_piece(self, &mut first)?;
+        self.first = first.get(..count).and_then(<[u8]>::first).copied();
+        Ok(())
+    }
+
+    fn end_member(&mut self, mut reader: BufReader<SourceReader<'a>>) -> io::Result<()> {
+        match reader.fill_buf()? {
+            [] => {}
+            // One byte may be all that the buffer holds: then the next header decides, and fails if it is none.
+            [0x1f] | [0x1f, 0x8b, ..] => self.state = State::Header(reader),
+            _ => {
+                let mut trailing = Stretch::new(0, &[]);
+                trailing.read_to_end(&mut reader)?;
+                trailing.move_to(self.file_bytes.saturating_sub(trailing.bytes));
+                self.trailing = Some(trailing);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Read for GzipStream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let State::Unopened = self.state {
+            self.start()?;
+        }
+        if let (Some(first), Some(to)) = (self.first, buffer.first_mut()) {
+            *to = first;
+            self.first = None;
+            return Ok(1);
+        }
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
-                State::Ended => return Ok(0),
+                State::Unopened | State::Ended => return Ok(0),
                 State::Header(reader) => {
                     self.members += 1;
                     if self.members > self.members_max {
@@ -121,23 +205,6 @@ impl<R: BufRead> Read for GzipStream<R> {
                 }
             }
         }
-    }
-}
-
-impl<R: BufRead> GzipStream<R> {
-    fn end_member(&mut self, mut reader: R) -> io::Result<()> {
-        match reader.fill_buf()? {
-            [] => {}
-            // One byte may be all that the buffer holds: then the next header decides, and fails if it is none.
-            [0x1f] | [0x1f, 0x8b, ..] => self.state = State::Header(reader),
-            _ => {
-                let mut trailing = Stretch::new(0, &[]);
-                trailing.read_to_end(&mut reader)?;
-                trailing.move_to(self.file_bytes.saturating_sub(trailing.bytes));
-                self.trailing = Some(trailing);
-            }
-        }
-        Ok(())
     }
 }
 

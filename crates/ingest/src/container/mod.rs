@@ -2,7 +2,7 @@
 //!
 //! A container hands every member to a [`Members`] visitor in pieces, and fails where the member is damaged (cut, wrong CRC, encrypted).
 //! What the bytes of a member mean, and what a failure leads to, the visitor decides. How a member is read (inflated as a whole before it
-//! is handed on, as a stream, or as a stream or in parts by a second thread) makes no difference to the visitor but in time.
+//! is handed on, in parts, or as a stream; the last two also by a second thread) makes no difference to the visitor but in time.
 //!
 //! The fuzz targets compile these sources in by their path: a module of the crate that is used here has to stand in `fuzz/src/lib.rs`, too.
 

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::ops::Range;
 
+use flate2::{Decompress, FlushDecompress, Status};
 use libdeflater::{DecompressionError, Decompressor};
 
 use super::block_start;
@@ -103,13 +104,15 @@ pub(super) struct Parts<R> {
     aim: usize,
     /// Bytes of the text of a part at most.
     text_bytes: usize,
+    /// Whether the stream has to end with the last byte of the data.
+    is_all: bool,
     mark: Mark,
     decompressor: Decompressor,
 }
 
 impl<R: Read> Parts<R> {
-    /// Parts of `text_bytes` at most.
-    pub(super) fn new(data: R, text_bytes: usize, mut room: PartsRoom) -> Self {
+    /// Parts of `text_bytes` at most. `is_all`: bytes behind the stream are odd.
+    pub(super) fn new(data: R, is_all: bool, text_bytes: usize, mut room: PartsRoom) -> Self {
         let seeds = RandomState::new();
         let mut mark = [0; MARK_BYTES];
         let drawn = [0_u8, 1].map(|half| seeds.hash_one(half).to_le_bytes());
@@ -128,6 +131,7 @@ impl<R: Read> Parts<R> {
             window: Vec::with_capacity(WINDOW_BYTES),
             aim: read_bytes(text_bytes) / 8,
             text_bytes,
+            is_all,
             mark,
             decompressor: Decompressor::new(),
         }
@@ -231,9 +235,12 @@ impl<R: Read> Parts<R> {
     fn inflate(&mut self, start: usize, end: Option<usize>, buffer: &mut [u8]) -> Result<usize, DecompressionError> {
         let bad = || DecompressionError::BadData;
         let Some(end) = end else {
-            return self
-                .decompressor
-                .deflate_decompress(self.room.input.get(start..self.filled).ok_or_else(bad)?, buffer);
+            let rest = self.room.input.get(start..self.filled).ok_or_else(bad)?;
+            return if self.is_all {
+                inflate_all(rest, buffer)
+            } else {
+                self.decompressor.deflate_decompress(rest, buffer)
+            };
         };
         let behind = put_behind(&mut self.room.input, end, &self.mark).ok_or_else(bad)?;
         let stream = self.room.input.get(start..behind.end()).unwrap_or_default();
@@ -258,6 +265,18 @@ impl<R: Read> Parts<R> {
         self.window.clear();
         self.window.extend_from_slice(window);
         Ok(())
+    }
+}
+
+/// Inflates a stream that has to end with its last byte: libdeflate does not tell where it ends.
+fn inflate_all(stream: &[u8], buffer: &mut [u8]) -> Result<usize, DecompressionError> {
+    let mut decompress = Decompress::new(false);
+    let status = decompress.decompress(stream, buffer, FlushDecompress::Finish);
+    let [read, made] = [decompress.total_in(), decompress.total_out()].map(|bytes| usize::try_from(bytes).ok());
+    match status {
+        Ok(Status::StreamEnd) if read == Some(stream.len()) => made.ok_or(DecompressionError::BadData),
+        Ok(Status::Ok | Status::BufError) if made == Some(buffer.len()) => Err(DecompressionError::InsufficientSpace),
+        _ => Err(DecompressionError::BadData),
     }
 }
 
@@ -319,7 +338,14 @@ mod tests {
 
     /// The text of all parts, how many there were, and whether they reached the end.
     fn inflated(stream: &[u8], text_bytes: usize) -> (Vec<u8>, usize, bool) {
-        let mut parts = Parts::new(Slow(stream), text_bytes, PartsRoom::default());
+        let [all, found] = [true, false].map(|is_all| inflated_of(stream, is_all, text_bytes));
+        // Only at their end may they differ: where the stream ends before.
+        assert!(found.0.starts_with(&all.0) && (found.2 || !all.2), "{} {}", found.0.len(), all.0.len());
+        found
+    }
+
+    fn inflated_of(stream: &[u8], is_all: bool, text_bytes: usize) -> (Vec<u8>, usize, bool) {
+        let mut parts = Parts::new(Slow(stream), is_all, text_bytes, PartsRoom::default());
         let mut buffer = Buffer::default();
         let (mut found, mut count) = (Vec::new(), 0);
         loop {
@@ -360,6 +386,21 @@ mod tests {
             for stream in [deflated(&text, 0), deflated(&text, 6), by_libdeflate(&text, 12), flushed(&text, 7)] {
                 let (found, count, is_over) = inflated(&stream, 1 << 20);
                 assert!(found == text && is_over && count <= 1, "{bytes}: {count} parts, {} bytes", found.len());
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_behind_a_stream_are_odd_where_it_is_all() {
+        for bytes in [0, 1000, 1 << 20] {
+            let text = text(bytes);
+            for (level, behind) in [(6, 0), (6, 1), (9, 8), (6, 100_000), (0, 1)] {
+                let stream = [deflated(&text, level), vec![7; behind]].concat();
+                let (found, _, is_over) = inflated_of(&stream, true, 2 << 20);
+                assert!(text.starts_with(&found) && is_over == (behind == 0), "{bytes} {level} {behind}");
+                assert!(!is_over || found == text, "{bytes} {level} {behind}");
+                let (_, _, is_over) = inflated_of(&stream[..stream.len() - behind - 1], true, 2 << 20);
+                assert!(!is_over, "cut: {bytes} {level} {behind}");
             }
         }
     }

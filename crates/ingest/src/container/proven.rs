@@ -45,11 +45,39 @@ pub(super) const PARTS_AHEAD: usize = PARTS_IN_TURN + 1 + PARTS_UNDER_WAY;
 /// Parts that were handed on and wait to be used at most.
 const PARTS_UNDER_WAY: usize = 3;
 
+/// Length and CRC-32 of a content, as the container has them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seal {
+    bytes: u64,
+    /// The bits of the length that the container keeps.
+    kept: u64,
+    crc32: u32,
+}
+
+impl Seal {
+    pub(super) fn of(bytes: u64, crc32: u32) -> Self {
+        Self { bytes, kept: u64::MAX, crc32 }
+    }
+
+    /// Where the container keeps 32 bits of the length.
+    pub(super) fn of_low_bits(bytes: u32, crc32: u32) -> Self {
+        Self { bytes: bytes.into(), kept: u32::MAX.into(), crc32 }
+    }
+
+    fn is_of(self, bytes: u64, crc32: u32) -> bool {
+        (bytes & self.kept, crc32) == (self.bytes, self.crc32)
+    }
+
+    /// Whether content of so many bytes and more may be the one.
+    fn may_be_of(self, bytes: u64) -> bool {
+        self.kept != u64::MAX || bytes <= self.bytes
+    }
+}
+
 pub(super) struct Proven<D, S> {
     parts: Parts<D>,
     stream: S,
-    /// Length and CRC-32 of the content, as the container has them.
-    declared: (u64, u32),
+    declared: Seal,
     state: State,
     /// Parts that are not handed on yet.
     held: VecDeque<Part>,
@@ -63,8 +91,13 @@ impl<D: Read, S: Read + Send> Proven<D, S> {
     /// The most that the stream may lose before damage: what one call would give.
     const HELD_BYTES: usize = PIECE_BYTES;
 
-    pub(super) fn new(parts: Parts<D>, stream: S, declared: (u64, u32)) -> Self {
+    pub(super) fn new(parts: Parts<D>, stream: S, declared: Seal) -> Self {
         Self { parts, stream, declared, state: State::Parts, held: VecDeque::new(), bytes: 0, handed: (0, Crc::new()) }
+    }
+
+    /// Whether all of the content was inflated in parts, and is as declared.
+    pub(super) fn is_proven(&self) -> bool {
+        matches!(self.state, State::Proven)
     }
 
     /// The memory of it, and a buffer beside it.
@@ -82,11 +115,11 @@ impl<D: Read, S: Read + Send> Proven<D, S> {
             self.state = State::Proven;
             let mut crc = Crc::with_initial(self.handed.1.sum());
             self.held.iter().for_each(|part| crc.update(part.text()));
-            return ((self.bytes, crc.sum()) == self.declared).then_some(());
+            return self.declared.is_of(self.bytes, crc.sum()).then_some(());
         }
         self.bytes += text.len() as u64;
         self.held.push_back(Part { buffer, text });
-        (self.bytes <= self.declared.0).then_some(())
+        self.declared.may_be_of(self.bytes).then_some(())
     }
 
     /// The oldest part, where enough is known about what follows it.
@@ -213,8 +246,9 @@ mod tests {
     /// What is told of `data`, of which the parts are made of `parts`; and how many bytes the stream had to give for that.
     fn told(parts: &[u8], data: &[u8], declared: (u64, u32)) -> ((Vec<u8>, Option<String>), usize) {
         let read = AtomicUsize::new(0);
-        let parts = Parts::new(parts, PART_BYTES, PartsRoom::default());
-        let mut proven = Proven::new(parts, stream(data, declared, &read), declared);
+        let parts = Parts::new(parts, false, PART_BYTES, PartsRoom::default());
+        let seal = Seal::of(declared.0, declared.1);
+        let mut proven = Proven::new(parts, stream(data, declared, &read), seal);
         let told = all(|buffer| {
             let text = proven.next(buffer)?;
             proven.used(&buffer[text.clone()]);
@@ -272,6 +306,16 @@ mod tests {
             let expected = told_by_stream(&data, declared);
             assert_eq!((found.0.len(), &found.1), (expected.0.len(), &expected.1), "{name}");
             assert!(found.0 == expected.0, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_seal_may_have_the_low_bits_of_the_length_only() {
+        let (whole, low) = (Seal::of(7, 1), Seal::of_low_bits(7, 1));
+        for (bytes, is_of_whole, is_of_low) in [(7, true, true), (8, false, false), ((1 << 32) + 7, false, true)] {
+            assert_eq!((whole.is_of(bytes, 1), low.is_of(bytes, 1)), (is_of_whole, is_of_low), "{bytes}");
+            assert_eq!((whole.may_be_of(bytes), low.may_be_of(bytes)), (bytes <= 7, true), "{bytes}");
+            assert!(!whole.is_of(bytes, 2) && !low.is_of(bytes, 2), "{bytes}");
         }
     }
 

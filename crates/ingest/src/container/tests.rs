@@ -501,21 +501,75 @@ fn what_stands_behind_a_member_that_was_given_up_is_found_however_it_is_read() {
     }
 }
 
-/// The stream that would tell what is wrong with it is not opened where nothing is.
-#[test]
-fn a_member_in_parts_is_read_once() {
+/// Of which half cannot be made shorter.
+fn text_of_noise(lines: u64) -> Vec<u8> {
     let mut text = Vec::new();
-    for number in 0..250_000_u64 {
+    for number in 0..lines {
         let [noise, more] = [number, !number].map(|seed| {
             let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93)
         });
         writeln!(text, "{{\"number\":{number:8},\"noise\":\"{noise:016x}{more:016x}\"}}").unwrap();
     }
+    text
+}
+
+/// What its end says of the text of a gzip file is true of one text only, and where it stands.
+#[test]
+fn long_gzip_files_are_one_member_or_told_apart() {
+    let text = text_of_noise(5000);
+    let one = gzip(&text);
+    let (data, trailer) = one.split_at(one.len() - 8);
+    let changed = |place: usize| {
+        let mut trailer = trailer.to_vec();
+        trailer[place] ^= 1;
+        trailer
+    };
+    let named = [&[0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3], b"name.json\0".as_slice(), &one[10..]].concat();
+    let bad_sum = "corrupt gzip stream does not have a matching checksum";
+    let cases: Vec<(&str, Vec<u8>, usize, &str)> = vec![
+        // Name, file, how often the text is taken, what is told at last.
+        ("one", one.clone(), 1, ""),
+        ("named", named, 1, ""),
+        ("twice the same", one.repeat(2), 2, ""),
+        ("a short one first", [gzip(b""), one.clone()].concat(), 1, ""),
+        ("a short one behind it", [one.clone(), gzip(b"")].concat(), 1, ""),
+        ("its trailer again", [&one, trailer].concat(), 1, "8 bytes that are not gzip follow the last gzip member"),
+        ("a byte before the trailer", [data, &[7], trailer].concat(), 1, bad_sum),
+        ("another trailer before the trailer", [data, &changed(0), trailer].concat(), 1, bad_sum),
+        ("another checksum", [data, &changed(3)].concat(), 1, bad_sum),
+        ("another length", [data, &changed(7)].concat(), 1, bad_sum),
+        ("no trailer", data.to_vec(), 1, "unexpected end of file"),
+        ("trailer cut", one[..one.len() - 1].to_vec(), 1, "unexpected end of file"),
+    ];
+    for (case, file, count, expected) in cases {
+        let told = told(&file, false);
+        let [(name, found)] = told.members.as_slice() else { panic!("{case}: {told:?}") };
+        assert!(text.repeat(count).starts_with(found) && found.len() + (256 << 10) > text.len() * count, "{case}");
+        assert!(expected.ends_with("checksum") || expected.ends_with("file") || *found == text.repeat(count), "{case}");
+        let last = told.damage.iter().chain(&told.notes).next_back().map_or("", String::as_str);
+        assert!(last.ends_with(expected) && last.is_empty() == expected.is_empty(), "{case}: {last}");
+        assert_eq!(name, if case == "named" { "name.json" } else { "a" }, "{case}");
+    }
+}
+
+/// The stream that would tell what is wrong with it is not opened where nothing is.
+#[test]
+fn a_member_in_parts_is_read_once() {
+    let text = text_of_noise(250_000);
     let long = Member { method: 8, data: deflated(&text, 3), ..member(b"a", 0, &text) };
-    let archive = zip(&[long, member(b"b", 8, RECORD)], b"");
+    let in_gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3], long.data.as_slice(), &long.crc.to_le_bytes()].concat();
+    let in_gzip = [in_gzip.as_slice(), &long.bytes.to_le_bytes()].concat();
+    let archives =
+        [(zip(&[long, member(b"b", 8, RECORD)], b""), vec![text.as_slice(), RECORD]), (in_gzip, vec![&text])];
+    for (archive, contents) in archives {
+        is_read_once(&archive, &contents);
+    }
+}
+
+fn is_read_once(archive: &[u8], contents: &[&[u8]]) {
     let path = std::env::temp_dir().join(format!("keytrail-in-parts-{}", std::process::id()));
-    std::fs::write(&path, &archive).unwrap();
+    std::fs::write(&path, archive).unwrap();
     let read = AtomicU64::new(0);
     let observer = |progress| {
         if let Progress::Read { bytes } = progress {
@@ -531,8 +585,8 @@ fn a_member_in_parts_is_read_once() {
         let mut told = Told::default();
         let source = Source::File(&path, &progress);
         let Ok(_) = visit(source, ("a.zip", archive.len() as u64), &mut buffers, false, &mut told);
-        let contents = told.members.iter().map(|(_, content)| content.as_slice());
-        assert!(contents.eq([text.as_slice(), RECORD]) && told.damage.is_empty(), "{cores}: {:?}", told.damage);
+        let found = told.members.iter().map(|(_, content)| content.as_slice());
+        assert!(found.eq(contents.iter().copied()) && told.damage.is_empty(), "{cores}: {:?}", told.damage);
         let (read, bytes) = (read.swap(0, Ordering::Relaxed), archive.len() as u64);
         assert!(bytes > 4 << 20 && read < bytes + bytes / 2, "{cores}: {read} of {bytes} bytes");
     }

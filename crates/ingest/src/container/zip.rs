@@ -14,6 +14,7 @@ use zip::{CompressionMethod, ZipReadOptions};
 
 use super::buffers::{Buffers, Declared};
 use super::content::{Content, Late, Whole};
+use super::proven::Seal;
 use super::source::{Source, SourceReader};
 use super::zip_layout::{self, Entry, Layout};
 use super::{Members, salvage, zip_start};
@@ -159,18 +160,18 @@ fn visit_entry<M: Members>(
     let is_admitted = members.admits(declared_bytes);
     let wants_parts = is_admitted && buffers.wants_parts(declared_bytes);
     let data = if wants_parts { body.deflated(&entry) } else { None };
-    let parts = data.and_then(|data| buffers.parts(data));
+    let parts = data.and_then(|data| buffers.parts(data, false));
     if is_admitted
         && parts.is_none()
         && let Some(content) = body.whole(&entry, buffers)
     {
         return members.member(&name, &mut Whole::checked(content, entry.crc32()));
     }
-    let declared = (declared_bytes, entry.crc32());
+    let declared = Seal::of(declared_bytes, entry.crc32());
     let visit = |content: &mut dyn Content| members.member(&name, content);
     if let Some(parts) = parts {
         let content = Checked { content: Late::new(|| body.content(entry)), declared_bytes, bytes: 0 };
-        return buffers.in_parts(parts, content, declared, visit);
+        return buffers.in_parts(parts, content, declared, visit).0;
     }
     match body.content(entry) {
         Ok(content) => {
