@@ -22,16 +22,18 @@ pub(crate) struct Fault {
     pub(crate) broken: bool,
     /// Whether the text only ends too early: more of it could be right.
     pub(crate) cut: bool,
+    /// Whether all that is wrong is that values lie in more of each other than they may.
+    pub(crate) too_deep: bool,
 }
 
 impl Fault {
     fn broken(offset: usize, expected: impl Into<Cow<'static, str>>, found: Option<u8>) -> Self {
         let (found, cut) = (shown_or_end(found), found.is_none());
-        Self { offset, expected: expected.into(), found, broken: true, cut }
+        Self { offset, expected: expected.into(), found, broken: true, cut, too_deep: false }
     }
 
     fn in_shape(offset: usize, expected: &'static str, found: String) -> Self {
-        Self { offset, expected: expected.into(), found, broken: false, cut: false }
+        Self { offset, expected: expected.into(), found, broken: false, cut: false, too_deep: false }
     }
 
     /// The reason of a reject whose text starts at a byte of the member.
@@ -191,7 +193,8 @@ impl Reader<'_> {
     fn open(&mut self, object: bool) -> Result<Next, Fault> {
         if self.tape.open.len() >= self.max_depth {
             let expected = format!("at most {} levels of nesting", self.max_depth);
-            return Err(Fault { found: "one more".into(), ..Fault::broken(self.at, expected, self.peek()) });
+            let broken = Fault::broken(self.at, expected, self.peek());
+            return Err(Fault { found: "one more".into(), too_deep: true, ..broken });
         }
         self.tape.open.push(Open { node: self.tape.nodes.len(), len: 0, object });
         self.tape.nodes.push(ExactNode::Null);

@@ -77,6 +77,12 @@ impl Records<'_> {
         usual.as_mut()?.find(window, columns).filter(|&length| length <= options.max_record_bytes)
     }
 
+    /// The same for a record that has to stand on one line: its shape may be known from a list.
+    pub(crate) fn find_usual_on_one_line(&mut self, window: &[u8]) -> Option<usize> {
+        let length = self.find_usual(window)?;
+        self.intake.usual.as_mut()?.is_one_line().then_some(length)
+    }
+
     /// Whether the short way, which was tried at the start of a window, may do where more bytes come: it looks further than the end of a record.
     pub(crate) fn waits_for_more(&self, window: Window<'_>) -> bool {
         !window.ends_here && window.end < NEAR_BYTES && self.intake.usual.as_ref().is_some_and(UsualReader::has_shapes)

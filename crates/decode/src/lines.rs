@@ -104,7 +104,7 @@ impl LineSplitter {
 
 /// Length of the record at the start of a window if it has a shape met before and nothing else is on its line.
 fn usual_line(window: &[u8], records: &mut Records<'_>) -> Option<usize> {
-    let length = records.find_usual(window)?;
+    let length = records.find_usual_on_one_line(window)?;
     let behind = tail(window, length);
     // Blanks at the end of a line; its LF is one of them.
     head(behind, blanks(behind)).contains(&b'\n').then_some(length)

@@ -168,13 +168,13 @@ fn row(record: &[u8]) -> Option<Row> {
     let time = time::parse(&time_text)?;
     let mut extra = BTreeMap::new();
     if !time.exact {
-        extra.insert("time".to_owned(), Value::from(time_text));
+        extra.insert("time".to_owned(), Value::from(time::with_all_digits(time, &time_text)));
     }
     let mut texts = BTreeMap::new();
     members.fill(&ENVELOPE, Value::is_null, &mut texts, &mut extra);
     let says_nothing = |value: &Value| match value {
         Value::Null => true,
-        Value::String(text) => text.is_empty() || text == "{}",
+        Value::String(text) => text.is_empty() || text.replace([' ', '\t', '\r', '\n'], "") == "{}",
         Value::Object(object) => object.is_empty(),
         _ => false,
     };

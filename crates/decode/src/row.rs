@@ -15,7 +15,7 @@ use crate::columns::{Columns, EXTRA};
 use crate::exact::Fault;
 use crate::members::Members;
 use crate::tape::{Node, Nodes, Parser};
-use crate::text::{blanks, quoted, tail};
+use crate::text::{blanks, is_blank, quoted, tail};
 
 /// Places of the envelope's names in [`RowMaker::envelope`]: those of [`ENVELOPE`], then these two.
 const TIME: usize = ENVELOPE.len();
@@ -120,7 +120,11 @@ impl RowMaker {
     fn new(max_depth: usize) -> Self {
         Self {
             envelope: Members::new(ENVELOPE_NAMES, |place, value| {
-                place == META_PLACE && matches!(value, Node::Text("" | "{}") | Node::Object { len: 0 })
+                place == META_PLACE
+                    && match value {
+                        Node::Text(text) => says_nothing(text),
+                        value => matches!(value, Node::Object { len: 0 }),
+                    }
             }),
             envelope_columns: ENVELOPE.map(|(_, column)| column_index(column)),
             meta: MetaMaker {
@@ -138,7 +142,7 @@ impl RowMaker {
         }
     }
 
-    /// Appends the row of a parsed record, or says why it has none.
+    /// Appends the row of a parsed record, or says why it has none: then what was begun of it is dropped.
     fn make(&mut self, record: Nodes<'_>, ordinal: i64, columns: &mut Columns) -> Result<(), String> {
         let whole = record.get(0);
         if !matches!(whole, Node::Object { .. }) {
@@ -146,14 +150,15 @@ impl RowMaker {
         }
         self.envelope.sort(record, 0);
         let time_node = self.envelope.take(record, TIME);
-        let time = usable_time(record, time_node)?;
-        // From here on nothing can fail.
+        let (time, time_text) = usable_time(record, time_node)?;
         columns.start_row();
         self.extra.clear();
-        if let Some(node) = time_node
-            && !time.exact
-        {
-            self.extra.add_known(ENVELOPE_NAMES[TIME], node);
+        self.take_meta(record, columns)?;
+        // From here on nothing can fail.
+        if !time.exact {
+            self.made.clear();
+            canonical::push_string(&time::with_all_digits(time, time_text), &mut self.made);
+            self.extra.add_made(ENVELOPE_NAMES[TIME], &self.made);
         }
         for (place, &column) in self.envelope_columns.iter().enumerate() {
             let value = self.envelope.take(record, place);
@@ -162,7 +167,6 @@ impl RowMaker {
                 self.extra.add_known(name, node);
             }
         }
-        self.take_meta(record, columns);
         self.extra.add_unknown(self.envelope.left_over());
         if let Some(extra) = self.extra.json(record) {
             columns.set_text(EXTRA, extra);
@@ -172,14 +176,21 @@ impl RowMaker {
     }
 
     /// The columns of `meta` and what `extra` keeps of it.
-    fn take_meta(&mut self, record: Nodes<'_>, columns: &mut Columns) {
+    ///
+    /// # Errors
+    /// It came as text and is nested more deeply than it may be as an object; the reason.
+    fn take_meta(&mut self, record: Nodes<'_>, columns: &mut Columns) -> Result<(), String> {
         // A second spelling of `meta` counts where the first turns out to hold nothing.
         while let Some(node) = self.envelope.take(record, META_PLACE) {
             let meta = &mut self.meta;
             let filled = match record.get(node) {
                 Node::Object { .. } => Some(meta.make(record, node, columns)),
                 Node::Text(text) if is_object_like(text) => {
-                    self.meta_parser.parse(text.as_bytes(), |nodes| meta.make(nodes, 0, columns)).ok()
+                    match self.meta_parser.parse(text.as_bytes(), |nodes| meta.make(nodes, 0, columns)) {
+                        Ok(filled) => Some(filled),
+                        Err(fault) if fault.too_deep => return Err(format!("the text of `meta`: {}", fault.reason(0))),
+                        Err(_) => None,
+                    }
                 }
                 _ => None,
             };
@@ -188,7 +199,7 @@ impl RowMaker {
                     if !self.meta.made.is_empty() {
                         self.extra.add_made("meta", &self.meta.made);
                     }
-                    return;
+                    return Ok(());
                 }
                 Some(false) => {}
                 None => {
@@ -197,6 +208,7 @@ impl RowMaker {
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -267,10 +279,11 @@ fn join_texts(nodes: Nodes<'_>, list: usize, made: &mut String) -> bool {
     true
 }
 
-fn usable_time(record: Nodes<'_>, node: Option<usize>) -> Result<time::RecordTime, String> {
+/// The time, and its text.
+fn usable_time(record: Nodes<'_>, node: Option<usize>) -> Result<(time::RecordTime, &str), String> {
     let found = match node.map(|node| record.get(node)) {
         Some(Node::Text(text)) => match time::parse(text) {
-            Some(time) => return Ok(time),
+            Some(time) => return Ok((time, text)),
             None => quoted(text, SHOWN_CHARACTERS),
         },
         Some(other) => other.kind().to_owned(),
@@ -278,6 +291,11 @@ fn usable_time(record: Nodes<'_>, node: Option<usize>) -> Result<time::RecordTim
         None => "no such member".to_owned(),
     };
     Err(format!("no usable time: expected `time` to be a date, a time and UTC or an offset, found {found}"))
+}
+
+/// Whether `meta` that came as this text holds nothing, like an empty object.
+fn says_nothing(text: &str) -> bool {
+    text.is_empty() || text.bytes().filter(|byte| !is_blank(*byte)).eq(*b"{}")
 }
 
 /// Spares the parser texts that cannot be objects.
@@ -293,7 +311,7 @@ fn column_index(column: &str) -> usize {
 #[derive(Default)]
 struct ExtraObject {
     members: Vec<(Name, Value)>,
-    /// JSON of [`Value::Made`].
+    /// JSON of all [`Value::Made`].
     made: String,
     order: Vec<usize>,
     json: String,
@@ -309,7 +327,8 @@ enum Name {
 #[derive(Clone, Copy)]
 enum Value {
     At(usize),
-    Made,
+    /// Where its JSON starts and ends in [`ExtraObject::made`].
+    Made(usize, usize),
 }
 
 impl Name {
@@ -332,6 +351,7 @@ impl Name {
 impl ExtraObject {
     fn clear(&mut self) {
         self.members.clear();
+        self.made.clear();
     }
 
     fn add_known(&mut self, name: &'static str, value: usize) {
@@ -339,9 +359,9 @@ impl ExtraObject {
     }
 
     fn add_made(&mut self, name: &'static str, json: &str) {
-        self.made.clear();
+        let start = self.made.len();
         self.made.push_str(json);
-        self.members.push((Name::Known(name), Value::Made));
+        self.members.push((Name::Known(name), Value::Made(start, self.made.len())));
     }
 
     fn add_unknown(&mut self, names: &[usize]) {
@@ -369,7 +389,7 @@ impl ExtraObject {
             self.json.push(':');
             match value {
                 Value::At(node) => canonical::push_value(nodes, *node, &mut self.order, &mut self.json),
-                Value::Made => self.json.push_str(&self.made),
+                Value::Made(start, end) => self.json.push_str(self.made.get(*start..*end).unwrap_or_default()),
             }
         }
         self.json.push('}');

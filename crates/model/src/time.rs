@@ -15,7 +15,7 @@ const MICRO_DIGITS: usize = 6;
 pub struct RecordTime {
     /// Microseconds since 1970-01-01T00:00:00Z.
     pub micros: i64,
-    /// Whether `micros` holds all digits of the text. Where it does not, the text is kept beside it.
+    /// Whether `micros` holds all digits of the text. Where it does not, [`with_all_digits`] is kept beside it.
     pub exact: bool,
 }
 
@@ -150,9 +150,42 @@ pub fn format_service(micros: i64) -> String {
         .map_or_else(|_| String::new(), |moment| moment.strftime(format).to_string())
 }
 
+/// Writes the time that was read from a text as the service does, with all digits of that text but zeros at their end: equal moments are
+/// equal texts.
+#[must_use]
+pub fn with_all_digits(time: RecordTime, text: &str) -> String {
+    let point = text.find('.').map_or(text.len(), |point| point + 1);
+    let digits: String = text.chars().skip(point).take_while(char::is_ascii_digit).collect();
+    let second = format_service(time.micros.div_euclid(MICROS) * MICROS);
+    match (digits.trim_end_matches('0'), second.strip_suffix(" UTC")) {
+        ("", _) | (_, None) => second,
+        (digits, Some(second)) => format!("{second}.{digits} UTC"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forms_of_one_moment_with_all_digits_are_one_text() {
+        let cases = [
+            ("2026-01-05 08:00:01.0000001 UTC", "2026-01-05 08:00:01.0000001 UTC"),
+            ("2026-01-05T08:00:01.000000100Z", "2026-01-05 08:00:01.0000001 UTC"),
+            ("2026-01-05t09:00:01.00000010+01:00", "2026-01-05 08:00:01.0000001 UTC"),
+            ("2025-12-31T19:30:01.123456789012-04:30", "2026-01-01 00:00:01.123456789012 UTC"),
+            ("1969-12-31 23:59:59.9999999 UTC", "1969-12-31 23:59:59.9999999 UTC"),
+            ("0001-01-01 00:00:00.00000001 UTC", "0001-01-01 00:00:00.00000001 UTC"),
+            ("2026-01-05 08:00:01.50 UTC", "2026-01-05 08:00:01.5 UTC"),
+            ("2026-01-05 08:00:01.000 UTC", "2026-01-05 08:00:01 UTC"),
+            ("2026-01-05T08:00:01Z", "2026-01-05 08:00:01 UTC"),
+        ];
+        for (text, expected) in cases {
+            let time = parse(text).unwrap();
+            assert_eq!(with_all_digits(time, text), expected, "{text}");
+            assert_eq!(parse(expected), Some(time), "{text}");
+        }
+    }
 
     #[test]
     fn forms_of_time() {

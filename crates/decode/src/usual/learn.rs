@@ -52,7 +52,10 @@ pub(super) fn steps(record: &[u8], extra: Option<&str>, differ: bool, clock: &mu
         (None, None) => None,
         _ => return None,
     };
-    walk.steps.last_mut()?.extra = extra;
+    // Line feeds stand between values only.
+    let is_one_line = !walk.steps.iter().any(|step| step.literal.has_line_feed());
+    let last = walk.steps.last_mut()?;
+    (last.extra, last.is_one_line) = (extra, is_one_line);
     let has_time = walk.steps.iter().any(|step| step.slot == Slot::Time);
     // Only trace ids are plain texts; the reader has room for one.
     let plain = walk.steps.iter().filter(|step| matches!(step.slot, Slot::Plain(_))).count();
@@ -312,10 +315,18 @@ impl<'a> Walk<'a> {
         }
         while let Some((start, rest)) = bytes.split_at_checked(LITERAL_BYTES).filter(|(_, rest)| !rest.is_empty()) {
             let literal = Literal::of(start)?;
-            self.steps.push(NewStep { literal, slot: Slot::Nothing, end: 0, length: 0, extra: None });
+            self.steps.push(NewStep {
+                literal,
+                slot: Slot::Nothing,
+                end: 0,
+                length: 0,
+                extra: None,
+                is_one_line: false,
+            });
             bytes = rest;
         }
-        self.steps.push(NewStep { literal: Literal::of(bytes)?, slot, end, length: 0, extra: None });
+        let literal = Literal::of(bytes)?;
+        self.steps.push(NewStep { literal, slot, end, length: 0, extra: None, is_one_line: false });
         Some(())
     }
 }

@@ -210,6 +210,11 @@ impl UsualReader {
         }
     }
 
+    /// Whether the record just found stands on one line.
+    pub(super) fn is_one_line(&mut self) -> bool {
+        self.shapes.step(self.found.end).is_some_and(|step| step.is_one_line)
+    }
+
     /// Ends the row of the record just found.
     #[inline]
     pub(super) fn take(&mut self, window: &[u8], ordinal: i64, columns: &mut Columns) {

@@ -37,6 +37,10 @@ impl Literal {
         self.length
     }
 
+    pub(super) fn has_line_feed(&self) -> bool {
+        self.bytes.as_flattened().contains(&b'\n')
+    }
+
     /// Whether a window starts with these bytes. `false` also where the window ends soon behind them.
     #[inline]
     pub(super) fn stands(&self, window: &[u8]) -> bool {
@@ -87,6 +91,8 @@ pub(super) struct Step {
     pub(super) stretch: Option<usize>,
     /// Where a record ends: what is left of it for `extra`.
     pub(super) extra: Option<Box<Extra>>,
+    /// Where a record ends: whether it stands on one line.
+    pub(super) is_one_line: bool,
 }
 
 impl Step {
@@ -124,6 +130,8 @@ pub(super) struct NewStep {
     pub(super) length: usize,
     /// As in [`Step::extra`].
     pub(super) extra: Option<Box<Extra>>,
+    /// As in [`Step::is_one_line`].
+    pub(super) is_one_line: bool,
 }
 
 /// All shapes known. Step 0 is where every record starts.
@@ -186,8 +194,9 @@ impl Shapes {
 
     fn append(&mut self, new: NewStep, link: Option<(usize, Link)>) -> usize {
         let index = self.steps.len();
-        let NewStep { literal, slot, end, length, extra } = new;
-        self.steps.push(Step { literal, slot, end, length, next: NONE, other: NONE, stretch: None, extra });
+        let NewStep { literal, slot, end, length, extra, is_one_line } = new;
+        let (next, other, stretch) = (NONE, NONE, None);
+        self.steps.push(Step { literal, slot, end, length, next, other, stretch, extra, is_one_line });
         match link.and_then(|(from, link)| Some((self.steps.get_mut(from)?, link))) {
             Some((step, Link::Next)) => step.next = index,
             Some((step, Link::Other)) => step.other = index,

@@ -121,6 +121,10 @@ fn forms_of_meta() {
     for meta in verbatim {
         assert_eq!(columns(&row(&format!(",\"meta\":{meta}"))), format!("extra={{\"meta\":{meta}}}"), "{meta}");
     }
+    for meta in nothing {
+        let beside = row(&format!(",\"META\":{meta},\"meta\":{{\"role\":\"CO\"}}"));
+        assert!(meta.contains("null,") || columns(&beside) == "role=CO", "{meta}: {}", columns(&beside));
+    }
     let object = row(r#","meta":{"partid":1.0,"z":"\n","role":"CO","A":[1e2, {}]}"#);
     let text = row(r#","meta":"{\"A\":[1E+2,{}],\"z\":\"\\n\",\"role\":\"\\u0043O\",\"partid\":10e-1}""#);
     assert_eq!(object, text);
@@ -153,7 +157,12 @@ fn times() {
         (
             "\"2026-01-05T08:00:01.1234567Z\"",
             1_767_600_001_123_456,
-            "{\"TIMES\":1,\"time\":\"2026-01-05T08:00:01.1234567Z\"}",
+            "{\"TIMES\":1,\"time\":\"2026-01-05 08:00:01.1234567 UTC\"}",
+        ),
+        (
+            "\"2026-01-05T09:00:01.12345670+01:00\"",
+            1_767_600_001_123_456,
+            "{\"TIMES\":1,\"time\":\"2026-01-05 08:00:01.1234567 UTC\"}",
         ),
     ] {
         let collected = record(time);

@@ -170,13 +170,22 @@ fn time() -> impl Strategy<Value = String> {
 
 /// A member whose records have one of a few shapes.
 fn member() -> impl Strategy<Value = Vec<u8>> {
+    vec(shape(), 1..4).prop_flat_map(member_of)
+}
+
+/// Members of the same few shapes.
+fn members() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    vec(shape(), 1..4).prop_flat_map(|shapes| vec(member_of(shapes), 1..3))
+}
+
+fn member_of(shapes: Vec<Shape>) -> impl Strategy<Value = Vec<u8>> {
     let records = vec((any::<Index>(), vec(value(), 13), time()), 0..40);
     let between = select(vec![",", ",\n", " ,\r\n  ", "\n"]);
-    (vec(shape(), 1..4), records, between).prop_map(|(shapes, records, between)| {
+    (records, between, any::<bool>()).prop_map(move |(records, between, over_lines)| {
         let is_list = between != "\n";
         let records = records.iter().map(|(shape, values, time)| {
             let record = shapes[shape.index(shapes.len())].record(values, time);
-            if is_list { record } else { record.replace(['\n', '\t'], " ") }
+            if is_list || over_lines { record } else { record.replace(['\n', '\t'], " ") }
         });
         let text = records.collect::<Vec<_>>().join(between);
         // What follows the last record must not be what decides how it is read.
@@ -229,7 +238,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn good_and_odd_records(members in vec(member(), 1..3), cuts in vec(any::<Index>(), 0..3)) {
+    fn good_and_odd_records(members in members(), cuts in vec(any::<Index>(), 0..3)) {
         both_ways_agree(&members, &cuts, DecodeOptions { batch_rows: 16, ..DecodeOptions::default() });
     }
 
@@ -496,6 +505,27 @@ fn more_texts_than_are_remembered() {
     let records: Vec<String> = (0..150_000).map(|number| record(number * 7919 % 100_000)).collect();
     let member = format!("[{}]", records.join(",")).into_bytes();
     both_ways_agree(&[member], &[], DecodeOptions { batch_rows: 10_000, ..DecodeOptions::default() });
+}
+
+/// A shape that is known from a list may stretch over lines; in lines, each line stands for itself.
+#[test]
+fn a_shape_of_several_lines_is_none_of_lines() {
+    let record = |second: u32, line_end: &str| {
+        format!(
+            r#"{{"time":"2026-01-05 08:00:{second:02} UTC",{line_end}"source":"x", "meta":{{{line_end}"role":"CO"}}}}"#
+        )
+    };
+    for line_end in ["\n", "\r\n", "\r", " "] {
+        let records: Vec<String> = (0..40).map(|second| record(second, line_end)).collect();
+        let list = format!("[{}]", records.join(",")).into_bytes();
+        let lines = format!("{}\n", records.join("\n")).into_bytes();
+        let options = DecodeOptions::default();
+        both_ways_agree(&[list.clone(), lines.clone(), list.clone()], &[], options);
+        let [alone, behind_list] =
+            [vec![lines.clone()], vec![list, lines]].map(|members| everything(&members, &[], options));
+        assert_eq!(alone.rejects, behind_list.rejects, "{line_end:?}");
+        assert_eq!(alone.rejects.is_empty(), !line_end.contains('\n'), "{line_end:?}");
+    }
 }
 
 /// The same of keys as digits, some of them in capitals, and of clients whose values go together.

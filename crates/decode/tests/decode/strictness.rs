@@ -145,12 +145,24 @@ fn nesting() {
     }
     let deep = "[".repeat(100_000);
     assert!(!is_taken(deep.as_bytes()));
-    // As text, meta may be as deep as it may be as an object; deeper it is a text like any other.
-    for (depth, kept) in [(126, "{\"meta\":{\"x\":[["), (127, "{\"meta\":\"{\\\"x\\\":[[")] {
-        let meta = format!("{{\\\"x\\\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
-        let collected = decode(format!("{{\"time\":\"{TIME}\",\"meta\":\"{meta}\"}}").as_bytes()).0;
-        assert!(collected.rows[0].1.text("extra").unwrap().starts_with(kept), "{depth}");
+    // `meta` may be as deep as text as it may be as an object.
+    for (depth, taken) in [(126, true), (127, false)] {
+        let object = format!("{{\"role\":\"CO\",\"x\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        for meta in [object.clone(), serde_json::to_string(&object).unwrap()] {
+            let collected = decode(format!("{{\"time\":\"{TIME}\",\"meta\":{meta}}}").as_bytes()).0;
+            let reasons: Vec<&str> = collected.rejects.iter().map(|reject| reject.reason.as_str()).collect();
+            let roles: Vec<_> = collected.rows.iter().map(|(_, row)| row.text("role")).collect();
+            assert_eq!((roles.as_slice(), reasons.len()), if taken { (&[Some("CO")][..], 0) } else { (&[][..], 1) });
+            assert!(
+                reasons.iter().all(|reason| reason.contains("levels of nesting, found one more at byte")),
+                "{reasons:?}"
+            );
+        }
     }
+    // What is no JSON at all is a text like any other.
+    let meta = serde_json::to_string(&format!("{{\"x\":\"\u{1}\",\"y\":{}", "[".repeat(200))).unwrap();
+    let collected = decode(format!("{{\"time\":\"{TIME}\",\"meta\":{meta}}}").as_bytes()).0;
+    assert_eq!((collected.rows.len(), collected.rejects.len()), (1, 0), "{:?}", collected.rejects);
 }
 
 #[test]
