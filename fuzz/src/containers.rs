@@ -9,7 +9,7 @@ use std::sync::Arc;
 use flate2::bufread::MultiGzDecoder;
 use keytrail_model::ledger::Note;
 
-use crate::container::{Budget, Buffers, Container, Content, FreeCores, Members, Source, visit};
+use crate::container::{ArchiveFile, Budget, Buffers, Container, Content, FreeCores, Members, Source, visit};
 use crate::progress::ArchiveProgress;
 
 /// Longest content that is looked at, of a member and of all together.
@@ -108,7 +108,8 @@ fn read(
 ) -> (Option<Container>, Vec<Told>) {
     let progress = ArchiveProgress::new(&|_| (), archive.len() as u64);
     buffers.begin(if way.in_memory { archive.len() } else { 0 });
-    let source = if way.in_memory { Source::Memory(archive) } else { Source::File(file, &progress) };
+    let file = ArchiveFile::new(file, &progress);
+    let source = if way.in_memory { Source::Memory(archive) } else { Source::File(&file) };
     let mut visitor = Visitor { wanted, bytes: 0, told: Vec::new() };
     let Ok(container) = visit(source, ("a.json.gz", archive.len() as u64), buffers, salvage, &mut visitor);
     (container, visitor.told)

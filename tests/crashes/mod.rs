@@ -9,6 +9,7 @@ mod disk;
 mod points;
 mod power;
 mod random;
+mod reads;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -171,7 +171,8 @@ impl<S: Records> Worker<S> {
         let ArchiveVisit { mut decoded, services, system_error, .. } = visit;
         decoded.container = container;
         decoded.services = services.finish();
-        if let Some(error) = system_error {
+        let failure = || source.failure().map(|error| format!("cannot be read: {error}"));
+        if let Some(error) = system_error.or_else(failure) {
             decoded = DecodedArchive::unsettled(container, error);
             self.staging.take_back(staged)?;
         }

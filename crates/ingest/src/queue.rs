@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::ahead::{ReadAhead, ask_for, ask_for_start};
 use crate::archive::{Archive, DecodedArchive, Worker, order_key};
 use crate::claims::{ArchiveId, Claim, Claims, Naming, Settled};
-use crate::container::{Budget, Buffers, Container, FreeCores, Source};
+use crate::container::{ArchiveFile, Budget, Buffers, Container, FreeCores, Source};
 use crate::digest::{FileDigest, Stamp, Whole};
 use crate::discover::FoundFile;
 use crate::early::{EarlyFiles, EarlyWriter, HEAD_BYTES, first_time, takes_no_longer};
@@ -164,7 +164,7 @@ impl Queue<'_> {
     /// This machine fails. A file that cannot be read is no error.
     pub(crate) fn decode(&self, files: Vec<FoundFile>) -> Result<Decoded, IngestError> {
         let mut jobs = jobs(files);
-        let bytes = jobs.iter().map(|job| job.bytes).sum();
+        let bytes = bytes_of(&jobs);
         (self.observer)(Progress::Found { archives: jobs.len() as u64, bytes });
         let room = self.room(&jobs, 0);
         let has_room = room.holds_all(bytes);
@@ -188,7 +188,7 @@ impl Queue<'_> {
 
     /// The files in the order of time, where rows may be settled early and it pays to write them then.
     fn in_order_of_time(&self, jobs: &[Job], has_room: bool) -> Option<Vec<Job>> {
-        let bytes: u64 = jobs.iter().map(|job| job.bytes).sum();
+        let bytes = bytes_of(jobs);
         let pays =
             !has_room && self.options.memory_bytes >= LITTLE_MEMORY && bytes / MEAN_BYTES_MIN >= jobs.len() as u64;
         let wanted = match self.options.write_early {
@@ -323,6 +323,11 @@ impl Queue<'_> {
 }
 
 /// The files, largest first; equal lengths in the order of discovery, so that of equal files the first one is nearly always decoded first.
+/// Their lengths in all; sparse files can claim any.
+fn bytes_of(jobs: &[Job]) -> u64 {
+    jobs.iter().fold(0, |bytes, job| bytes.saturating_add(job.bytes))
+}
+
 fn jobs(files: Vec<FoundFile>) -> Vec<Job> {
     let found = files.into_par_iter().enumerate().map(|(position, FoundFile { path, has_side_file })| {
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
@@ -491,7 +496,8 @@ impl Hands {
             Claim::Granted => {}
             refused => return Ok(known(digest, refused)),
         }
-        let (source, id) = (Source::File(&job.path, progress), ArchiveId::of(&digest.sha256));
+        let (file, id) = (ArchiveFile::new(&job.path, progress), ArchiveId::of(&digest.sha256));
+        let source = Source::File(&file);
         let decoded = self.worker.decode_guarded(&job.path, digest.bytes, source, &id, &mut self.buffers)?;
         Ok(checked(job, digest, decoded))
     }
@@ -522,7 +528,8 @@ impl Hands {
                 Ok(hashing) => hashing,
                 Err(_) => return self.decode_hashed(job, claims, progress),
             };
-            let source = Source::File(&job.path, progress);
+            let file = ArchiveFile::new(&job.path, progress);
+            let source = Source::File(&file);
             let decoded = self.worker.decode_guarded(&job.path, job.bytes, source, &id, &mut self.buffers)?;
             let hashed: std::io::Result<_> =
                 hashing.join().unwrap_or_else(|_| Err(std::io::Error::other("internal error while it was hashed")));

@@ -28,7 +28,7 @@ use keytrail_model::ledger::Note;
 pub(crate) use ahead::FreeCores;
 pub(crate) use buffers::{Budget, Buffers};
 pub(crate) use content::Content;
-pub(crate) use source::Source;
+pub(crate) use source::{ArchiveFile, Source};
 pub(crate) use zip_layout::{LOCAL_HEADER_BYTES, name_and_extra_bytes};
 
 /// Bytes in which a plain file shows whether it starts like JSON.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use keytrail_store::failpoint::{Point, reach};
 
@@ -21,11 +22,46 @@ const HEADER_BYTES: usize = 1 << 10;
 pub(crate) enum Source<'a> {
     /// All of them.
     Memory(&'a [u8]),
-    /// The file, and who is told how much of it was read.
-    File(&'a Path, &'a ArchiveProgress<'a>),
+    File(&'a ArchiveFile<'a>),
+}
+
+/// An archive that is read from its file.
+pub(crate) struct ArchiveFile<'a> {
+    path: &'a Path,
+    /// Who is told how much of it was read.
+    progress: &'a ArchiveProgress<'a>,
+    /// The first error of the system. Who reads may take it for damage, or for nothing: libraries make other errors of it, and where there is
+    /// another way to read on it may be passed over.
+    failure: OnceLock<String>,
+}
+
+impl<'a> ArchiveFile<'a> {
+    pub(crate) fn new(path: &'a Path, progress: &'a ArchiveProgress<'a>) -> Self {
+        Self { path, progress, failure: OnceLock::new() }
+    }
+
+    /// Takes note of what went wrong, if it was the system.
+    fn watch<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &outcome
+            && error.raw_os_error().is_some()
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            self.failure.get_or_init(|| error.to_string());
+        }
+        outcome
+    }
 }
 
 impl<'a> Source<'a> {
+    /// The first error of the system since the file was begun to be read. Whatever was made of the file then, it says nothing about the
+    /// archive.
+    pub(crate) fn failure(self) -> Option<&'a str> {
+        match self {
+            Self::Memory(_) => None,
+            Self::File(file) => file.failure.get().map(String::as_str),
+        }
+    }
+
     /// A reader of the whole archive, front to back.
     pub(super) fn reader(self) -> io::Result<BufReader<SourceReader<'a>>> {
         Ok(BufReader::with_capacity(READ_AHEAD_BYTES, self.open()?))
@@ -48,7 +84,7 @@ impl<'a> Source<'a> {
     pub(super) fn open(self) -> io::Result<SourceReader<'a>> {
         Ok(match self {
             Self::Memory(bytes) => SourceReader::Memory(Cursor::new(bytes)),
-            Self::File(path, progress) => SourceReader::File(FileReader::open(path, progress)?),
+            Self::File(file) => SourceReader::File(FileReader::open(file)?),
         })
     }
 }
@@ -100,35 +136,21 @@ impl Seek for SourceReader<'_> {
 /// A file that can be asked for any place, like bytes in memory: beyond its end it ends. The system would refuse some places with an
 /// error of its own, and damage of the archive must not look like a fault of the machine.
 pub(super) struct FileReader<'a> {
+    of: &'a ArchiveFile<'a>,
     file: File,
     bytes: u64,
     /// The place asked for last, where it is beyond the end.
     beyond: Option<u64>,
-    progress: &'a ArchiveProgress<'a>,
 }
 
 impl<'a> FileReader<'a> {
-    fn open(path: &Path, progress: &'a ArchiveProgress<'a>) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let bytes = file.metadata()?.len();
-        Ok(Self { file, bytes, beyond: None, progress })
+    fn open(of: &'a ArchiveFile<'a>) -> io::Result<Self> {
+        let file = of.watch(File::open(of.path))?;
+        let bytes = of.watch(file.metadata())?.len();
+        Ok(Self { of, file, bytes, beyond: None })
     }
-}
 
-impl Read for FileReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.beyond.is_some() {
-            return Ok(0);
-        }
-        reach(Point::ArchiveReading)?;
-        let count = self.file.read(buffer)?;
-        self.progress.read(count);
-        Ok(count)
-    }
-}
-
-impl Seek for FileReader<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+    fn seek_in_file(&mut self, to: SeekFrom) -> io::Result<u64> {
         let to = match to {
             SeekFrom::Start(to) => Some(to),
             SeekFrom::End(by) => self.bytes.checked_add_signed(by),
@@ -146,6 +168,25 @@ impl Seek for FileReader<'_> {
     }
 }
 
+impl Read for FileReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.beyond.is_some() {
+            return Ok(0);
+        }
+        let read = reach(Point::ArchiveReading).and_then(|()| self.file.read(buffer));
+        let count = self.of.watch(read)?;
+        self.of.progress.read(count);
+        Ok(count)
+    }
+}
+
+impl Seek for FileReader<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let sought = self.seek_in_file(to);
+        self.of.watch(sought)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +196,8 @@ mod tests {
         let path = std::env::temp_dir().join(format!("keytrail-source-{}", std::process::id()));
         std::fs::write(&path, b"0123456789").unwrap();
         let progress = ArchiveProgress::new(&|_| (), 10);
-        let sources = [Source::File(&path, &progress), Source::Memory(b"0123456789")];
+        let file = ArchiveFile::new(&path, &progress);
+        let sources = [Source::File(&file), Source::Memory(b"0123456789")];
         for (bytes_max, from) in [(0, 10), (3, 7), (10, 0), (11, 0), (u64::MAX, 0)] {
             for source in sources {
                 let tail = source.open().unwrap().tail(bytes_max).unwrap();
@@ -188,5 +230,8 @@ mod tests {
             });
             assert_eq!(found[0], found[1], "{place:?}");
         }
+        // That there is no such place is no error of the system.
+        assert_eq!(sources.map(Source::failure), [None, None]);
+        assert!(sources[0].open().is_err() && sources[0].failure().is_some(), "the file has gone");
     }
 }

@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use keytrail_model::ledger::Note;
 
-use super::{Budget, Buffers, Container, Content, FreeCores, Members, Source, visit};
+use super::{ArchiveFile, Budget, Buffers, Container, Content, FreeCores, Members, Source, visit};
 use crate::progress::{ArchiveProgress, Progress};
 
 const RECORD: &[u8] = b"{\"time\":\"2026-01-05 08:00:01 UTC\",\"action\":\"LUNA_LOGIN\"}\n";
@@ -81,7 +81,8 @@ fn told(archive: &[u8], salvage: bool) -> Told {
     let path = std::env::temp_dir().join(format!("keytrail-container-{}-{thread:?}", std::process::id()));
     std::fs::write(&path, archive).unwrap();
     let progress = ArchiveProgress::new(&|_| (), 0);
-    let [memory, file] = [Source::Memory(archive), Source::File(&path, &progress)];
+    let on_disk = ArchiveFile::new(&path, &progress);
+    let [memory, file] = [Source::Memory(archive), Source::File(&on_disk)];
     let [whole, streamed, in_parts, in_parts_if_held] =
         [(1 << 20, u64::MAX, 0), (0, u64::MAX, 0), (0, 0, 32 << 10), (2 << 20, 0, 32 << 10)]
             .map(|(bytes, large_bytes, part_bytes)| Budget { bytes, large_bytes, part_bytes });
@@ -583,8 +584,8 @@ fn is_read_once(archive: &[u8], contents: &[&[u8]]) {
         let budget = Budget { bytes: budget_bytes, large_bytes: 1 << 20, part_bytes: 1 << 20 };
         let mut buffers = Buffers::new(budget, Arc::new(FreeCores::new(cores)));
         let mut told = Told::default();
-        let source = Source::File(&path, &progress);
-        let Ok(_) = visit(source, ("a.zip", archive.len() as u64), &mut buffers, false, &mut told);
+        let file = ArchiveFile::new(&path, &progress);
+        let Ok(_) = visit(Source::File(&file), ("a.zip", archive.len() as u64), &mut buffers, false, &mut told);
         let found = told.members.iter().map(|(_, content)| content.as_slice());
         assert!(found.eq(contents.iter().copied()) && told.damage.is_empty(), "{cores}: {:?}", told.damage);
         let (read, bytes) = (read.swap(0, Ordering::Relaxed), archive.len() as u64);

@@ -32,7 +32,7 @@ use rayon::prelude::*;
 
 use crate::archive::{DecodedArchive, Worker};
 use crate::claims::ArchiveId;
-use crate::container::{Budget, Buffers, FreeCores, Source};
+use crate::container::{ArchiveFile, Budget, Buffers, FreeCores, Source};
 use crate::digest::{FileDigest, Whole};
 use crate::discover::discover;
 use crate::error::IngestError;
@@ -599,7 +599,8 @@ impl Hands<'_> {
                     Ok(_) => return Ok(changed()),
                     Err(error) => return Ok(DecodedArchive::unsettled(None, format!("cannot be read: {error}"))),
                 };
-                let source = Source::File(path, progress);
+                let file = ArchiveFile::new(path, progress);
+                let source = Source::File(&file);
                 let decoded = self.worker.decode_guarded(name, digest.bytes, source, &id, &mut self.buffers)?;
                 Ok(if digest.is_current(path) { decoded } else { changed() })
             }
