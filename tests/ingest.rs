@@ -150,6 +150,35 @@ fn an_archive_that_is_read_again_has_each_of_its_places_once() {
     }
 }
 
+/// A try under narrower limits leaves out what an earlier one stored: the ledger counts that once, and nobody else's duplicates for it.
+#[test]
+fn the_ledger_counts_what_all_tries_of_an_archive_read() {
+    let record = |day: &str, action: &str| record(&format!("2026-{day} 08:00:01 UTC"), action) + "\n";
+    let others: String = (1..=10).map(|day| record(&format!("03-{day:02}"), "other")).collect();
+    let long: String = (1..=3).map(|day| record(&format!("04-{day:02}"), &"long".repeat(800))).collect();
+    let own = record("01-01", "own") + &record("02-01", "own");
+    let bench = Bench::new();
+    bench.write("b.json", format!("{others}{long}"));
+    bench.write("a.zip", stored_zip(&[("0.json", &format!("{others}{own}"), true), ("1.json", &long, true)]));
+    let ledger = || {
+        let columns = "status, read, stored, duplicates, rejected, first_time, last_time";
+        bench.rows(&format!("SELECT {columns} FROM archives WHERE path LIKE '%a.zip'"))
+    };
+    bench.ingest(&[&bench.path("b.json")], &[]);
+    let tries: [(&[&str], &str); 3] = [
+        (&["--max-member-size", "4K"], "failed,12,2,10,0,2026-01-01T08:00:01Z,2026-03-10T08:00:01Z"),
+        // The first member has too many months, the second one none of the rows before.
+        (&["--max-months", "1"], "failed,5,2,3,0,2026-01-01T08:00:01Z,2026-04-03T08:00:01Z"),
+        (&[], "stored,15,2,13,0,2026-01-01T08:00:01Z,2026-04-03T08:00:01Z"),
+    ];
+    for (options, expected) in tries {
+        let (_, _, stderr) = bench.ingest(&[&bench.path("a.zip")], options);
+        assert_eq!(ledger(), [expected], "{options:?}: {stderr}");
+    }
+    let events = bench.rows("SELECT count(*) FROM events");
+    assert_eq!(events, ["15"]);
+}
+
 #[test]
 fn salvage_keeps_what_a_cut_archive_holds() {
     for (name, at_least) in [("bad/truncated.zip", 200), ("bad/truncated.gz", 3), ("bad/bad-crc.zip", 5)] {

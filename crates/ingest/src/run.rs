@@ -125,11 +125,11 @@ impl Run<'_> {
         for (sha256, row) in &self.known {
             let notice = match row.status {
                 ArchiveStatus::Failed if self.options.salvage || !same_end.contains(row.run.as_str()) => continue,
-                ArchiveStatus::Failed => {
+                ArchiveStatus::Failed | ArchiveStatus::Salvaged => {
                     let reason = row.reason.as_deref().unwrap_or("no reason given");
-                    Some(format!("failed in run {}: {reason}", row.run))
+                    Some(format!("{} in run {}: {reason}", row.status.as_str(), row.run))
                 }
-                ArchiveStatus::Stored | ArchiveStatus::Salvaged => None,
+                ArchiveStatus::Stored => None,
             };
             settled.add(sha256.clone(), row.bytes, notice);
         }
@@ -271,14 +271,14 @@ impl Run<'_> {
         (run, side_files): (&str, &SideFiles),
     ) -> Result<Outcome, IngestError> {
         // Counts of three places: the decoder's own, the marks of the duplicate check among the rows staged, the rejects staged.
-        let duplicates = duplicates.count(index, 0..decoded.accepted);
+        let (own, duplicates) = (duplicates.own(index), duplicates.count(index, 0..decoded.accepted));
         let stored = decoded.accepted.saturating_sub(duplicates);
         let counts = RecordCounts { read: decoded.read, stored, duplicates, rejected: decoded.rejected() };
         if !counts.conserved() {
             return Err(not_conserved(archive, counts));
         }
         let before = self.known.get(&archive.digest.sha256);
-        let mut row = self.ledger_row(archive, decoded, counts, before, run);
+        let mut row = self.ledger_row(archive, decoded, (counts, own), before, run);
         row.services = services.as_ref().map(|services| services.len() as u64);
         row.service_spans = services;
         let known = before.map(|before| before.requests.as_slice()).unwrap_or_default();
@@ -291,14 +291,20 @@ impl Run<'_> {
         &self,
         archive: &Archive,
         decoded: &DecodedArchive,
-        counts: RecordCounts,
+        (counts, found_again): (RecordCounts, u64),
         before: Option<&LedgerRow>,
         run: &str,
     ) -> LedgerRow {
         // An archive that failed and is tried again finds the rows it gave before as duplicates; they are still its rows.
         // What this try, under narrower limits, did not read again, the earlier one did.
         let own_rows = before.map_or(0, |row| row.records.stored);
-        let found_again = own_rows.min(counts.duplicates);
+        let found_again = own_rows.min(found_again);
+        let times_before = before.filter(|_| found_again < own_rows).and_then(|row| row.first_time.zip(row.last_time));
+        let times = decoded
+            .times
+            .into_iter()
+            .chain(times_before)
+            .reduce(|(from, to), (first, last)| (from.min(first), to.max(last)));
         let records = RecordCounts {
             read: counts.read + own_rows - found_again,
             stored: counts.stored + own_rows,
@@ -320,8 +326,8 @@ impl Run<'_> {
             json_bytes: decoded.json_bytes,
             members: decoded.members.len() as u64,
             records,
-            first_time: decoded.times.map(|(first, _)| first),
-            last_time: decoded.times.map(|(_, last)| last),
+            first_time: times.map(|(first, _)| first),
+            last_time: times.map(|(_, last)| last),
             run: run.to_owned(),
             ingested_at: self.now,
             notes: notes_of(decoded),

@@ -16,6 +16,8 @@ use super::stretch::Stretch;
 const RATIO: u64 = 4;
 /// CRC-32 and length at the end of a gzip member.
 const TRAILER_BYTES: usize = 8;
+/// How a gzip member begins, DEFLATE being the only method there is.
+const SIGNATURE: &[u8] = b"\x1f\x8b\x08";
 
 /// Visits the one member of a gzip file of `file_bytes`. It is called as the header says, else as the file without `.gz`.
 pub(super) fn visit<M: Members>(
@@ -47,11 +49,26 @@ pub(super) fn visit<M: Members>(
         None => visit_stream(file_name, &mut stream, buffers, members)?,
     };
     if let Some(trailing) = stream.reader.trailing.filter(|_| is_whole) {
-        let (kind, zero) = if trailing.is_padding() { ("padding", "zero ") } else { ("bytes_after", "") };
-        let text = format!("{} {zero}bytes that are not gzip follow the last gzip member", trailing.bytes);
-        members.note(trailing.note(kind, text));
+        tell_trailing(&trailing, members);
     }
     Ok(())
+}
+
+/// Bytes behind the last gzip member lose nothing, but where they are, or were, another one.
+fn tell_trailing(trailing: &Stretch, members: &mut impl Members) {
+    // One byte of the signature may be damaged: then nothing would be left to tell it by but the others.
+    let begins_alike = matches!(trailing.first_bytes(), [_, 0x8b, 8, ..] | [0x1f, _, 8, ..]);
+    let place = if begins_alike { Some(0) } else { trailing.first_of(SIGNATURE) };
+    if let Some(place) = place {
+        let bytes = trailing.bytes;
+        let text = format!(
+            "{bytes} bytes follow the last gzip member: expected another one, found what begins like one at byte {place} of them"
+        );
+        return members.fault(trailing.note("unnamed_member", text));
+    }
+    let (kind, zero) = if trailing.is_padding() { ("padding", "zero ") } else { ("bytes_after", "") };
+    let text = format!("{} {zero}bytes that are not gzip follow the last gzip member", trailing.bytes);
+    members.note(trailing.note(kind, text));
 }
 
 fn name_or(name: Option<String>, file_name: &str) -> String {
@@ -160,7 +177,8 @@ impl<'a> GzipStream<'a> {
             // One byte may be all that the buffer holds: then the next header decides, and fails if it is none.
             [0x1f] | [0x1f, 0x8b, ..] => self.state = State::Header(reader),
             _ => {
-                let mut trailing = Stretch::new(0, &[]);
+                // Counted from where it begins: that is known when its length is.
+                let mut trailing = Stretch::new(0, &[SIGNATURE]);
                 trailing.read_to_end(&mut reader)?;
                 trailing.move_to(self.file_bytes.saturating_sub(trailing.bytes));
                 self.trailing = Some(trailing);

@@ -84,6 +84,11 @@ impl Stretch {
         !self.is_not_zero
     }
 
+    /// Its first bytes, some 32.
+    pub(super) fn first_bytes(&self) -> &[u8] {
+        &self.first
+    }
+
     /// Byte of the file at which a signature first stands.
     pub(super) fn first_of(&self, signature: &[u8]) -> Option<u64> {
         self.signatures.iter().find(|(other, _)| *other == signature)?.1

@@ -554,6 +554,33 @@ fn long_gzip_files_are_one_member_or_told_apart() {
     }
 }
 
+/// Damage where another gzip member begins must not pass it over in silence.
+#[test]
+fn a_gzip_member_behind_other_bytes_is_told() {
+    let (one, other) = (gzip(RECORD), gzip(OTHER));
+    let changed = |place: usize| {
+        let mut other = other.clone();
+        other[place] ^= 1;
+        other
+    };
+    let behind: [(&str, Vec<u8>, &str); 8] = [
+        ("first byte changed", changed(0), "byte 0 of them"),
+        ("second byte changed", changed(1), "byte 0 of them"),
+        ("behind zeros", [&[0; 512], other.as_slice()].concat(), "byte 512 of them"),
+        ("behind a line feed", [b"\n", other.as_slice()].concat(), "byte 1 of them"),
+        ("behind a byte of it", [b"\x1e", other.as_slice()].concat(), "byte 1 of them"),
+        ("text", b"more than three bytes".to_vec(), ""),
+        ("zeros", vec![0; 512], ""),
+        ("two bytes", vec![7, 0x8b], ""),
+    ];
+    for (case, behind, expected) in behind {
+        let told = told(&[one.as_slice(), &behind].concat(), false);
+        let words = told.damage.first().map_or("", String::as_str);
+        assert!(words.ends_with(expected) && words.is_empty() == expected.is_empty(), "{case}: {told:?}");
+        assert_eq!((told.members[0].1.as_slice(), told.notes.len()), (RECORD, expected.is_empty().into()), "{case}");
+    }
+}
+
 /// The stream that would tell what is wrong with it is not opened where nothing is.
 #[test]
 fn a_member_in_parts_is_read_once() {

@@ -5,7 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Which rows of the archives of a run are duplicates.
 pub(crate) struct Duplicates {
-    archives: Vec<Option<Bits>>,
+    archives: Vec<Option<Marks>>,
+}
+
+/// Of one archive.
+struct Marks {
+    rows: Bits,
+    /// How many of them the store has as rows of the archive itself.
+    own: AtomicU64,
 }
 
 impl Duplicates {
@@ -19,24 +26,31 @@ impl Duplicates {
     /// Makes room for marks in an archive of so many rows.
     pub(super) fn prepare(&mut self, archive: usize, rows: u64) {
         if let Some(slot @ None) = self.archives.get_mut(archive) {
-            *slot = Some(Bits::new(rows));
+            *slot = Some(Marks { rows: Bits::new(rows), own: AtomicU64::new(0) });
         }
     }
 
-    pub(super) fn mark(&self, archive: usize, row: u64) {
-        if let Some(Some(bits)) = self.archives.get(archive) {
-            bits.set(row);
+    /// Marks a row, once; `is_own`: the store has it as a row of the archive itself.
+    pub(super) fn mark(&self, archive: usize, row: u64, is_own: bool) {
+        if let Some(Some(marks)) = self.archives.get(archive) {
+            marks.rows.set(row);
+            marks.own.fetch_add(is_own.into(), Ordering::Relaxed);
         }
+    }
+
+    /// How many duplicates of an archive the store has as rows of the archive itself.
+    pub(crate) fn own(&self, archive: usize) -> u64 {
+        self.archives.get(archive).and_then(Option::as_ref).map_or(0, |marks| marks.own.load(Ordering::Relaxed))
     }
 
     /// Whether a row (by its position among all rows of the archive) is a duplicate.
     pub(crate) fn contains(&self, archive: usize, row: u64) -> bool {
-        self.archives.get(archive).and_then(Option::as_ref).is_some_and(|bits| bits.get(row))
+        self.archives.get(archive).and_then(Option::as_ref).is_some_and(|marks| marks.rows.get(row))
     }
 
     /// How many rows of a range of an archive are duplicates.
     pub(crate) fn count(&self, archive: usize, rows: Range<u64>) -> u64 {
-        self.archives.get(archive).and_then(Option::as_ref).map_or(0, |bits| bits.count(rows))
+        self.archives.get(archive).and_then(Option::as_ref).map_or(0, |marks| marks.rows.count(rows))
     }
 }
 
@@ -91,7 +105,8 @@ mod tests {
         ) {
             let mut duplicates = Duplicates::none(2);
             duplicates.prepare(1, 300);
-            marks.iter().for_each(|&row| duplicates.mark(1, row));
+            marks.iter().for_each(|&row| duplicates.mark(1, row, row % 3 == 0));
+            prop_assert_eq!(duplicates.own(1), marks.iter().filter(|row| *row % 3 == 0).count() as u64);
             prop_assert_eq!(duplicates.count(1, from..to), (from..to).filter(|row| marks.contains(row)).count() as u64);
             prop_assert_eq!(duplicates.count(0, from..to), 0);
             prop_assert!((0..300).all(|row| duplicates.contains(1, row) == marks.contains(&row)));

@@ -156,11 +156,12 @@ impl<'a> Owners<'a> {
         Self { archives: found }
     }
 
-    /// Archive and row of an owner.
-    fn of(&self, owner: u64) -> Option<(usize, u64)> {
+    /// Archive and row of an owner, and whether the store has it.
+    fn of(&self, owner: u64) -> Option<(usize, u64, bool)> {
         let after = self.archives.partition_point(|numbered| numbered.first <= owner);
         let numbered = self.archives.get(after.checked_sub(1)?)?;
-        Some((numbered.index, (owner - numbered.first).checked_rem(numbered.rows)?))
+        let number = owner - numbered.first;
+        Some((numbered.index, number.checked_rem(numbered.rows)?, number < numbered.rows))
     }
 }
 
@@ -299,9 +300,9 @@ impl<'a> Group<'a> {
     fn settle(&mut self, owner: u64) {
         match self.owners.of(owner) {
             None => self.tally.stored += 1,
-            Some((archive, row)) => {
+            Some((archive, row, is_own)) => {
                 if self.tally.show(archive) {
-                    self.duplicates.mark(archive, row);
+                    self.duplicates.mark(archive, row, is_own);
                 }
             }
         }
