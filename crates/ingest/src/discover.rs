@@ -19,7 +19,7 @@ use crate::request::{archive_of, holds_request};
 pub struct Discovered {
     /// Files, each once, sorted by path.
     pub files: Vec<FoundFile>,
-    /// Entries of folders that could not be looked at (dangling links, loops, forbidden folders), with the reason.
+    /// What could not be looked at (dangling links in folders, loops, what is in forbidden folders), with the reason.
     pub unreadable: Vec<(PathBuf, String)>,
     /// Side files that the user may have taken for archives, or whose archive is not there, with what to say.
     pub side_files: Vec<(PathBuf, String)>,
@@ -52,7 +52,7 @@ enum Way {
 pub fn discover(paths: &[PathBuf], store: &Path) -> Result<Discovered, IngestError> {
     let mut found = Finder::new(store);
     for path in paths {
-        for root in expand(path)? {
+        for root in found.expand(path)? {
             if root.is_dir() {
                 found.walk(&root);
             } else {
@@ -89,6 +89,34 @@ impl Finder {
             side_files: BTreeMap::new(),
             with_side_file: HashSet::new(),
         }
+    }
+
+    /// The files and folders that a path stands for. What the system does not let us look at is no reason to leave the rest.
+    fn expand(&mut self, path: &Path) -> Result<Vec<PathBuf>, IngestError> {
+        let pattern = path.to_str().filter(|text| text.contains(['*', '?', '[']));
+        match (path.try_exists(), pattern) {
+            (Ok(true), _) => return Ok(vec![path.to_path_buf()]),
+            (Err(error), None) => {
+                self.unreadable.push((path.to_path_buf(), format!("cannot be looked at: {error}")));
+                return Ok(Vec::new());
+            }
+            _ => {}
+        }
+        let not_found = || IngestError::NotFound { path: path.to_path_buf() };
+        let pattern = pattern.ok_or_else(not_found)?;
+        let bad =
+            |error: glob::PatternError| IngestError::Pattern { pattern: pattern.into(), message: error.to_string() };
+        let (mut matches, before) = (Vec::new(), self.unreadable.len());
+        for entry in glob::glob(pattern).map_err(bad)? {
+            match entry {
+                Ok(found) => matches.push(found),
+                Err(error) => {
+                    let words = format!("cannot be looked at: {}", error.error());
+                    self.unreadable.push((error.path().to_path_buf(), words));
+                }
+            }
+        }
+        if matches.is_empty() && self.unreadable.len() == before { Err(not_found()) } else { Ok(matches) }
     }
 
     fn walk(&mut self, root: &Path) {
@@ -182,18 +210,6 @@ impl Folder {
 
 fn is_within(place: &Path, store: Option<&Path>) -> bool {
     store.is_some_and(|store| place.starts_with(store))
-}
-
-fn expand(path: &Path) -> Result<Vec<PathBuf>, IngestError> {
-    if path.exists() {
-        return Ok(vec![path.to_path_buf()]);
-    }
-    let not_found = || IngestError::NotFound { path: path.to_path_buf() };
-    let pattern = path.to_str().filter(|text| text.contains(['*', '?', '['])).ok_or_else(not_found)?;
-    let bad = |message: String| IngestError::Pattern { pattern: pattern.into(), message };
-    let matches = glob::glob(pattern).map_err(|error| bad(error.to_string()))?;
-    let matches = matches.map(|entry| entry.map_err(|error| bad(error.to_string()))).collect::<Result<Vec<_>, _>>()?;
-    if matches.is_empty() { Err(not_found()) } else { Ok(matches) }
 }
 
 fn is_wanted(entry: &DirEntry, store: Option<&Path>) -> bool {
@@ -321,6 +337,21 @@ mod tests {
         assert_eq!(found.unreadable[0].0, root.path().join("a/0.zip"));
         let inside = discover(&[root.path().join("store/events")], &root.path().join("store"));
         assert!(inside.is_err(), "files of the store are no archives");
+    }
+
+    /// A link that leads to itself stands for all that the system refuses: root may enter any folder.
+    #[cfg(unix)]
+    #[test]
+    fn what_may_not_be_looked_at_stops_nothing() {
+        let root = tree(&["a/1.zip"]);
+        std::os::unix::fs::symlink("loop", root.path().join("loop")).unwrap();
+        let paths = ["a", "loop", "loop/x.zip"].map(|path| root.path().join(path));
+        let found = discover(&paths, &root.path().join("store")).unwrap();
+        assert_eq!(found.files.len(), 1);
+        let told: Vec<_> = found.unreadable.iter().map(|(path, _)| path.as_path()).collect();
+        assert_eq!(told, [&paths[1], &paths[2]]);
+        assert!(found.unreadable.iter().all(|(_, words)| words.starts_with("cannot be looked at: ")), "{found:?}");
+        assert!(discover(&paths[1..], &root.path().join("store")).unwrap().files.is_empty(), "told, and no error");
     }
 
     #[test]
