@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod exit;
 mod progress;
+mod runtime;
 
 use std::process::ExitCode;
 

@@ -45,11 +45,8 @@ fn open_snapshot(
         statuses: statuses(arguments.statuses.as_deref())?,
         coverage_months,
     };
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = threads {
-        runtime.worker_threads(threads);
-    }
-    let runtime = runtime.enable_all().build().context("starting threads")?;
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let runtime = crate::runtime::start(threads.unwrap_or_else(cores))?;
     let session = runtime.block_on(Session::new(snapshot, options))?;
     Ok((runtime, session))
 }

@@ -1,10 +1,15 @@
 //! All calls of the Delta library: make the table, list its live files, write a commit, write a checkpoint.
 //!
 //! The library is handed a log that [`crate::chain`] has checked. It sees the table as the root of its file system, so that
-//! no character in the path of a store can trouble it. Its calls block on an async runtime of their own, on a thread of their
-//! own: they may be made from anywhere, inside another runtime too.
+//! no character in the path of a store can trouble it. Its calls are made on a thread of their own: so they may come from anywhere, also from
+//! inside a runtime. [`engine`] is what they work with.
+
+mod engine;
 
 use std::collections::{HashMap, HashSet};
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::iter::successors;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,8 +29,6 @@ use delta_kernel::transaction::create_table::create_table as create_table_transa
 use delta_kernel::transaction::data_layout::DataLayout;
 use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
 use delta_kernel::{FilteredEngineData, KernelError, Snapshot, SnapshotRef};
-use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
-use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
 use keytrail_model::schema::{MONTH, SCHEMA_VERSION, TIME, events_file_schema};
 use object_store::path::Path as ObjectPath;
 use serde_json::json;
@@ -35,6 +38,7 @@ use crate::checkpoints::Checkpoints;
 use crate::durable::DurableStore;
 use crate::layout::Layout;
 use crate::{StoreError, layout, seal};
+use engine::Engine;
 
 /// The table's place in the file system that the library sees.
 const TABLE: &str = "file:///";
@@ -46,8 +50,6 @@ const APPEND_ONLY: &str = "delta.appendOnly";
 /// Property of the table that names the version of its columns.
 pub(crate) const SCHEMA_PROPERTY: &str = "keytrail.schemaVersion";
 const MICROS_PER_MILLI: i64 = 1000;
-
-type Engine = DefaultEngine<TokioMultiThreadExecutor>;
 
 /// A data file to be added.
 #[derive(Debug)]
@@ -276,10 +278,7 @@ fn snapshot(engine: &Engine, version: u64) -> Result<SnapshotRef, KernelError> {
     Snapshot::builder_for(TABLE).at_version(version).build(engine)
 }
 
-/// Runs library calls on a thread of their own, with an engine made for them.
-///
-/// The engine's checkpoint writer wants a runtime of several threads; making one takes about 0.1 ms. A panic of the library
-/// becomes an error.
+/// Runs library calls on a thread of their own, with an engine made for them. A panic of the library becomes an error.
 fn with_engine<T: Send>(
     events: &Path,
     what: &'static str,
@@ -299,21 +298,41 @@ fn with_engine_hiding<T: Send>(
         let store = DurableStore::below(events)?.hiding(hidden);
         #[cfg(test)]
         let store = crate::tests::faulty::between(events, store);
-        let executor = TokioMultiThreadExecutor::new_owned_runtime(Some(2), None)?;
-        let engine = DefaultEngineBuilder::new(Arc::new(store)).with_task_executor(Arc::new(executor)).build();
-        work(&engine)
+        work(&Engine::on(Arc::new(store)))
     };
-    let outcome = std::thread::scope(|scope| scope.spawn(run).join());
-    let failed = |reason: String| StoreError::Log { path: events.to_owned(), what, reason };
-    match outcome {
-        Ok(result) => result.map_err(|error| match error.without_backtrace() {
-            KernelError::Unsupported(needs) => {
-                StoreError::TableTooNew { path: events.parent().unwrap_or(events).into(), needs: needs.clone() }
-            }
-            error => failed(error.to_string()),
-        }),
-        Err(_) => Err(failed("the Delta library panicked".into())),
+    let outcome = std::thread::scope(|scope| Ok(std::thread::Builder::new().spawn_scoped(scope, run)?.join()));
+    match outcome.map_err(StoreError::io("start a thread for its log", events))? {
+        Ok(result) => result.map_err(|error| error_of(events, what, error.without_backtrace())),
+        Err(_) => Err(StoreError::Log { path: events.to_owned(), what, reason: "the Delta library panicked".into() }),
     }
+}
+
+/// What an error of the library means.
+fn error_of(events: &Path, what: &'static str, error: &KernelError) -> StoreError {
+    let path = events.to_owned();
+    if let KernelError::Unsupported(needs) = error {
+        return StoreError::TableTooNew { path: events.parent().unwrap_or(events).into(), needs: needs.clone() };
+    }
+    match refused(error) {
+        Some(kind) => StoreError::Io { what, path, source: io::Error::new(kind, error.to_string()) },
+        None => StoreError::Log { path, what, reason: error.to_string() },
+    }
+}
+
+/// How the operating system refused, where that is the cause of an error: it says nothing about the log. That a file is not there does.
+fn refused(error: &KernelError) -> Option<ErrorKind> {
+    let outermost: &(dyn Error + 'static) = match error {
+        KernelError::IOError(error) => error,
+        KernelError::ObjectStore(error) => error,
+        KernelError::Arrow(error) => error,
+        KernelError::Parquet(error) => error,
+        KernelError::GenericError { source } => source.as_ref(),
+        _ => return None,
+    };
+    let mut causes = successors(Some(outermost), |&cause| cause.source());
+    let refusal =
+        causes.find_map(|cause| cause.downcast_ref().filter(|error: &&io::Error| error.raw_os_error().is_some()))?;
+    Some(refusal.kind()).filter(|kind| *kind != ErrorKind::NotFound)
 }
 
 /// The columns of `events` as Delta names them, and `month`. All may be null, also those that never are: a non-null column
@@ -462,7 +481,37 @@ fn month_of(entries: &StructArray) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use parquet::errors::ParquetError;
+
     use super::*;
+
+    #[test]
+    fn what_the_system_refuses_says_nothing_about_the_log() {
+        let of_store = |source: io::Error| object_store::Error::Generic { store: "S", source: source.into() };
+        let too_many_files = || io::Error::from_raw_os_error(24);
+        let refusals = [
+            KernelError::IOError(too_many_files()),
+            KernelError::ObjectStore(of_store(too_many_files())),
+            KernelError::Parquet(ParquetError::External(of_store(too_many_files()).into())),
+            KernelError::IOError(too_many_files()).with_backtrace(),
+        ];
+        for error in refusals {
+            let told = error_of(Path::new("S/events"), "list the live files", error.without_backtrace());
+            let words = told.to_string();
+            assert!(matches!(told, StoreError::Io { .. }), "{told:?}");
+            assert!(words.starts_with("S/events: cannot list the live files: ") && words.contains("(os error 24)"));
+        }
+        let about_the_log = [
+            KernelError::generic("a line that is none"),
+            KernelError::ObjectStore(of_store(io::Error::from_raw_os_error(2))),
+            KernelError::ObjectStore(of_store(io::Error::other("the answer was lost"))),
+            KernelError::Parquet(ParquetError::EOF("cut".into())),
+        ];
+        for error in about_the_log {
+            let told = error_of(Path::new("S/events"), "list the live files", &error);
+            assert!(matches!(told, StoreError::Log { .. }), "{told:?}");
+        }
+    }
 
     #[test]
     fn maximum_is_rounded_up_to_the_millisecond() {

@@ -17,7 +17,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, UploadPart,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 
 use crate::failpoint::{Point, reach};
@@ -179,7 +179,7 @@ fn not_supported(operation: &str) -> object_store::Error {
 
 #[async_trait]
 impl ObjectStore for DurableStore {
-    // Blocks the async worker it runs on: the Delta library's own runtime serves one call at a time, nobody else waits.
+    // Blocks the thread it runs on, which is the caller's own.
     async fn put_opts(
         &self,
         location: &ObjectPath,
@@ -195,10 +195,10 @@ impl ObjectStore for DurableStore {
 
     async fn put_multipart_opts(
         &self,
-        location: &ObjectPath,
+        _: &ObjectPath,
         _: PutMultipartOptions,
     ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        Ok(Box::new(WholeUpload { store: self.clone(), location: location.clone(), parts: Vec::new() }))
+        Err(not_supported("put in parts"))
     }
 
     async fn get_opts(&self, location: &ObjectPath, options: GetOptions) -> object_store::Result<GetResult> {
@@ -230,33 +230,6 @@ impl ObjectStore for DurableStore {
 
     async fn copy_opts(&self, _: &ObjectPath, _: &ObjectPath, _: CopyOptions) -> object_store::Result<()> {
         Err(not_supported("copy"))
-    }
-}
-
-/// An upload in parts that is written in one go at its end. Only checkpoints come this way, and only those over 10 MB
-/// (some 50 000 live files).
-#[derive(Debug)]
-struct WholeUpload {
-    store: DurableStore,
-    location: ObjectPath,
-    parts: Vec<PutPayload>,
-}
-
-#[async_trait]
-impl MultipartUpload for WholeUpload {
-    fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.parts.push(data);
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    async fn complete(&mut self) -> object_store::Result<PutResult> {
-        let whole: PutPayload = self.parts.drain(..).flatten().collect();
-        self.store.put(&self.location, &whole, false)
-    }
-
-    async fn abort(&mut self) -> object_store::Result<()> {
-        self.parts.clear();
-        Ok(())
     }
 }
 
@@ -310,20 +283,6 @@ mod tests {
         let get = |name: &str| block_on(store.get(&ObjectPath::from(name)));
         assert!(matches!(get("a"), Err(object_store::Error::NotFound { .. })));
         assert!(get("b").is_ok());
-    }
-
-    #[test]
-    fn parts_are_joined_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = DurableStore::below(folder.path()).unwrap();
-        block_on(async {
-            let mut upload = store.put_multipart(&ObjectPath::from("x")).await.unwrap();
-            upload.put_part("one ".into()).await.unwrap();
-            upload.put_part("two".into()).await.unwrap();
-            assert!(names(folder.path()).is_empty(), "nothing is seen before the end");
-            upload.complete().await.unwrap();
-        });
-        assert_eq!(fs::read(folder.path().join("x")).unwrap(), b"one two");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use arrow::error::ArrowError;
 use keytrail_sign::PublicKey;
 use parquet::errors::ParquetError;
 
@@ -300,10 +301,38 @@ fn check_strangers(layout: &Layout, findings: &mut Findings<'_>) -> Result<(), S
 
 /// Whether the operating system refused to read, which says nothing about the file.
 fn is_of_the_system(error: &ParquetError) -> bool {
-    match error {
-        ParquetError::External(source) => {
-            source.downcast_ref::<std::io::Error>().is_some_and(|error| error.raw_os_error().is_some())
-        }
+    let ParquetError::External(source) = error else {
+        return false;
+    };
+    if let Some(error) = source.downcast_ref::<std::io::Error>() {
+        return error.raw_os_error().is_some();
+    }
+    // What fails while batches are read comes through Arrow, which keeps no more than its words.
+    match source.downcast_ref() {
+        Some(ArrowError::ParquetError(words)) => words.starts_with("External: ") && words.contains("(os error "),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_no_damage() {
+        let through_arrow = |error: ParquetError| ParquetError::from(ArrowError::from(error));
+        let refused = || ParquetError::from(Error::from_raw_os_error(24));
+        assert!(is_of_the_system(&refused()));
+        assert!(is_of_the_system(&through_arrow(refused())));
+        for damage in [
+            || ParquetError::EOF("expected to read 7 bytes".into()),
+            || ParquetError::General("a page of 7 bytes".into()),
+            || ParquetError::from(Error::other("a block that cannot be inflated")),
+        ] {
+            assert!(!is_of_the_system(&damage()), "{}", damage());
+            assert!(!is_of_the_system(&through_arrow(damage())), "{}", damage());
+        }
     }
 }
