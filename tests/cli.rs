@@ -1,6 +1,6 @@
 //! The command line itself: usage, exit codes, listings, output files.
 
-use crate::support::{Bench, Ran, contents, record, sample};
+use crate::support::{Bench, Ran, contents, measure, record, sample};
 
 #[test]
 fn exit_codes_of_wrong_usage_and_failure() {
@@ -173,5 +173,23 @@ fn a_closed_stdout_hides_no_outcome() {
     }
     for arguments in [&["verify"][..], &["verify", "--quick", "--format", "json"]] {
         assert_eq!(into_nowhere(arguments).code, 5, "{arguments:?}");
+    }
+}
+
+#[test]
+fn more_threads_than_are_of_use_are_not_started() {
+    let bench = Bench::new();
+    bench.write("in/a.json", record("2026-01-02 00:00:00 UTC", "LUNA_LOGIN"));
+    let commands: &[&[&str]] = &[
+        &["generate", "made", "--records", "100"],
+        &["ingest", "in"],
+        &["sql", "SELECT action, count(*) FROM events GROUP BY 1"],
+        &["verify"],
+        &["verify", "--archives", "in"],
+    ];
+    for arguments in commands {
+        let measured = measure(bench.command().args(*arguments).args(["--jobs", "30000"]), 60.0);
+        assert_eq!(measured.ran.code, 0, "{arguments:?}: {}", measured.ran.stderr);
+        assert!(measured.peak_bytes < 512 << 20, "{arguments:?}: {} bytes", measured.peak_bytes);
     }
 }

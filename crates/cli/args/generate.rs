@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::parse_jobs;
+
 /// Make realistic archives and the exact answers that an engine must give about them.
 ///
 /// Writes DIR/archives/ and DIR/expected.json. The same options give the same bytes.
@@ -85,8 +87,8 @@ pub(crate) struct GenerateArgs {
     /// Level of DEFLATE, 0 to 9.
     #[arg(long, value_name = "N", default_value_t = 6)]
     pub(crate) level: u32,
-    /// Threads [default: one for each core].
-    #[arg(long, value_name = "N")]
+    /// Threads, 256 at most [default: one for each core].
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Replace an earlier output in the same folder.
     #[arg(long)]

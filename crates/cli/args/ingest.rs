@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use keytrail_ingest::Limits;
 
-use super::{StoreArgs, parse_size};
+use super::{StoreArgs, parse_jobs, parse_size};
 
 /// Read archives into the store.
 ///
@@ -25,8 +25,8 @@ pub(crate) struct IngestArgs {
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
-    /// Threads that decode and write, as far as --memory has room for them [default: one for each core].
-    #[arg(long, value_name = "N")]
+    /// Threads that decode and write, as far as --memory has room for them (40M each), 256 at most [default: one for each core].
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Memory to plan with: bytes, or a number with K, M or G. Some 110 MB are needed however little this is, and 1.5 KB for each archive.
     #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_size)]

@@ -70,8 +70,8 @@ pub(crate) struct StoreArgs {
 pub(crate) struct EngineArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
-    /// Threads that work on a query [default: one for each core].
-    #[arg(long, value_name = "N")]
+    /// Threads that work on a query, 256 at most [default: one for each core].
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Memory that a query may hold before it spills to disk: bytes, or a number with K, M or G [default: no limit].
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -107,6 +107,12 @@ pub(crate) enum RowsFormat {
 pub(crate) struct CompletionsArgs {
     /// Shell to complete for.
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// Reads a number of threads; more than are ever of use are as many as these.
+fn parse_jobs(text: &str) -> Result<NonZeroUsize, String> {
+    let jobs: NonZeroUsize = text.parse().map_err(|_| "expected a number of threads, from 1 on".to_owned())?;
+    Ok(NonZeroUsize::new(keytrail_ingest::JOBS_MAX).map_or(jobs, |most| jobs.min(most)))
 }
 
 fn parse_month(text: &str) -> Result<keytrail_model::time::Month, String> {
@@ -152,6 +158,16 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         <Keytrail as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn threads() {
+        for (text, jobs) in [("1", 1), ("255", 255), ("256", 256), ("257", 256), ("4000000000", 256)] {
+            assert_eq!(parse_jobs(text).map(NonZeroUsize::get), Ok(jobs), "{text}");
+        }
+        for text in ["", "0", "-1", "1.5", "two"] {
+            assert!(parse_jobs(text).is_err(), "{text}");
+        }
     }
 
     #[test]

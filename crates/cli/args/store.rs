@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use keytrail_store::ExpectedHead;
 
-use super::{OutputArgs, StoreArgs, SummaryFormat, parse_size};
+use super::{OutputArgs, StoreArgs, SummaryFormat, parse_jobs, parse_size};
 
 #[derive(Debug, Args)]
 pub(crate) struct ListingArgs {
@@ -60,8 +60,8 @@ pub(crate) struct VerifyArgs {
     /// How the outcome is told: in words, or as one JSON object.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: SummaryFormat,
-    /// Threads [default: one for each core].
-    #[arg(long, value_name = "N")]
+    /// Threads, 256 at most; where archives are decoded again, as far as --memory has room for them (40M each) [default: one for each core].
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Memory to plan with where archives are decoded again: bytes, or a number with K, M or G.
     #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_size)]

@@ -37,7 +37,7 @@ mod told;
 mod write;
 
 pub use error::IngestError;
-pub use options::{IngestOptions, Limits, WriteEarly};
+pub use options::{IngestOptions, JOBS_MAX, Limits, WriteEarly};
 pub use progress::Progress;
 pub use prove::{MonthProof, Proof, ProofOptions, prove};
 pub use run::{ingest, ingest_observed};

@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::ROW_GROUP_ROWS;
 
+/// Threads that work at most: each holds buffers, and more have never been of use.
+pub const JOBS_MAX: usize = 256;
+
 /// Memory that a thread takes at most beside archives held as a whole: rows in the making, texts met before, blocks on their way.
 pub(crate) const THREAD_BYTES: u64 = 40 << 20;
 
 /// Options of one run.
 #[derive(Debug, Clone, Serialize)]
 pub struct IngestOptions {
-    /// Threads that decode and write; all cores where `None`. Fewer where the memory has no room for them, 40 MiB each.
+    /// Threads that decode and write; all cores where `None`. Fewer where the memory has no room for them, 40 MiB each; [`JOBS_MAX`] at most.
     pub jobs: Option<NonZeroUsize>,
     /// Memory that the run plans with, in bytes. Bounds the table of the duplicate check and, with half of it, what threads hold of
     /// archives that are read as a whole; larger ones are read as streams. A row group of a million rows is held while it is encoded, so a
@@ -43,6 +46,12 @@ pub enum WriteEarly {
     Always,
     /// Not before all archives are decoded.
     Never,
+}
+
+/// Threads to start: as many as asked for, and as the memory has room for.
+pub(crate) fn threads(jobs: Option<NonZeroUsize>, memory_bytes: u64) -> usize {
+    let fitting = usize::try_from(memory_bytes / THREAD_BYTES).unwrap_or(usize::MAX);
+    cores(jobs).min(fitting).clamp(1, JOBS_MAX)
 }
 
 /// Cores that may be kept busy: as many as asked for with `jobs`, else all.
@@ -111,5 +120,19 @@ impl Default for Limits {
             max_months: 240,
             max_rejects_bytes: 256 << 20,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_bounded_by_memory_and_in_number() {
+        let of = |jobs, memory_bytes| threads(NonZeroUsize::new(jobs), memory_bytes);
+        assert_eq!(of(3, 512 << 20), 3);
+        assert_eq!(of(30_000, 512 << 20), 12, "40 MiB each");
+        assert_eq!(of(30_000, u64::MAX), JOBS_MAX);
+        assert_eq!(of(2, 0), 1, "one works, however little memory there is");
     }
 }

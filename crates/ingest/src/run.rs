@@ -16,7 +16,7 @@ use crate::dedupe::{self, Duplicates};
 use crate::discover::{FoundFile, discover};
 use crate::early::EarlyFiles;
 use crate::error::IngestError;
-use crate::options::{IngestOptions, THREAD_BYTES, cores};
+use crate::options::{IngestOptions, threads};
 use crate::plan;
 use crate::progress::{Observer, Progress};
 use crate::queue::{Decoded, Queue};
@@ -25,9 +25,6 @@ use crate::staging::StagingReader;
 use crate::summary::{Notice, Summary};
 use crate::tidy;
 use crate::write::{self, RowsWritten, Source};
-
-/// Threads that a run uses at most: each holds buffers, and more have never been of use.
-const JOBS_MAX: usize = 256;
 
 /// Notes about one archive in the ledger: an archive can be made that has a million.
 const NOTES_MAX: usize = 100;
@@ -59,7 +56,7 @@ pub fn ingest_observed(
     on_wait: &mut dyn FnMut(),
     observer: &(dyn Fn(Progress) + Sync),
 ) -> Result<Summary, IngestError> {
-    let threads = threads(options);
+    let threads = threads(options.jobs, options.memory_bytes);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let found = discover(paths, store)?;
     let mut writer = Writer::open(store, on_wait)?;
@@ -82,12 +79,6 @@ pub fn ingest_observed(
     run.summary.warnings.extend_from_slice(writer.warnings());
     run.summary.notices.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(run.summary)
-}
-
-/// Threads of a run: as many as asked for, and as the memory has room for.
-fn threads(options: &IngestOptions) -> usize {
-    let fitting = usize::try_from(options.memory_bytes / THREAD_BYTES).unwrap_or(usize::MAX);
-    cores(options.jobs).min(fitting).clamp(1, JOBS_MAX)
 }
 
 pub(crate) fn now() -> i64 {

@@ -36,7 +36,7 @@ use crate::container::{ArchiveFile, Budget, Buffers, FreeCores, Source};
 use crate::digest::{FileDigest, Whole};
 use crate::discover::discover;
 use crate::error::IngestError;
-use crate::options::{Limits, cores};
+use crate::options::{Limits, threads};
 use crate::pages::Buffer;
 use crate::progress::{ArchiveProgress, Observer, Progress};
 use books::{Book, Books, Try};
@@ -50,7 +50,7 @@ const NAMED_MAX: usize = 20;
 /// Options of a proof.
 #[derive(Debug, Clone)]
 pub struct ProofOptions {
-    /// Threads; all cores where `None`.
+    /// Threads; all cores where `None`. Fewer where the memory has no room for them, as in [`crate::IngestOptions::jobs`].
     pub jobs: Option<NonZeroUsize>,
     /// Memory to plan with, in bytes.
     pub memory_bytes: u64,
@@ -102,7 +102,8 @@ pub fn prove(
     options: &ProofOptions,
     observer: &(dyn Fn(Progress) + Sync),
 ) -> Result<Proof, IngestError> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(cores(options.jobs)).build()?;
+    let threads = threads(options.jobs, options.memory_bytes);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let folder = tempfile::Builder::new().prefix("keytrail-verify-").tempdir();
     let folder = folder.map_err(IngestError::io("making a folder in", &std::env::temp_dir()))?;
     let mut work = Work {
