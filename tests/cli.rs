@@ -177,6 +177,29 @@ fn a_closed_stdout_hides_no_outcome() {
 }
 
 #[test]
+fn a_full_stdout_is_named_and_the_run_before_it() {
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
+        return eprintln!("passed over: there is no /dev/full");
+    };
+    let bench = Bench::new();
+    bench.write("in/a.json", record("2026-01-02 00:00:00 UTC", "LUNA_LOGIN"));
+    let told = |arguments: &[&str]| {
+        let ran = Ran::of(bench.command().args(arguments).stdout(full.try_clone().unwrap()).output().unwrap());
+        assert_eq!(ran.code, 1, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("writing to stdout: No space left on device"), "{arguments:?}: {}", ran.stderr);
+        ran.stderr
+    };
+    let words = told(&["ingest", "in", "--format", "json"]);
+    assert!(words.contains("the run is done") && words.contains("at version 1)"), "{words}");
+    for format in ["table", "csv", "json", "ndjson", "parquet"] {
+        told(&["sql", "SELECT * FROM events", "--format", format]);
+    }
+    for arguments in [&["export"][..], &["archives"], &["verify"], &["report", "monthly", "--month", "2026-01"]] {
+        told(arguments);
+    }
+}
+
+#[test]
 fn more_threads_than_are_of_use_are_not_started() {
     let bench = Bench::new();
     bench.write("in/a.json", record("2026-01-02 00:00:00 UTC", "LUNA_LOGIN"));

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use keytrail_ingest::{IngestOptions, Limits, Summary};
 use serde_json::json;
 
@@ -43,8 +44,13 @@ pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
     }
     match arguments.format {
         SummaryFormat::Json => {
-            let summary = as_json(&summary, elapsed)?;
-            super::write_to(None, |out| Ok(writeln!(out, "{summary}")?))?;
+            let (version, summary) = (summary.store_version, as_json(&summary, elapsed)?);
+            super::write_to(None, |out| Ok(writeln!(out, "{summary}")?)).with_context(|| {
+                format!(
+                    "the run is done ({} is at version {version}), but its summary could not be told",
+                    store.display()
+                )
+            })?;
         }
         SummaryFormat::Human => say(&in_words(&summary, elapsed, store)),
     }

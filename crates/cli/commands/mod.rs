@@ -82,12 +82,33 @@ fn write_to(
     }
 }
 
+/// Stdout, in whose errors its name stands: without it, a pipe or a disk that is full could be taken for that of the store.
+fn stdout() -> Stdout {
+    Stdout(io::stdout())
+}
+
+struct Stdout(io::Stdout);
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(of_stdout)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(of_stdout)
+    }
+}
+
+fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("writing to stdout: {error}"))
+}
+
 fn write_all_to(
     output: Option<&Path>,
     write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let Some(path) = output else {
-        let mut stdout = BufWriter::new(io::stdout());
+        let mut stdout = BufWriter::new(stdout());
         write(&mut stdout)?;
         return Ok(stdout.flush()?);
     };

@@ -70,7 +70,7 @@ pub(crate) fn run(runtime: &tokio::runtime::Runtime, session: &Session, format: 
 }
 
 fn answer(runtime: &tokio::runtime::Runtime, session: &Session, script: &str, format: Format) {
-    let mut stdout = std::io::stdout();
+    let mut stdout = super::stdout();
     let done = runtime.block_on(run_script(session, script, format, &mut stdout));
     if let Err(error) = done.and_then(|()| Ok(stdout.flush()?)) {
         say(&crate::exit::message(&error));
