@@ -10,10 +10,10 @@ use super::{StoreArgs, parse_jobs, parse_size};
 
 /// Read archives into the store.
 ///
-/// Takes files, folders and patterns. Below a folder everything is read but hidden files, `__MACOSX` and the store itself; any other file
-/// that is named is read. The side file `X.request.json` beside an archive X tells the request it was exported with, and is no archive.
-/// What a file is gets decided by its content. An archive that
-/// the store knows (by SHA-256) changes nothing; a record that several archives hold is stored as often as the archive that holds it
+/// Takes files, folders and patterns. Below a folder every file is read but hidden ones, `__MACOSX` and the store itself; pipes and devices
+/// are passed over there, and fail where they are named. Any other file that is named is read. The side file `X.request.json` beside an
+/// archive X tells the request it was exported with, and is no archive. What a file is gets decided by its content. An archive that the
+/// store knows (by SHA-256) changes nothing; a record that several archives hold is stored as often as the archive that holds it
 /// most often has it. Every archive that was refused or had rejected records is named on stderr.
 #[derive(Debug, Args)]
 #[command(
