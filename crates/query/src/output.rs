@@ -5,10 +5,12 @@
 //! lower-case hex. A null is nothing in CSV, `null` in JSON, blank in a table.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches_with_schema;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
@@ -157,7 +159,7 @@ impl Write for Recording<'_> {
 }
 
 async fn table(mut stream: SendableRecordBatchStream, out: &mut Recording<'_>) -> Result<u64, Failure> {
-    let schema = stream.schema();
+    let schema = printable_schema(&stream.schema());
     let (mut batches, mut rows) = (Vec::new(), 0);
     while let Some(batch) = stream.next().await {
         let batch = batch?;
@@ -169,25 +171,37 @@ async fn table(mut stream: SendableRecordBatchStream, out: &mut Recording<'_>) -
     Ok(rows)
 }
 
-/// Texts without control characters: a record must not be able to move the cursor of a terminal or to draw rows of its own.
+/// The schema of a drawn table: the types that can hold a text as texts, and names without control characters.
+fn printable_schema(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| {
+        let kind = if holds_text(field.data_type()) { DataType::Utf8View } else { field.data_type().clone() };
+        Field::new(text::visible(field.name()), kind, true)
+    });
+    Arc::new(Schema::new(fields.collect::<Fields>()))
+}
+
+/// Cells without control characters: a record must not be able to move the cursor of a terminal or to draw rows of its own, whatever a
+/// query put its texts into.
 fn printable(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter().map(|column| match column.data_type() {
-        DataType::Utf8 => printable_texts(column, column.as_string::<i32>().iter()),
-        DataType::Utf8View => printable_texts(column, column.as_string_view().iter()),
-        _ => Ok(ArrayRef::clone(column)),
+    let columns = batch.columns().iter().map(|column| match holds_text(column.data_type()) {
+        true => printable_texts(column),
+        false => Ok(ArrayRef::clone(column)),
     });
     RecordBatch::try_new(SchemaRef::clone(schema), columns.collect::<Result<_, _>>()?)
 }
 
-fn printable_texts<'a>(
-    column: &ArrayRef,
-    texts: impl Iterator<Item = Option<&'a str>> + Clone,
-) -> Result<ArrayRef, ArrowError> {
-    if texts.clone().flatten().all(text::is_plain) {
-        return Ok(ArrayRef::clone(column));
-    }
-    let printable: StringViewArray = texts.map(|value| value.map(text::visible)).collect();
-    arrow::compute::cast(&printable, column.data_type())
+fn holds_text(kind: &DataType) -> bool {
+    !(kind.is_primitive() || kind.is_binary() || matches!(kind, DataType::Null | DataType::Boolean))
+}
+
+fn printable_texts(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let options = FormatOptions::default().with_display_error(true);
+    let cells = ArrayFormatter::try_new(column, &options)?;
+    let cells = (0..column.len()).map(|row| {
+        let cell = cells.value(row).to_string();
+        if text::is_plain(&cell) { cell } else { text::visible(&cell) }
+    });
+    Ok(Arc::new(StringViewArray::from_iter_values(cells)))
 }
 
 async fn csv(mut stream: SendableRecordBatchStream, out: &mut Recording<'_>) -> Result<u64, Failure> {

@@ -107,3 +107,33 @@ async fn an_error_of_the_query_is_told_apart() {
     let failed = output::write(stream, Format::Csv, &mut Vec::new()).await;
     assert!(matches!(failed, Err(OutputError::Query(_))), "{failed:?}");
 }
+
+#[tokio::test]
+async fn tables_show_what_could_act_on_a_terminal() {
+    let store = TestStore::of(vec![with(hsm("2026-01-05 08:00:00", ""), "actor_id", "\u{202e}a")]);
+    let session = store.session().await;
+    let escape = "chr(27) || 'x'";
+    for (value, shown) in [
+        (escape.to_owned(), "\\u{1b}x"),
+        (format!("arrow_cast({escape}, 'LargeUtf8')"), "\\u{1b}x"),
+        (format!("arrow_cast({escape}, 'Dictionary(Int32, Utf8)')"), "\\u{1b}x"),
+        (format!("make_array({escape}, NULL)"), "[\\u{1b}x, ]"),
+        (format!("[[{escape}]]"), "[[\\u{1b}x]]"),
+        (format!("named_struct('a', {escape}, 'b', 1)"), "{a: \\u{1b}x, b: 1}"),
+        ("named_struct('\u{1b}', 1)".into(), "{\\u{1b}: 1}"),
+        (format!("map([{escape}], ['\u{9b}'])"), "{\\u{1b}x: \\u{9b}}"),
+        ("(SELECT array_agg(DISTINCT actor_id) FROM events)".into(), "[\\u{202e}a]"),
+        ("1.50".into(), "1.5"),
+        ("true".into(), "true"),
+        ("X'1b'".into(), "1b"),
+        ("NULL".into(), ""),
+        ("arrow_cast(NULL, 'Utf8')".into(), ""),
+    ] {
+        let drawn = written(&session, &format!("SELECT {value} AS \"v\u{1b}\""), Format::Table).await;
+        let cells: Vec<&str> = drawn.lines().filter(|line| line.starts_with('|')).collect();
+        let cells: Vec<&str> = cells.iter().map(|line| line.trim_matches(['|', ' '])).collect();
+        assert_eq!(cells, ["v\\u{1b}", shown], "{value}");
+    }
+    let no_rows = written(&session, "SELECT 1 AS \"v\u{1b}\" WHERE false", Format::Table).await;
+    assert!(no_rows.contains("| v\\u{1b} |"), "{no_rows}");
+}
