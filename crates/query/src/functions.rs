@@ -214,10 +214,11 @@ type Members = std::collections::BTreeMap<String, Box<RawValue>>;
 
 fn json_text(text: &str, name: &str) -> Option<String> {
     let member = serde_json::from_str::<Members>(text).ok()?.remove(name)?;
-    match serde_json::from_str::<serde_json::Value>(member.get()).ok()? {
-        serde_json::Value::Null => None,
-        serde_json::Value::String(text) => Some(text),
-        _ => Some(member.get().to_owned()),
+    // Only texts are looked into: a number may have any length, a list any depth.
+    match member.get() {
+        "null" => None,
+        text if text.starts_with('"') => serde_json::from_str(text).ok(),
+        value => Some(value.to_owned()),
     }
 }
 
@@ -269,6 +270,9 @@ mod tests {
             (r#"{"a":"x","b":1.50}"#, "b", Some("1.50")),
             (r#"{"a":{"b": [1]}}"#, "a", Some(r#"{"b": [1]}"#)),
             (r#"{"a":null}"#, "a", None),
+            (r#"{"a":1e400}"#, "a", Some("1e400")),
+            (r#"{"a":[1e400]}"#, "a", Some("[1e400]")),
+            (r#"{"a":12345678901234567890.0123456789}"#, "a", Some("12345678901234567890.0123456789")),
             (r#"{"a":1}"#, "A", None),
             ("[1]", "a", None),
             ("{", "a", None),
@@ -276,6 +280,14 @@ mod tests {
         ] {
             assert_eq!(json_text(text, name).as_deref(), expected, "{text} {name}");
         }
+    }
+
+    #[test]
+    fn members_of_any_depth() {
+        let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+        assert_eq!(json_text(&format!(r#"{{"a":{deep}}}"#), "a").as_ref(), Some(&deep));
+        assert_eq!(json_names(&format!(r#"{{"a":{deep}}}"#)), Some(vec!["a".into()]));
+        assert_eq!(json_items(&format!("[{deep}]")), Some(vec![deep]));
     }
 
     #[test]
