@@ -45,14 +45,13 @@ fn sql_errors_name_the_fault() {
         assert_eq!(ran.stdout, "", "{query}");
     }
     assert_eq!(bench.keytrail(&["sql", "SELECT 1", "-f", "x.sql"]).code, 2);
+    let several = "SET datafusion.execution.batch_size = 100; SELECT 1; SELECT 2";
     for format in ["json", "parquet"] {
-        let ran = bench.keytrail(&[
-            "sql",
-            "SET datafusion.execution.batch_size = 100; SELECT 1; SELECT 2",
-            "--format",
-            format,
-        ]);
+        let ran = bench.keytrail(&["sql", several, "--format", format]);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{format}: {}", ran.stderr);
+        let ran = bench.keytrail(&["sql", "SELECT a.time, b.time FROM events a, events b", "--format", format]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{format}");
+        assert!(ran.stderr.contains("two columns are called \"time\""), "{format}: {}", ran.stderr);
     }
     let kept = bench.write("kept.csv", "what was there");
     assert_eq!(bench.keytrail(&["sql", "SELEC", "-o", "kept.csv"]).code, 1);

@@ -4,6 +4,7 @@
 //! columns are. Times are RFC 3339 in UTC (`2026-01-05T08:00:01.250Z`) with as many digits as they need of 0, 3 or 6; bytes are
 //! lower-case hex. A null is nothing in CSV, `null` in JSON, blank in a table.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -46,6 +47,16 @@ impl Format {
         ("ndjson", Self::Ndjson),
         ("parquet", Self::Parquet),
     ];
+
+    /// The name that users call it by.
+    fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| *name)
+    }
+
+    /// Whether values are found by the name of their column, and by nothing else.
+    fn goes_by_names(self) -> bool {
+        matches!(self, Self::Json | Self::Ndjson | Self::Parquet)
+    }
 }
 
 /// Rows could not be written out.
@@ -63,6 +74,14 @@ pub enum OutputError {
         /// Why.
         source: ArrowError,
     },
+    /// Readers of the format would see one of the columns only.
+    #[error("two columns are called {name:?}, which {} cannot hold: name one with AS", .format.name())]
+    EqualNames {
+        /// The format.
+        format: Format,
+        /// The name that two columns, or two fields of a column, have.
+        name: String,
+    },
     /// The output does not take bytes. [`io::ErrorKind::BrokenPipe`] means that the reader went away.
     #[error("output: {0}")]
     Io(#[from] io::Error),
@@ -77,6 +96,11 @@ pub async fn write(
     format: Format,
     out: &mut (dyn Write + Send),
 ) -> Result<u64, OutputError> {
+    if format.goes_by_names()
+        && let Some(name) = name_of_two(stream.schema().fields())
+    {
+        return Err(OutputError::EqualNames { format, name });
+    }
     let mut out = Recording { out, failed: None };
     let written = match format {
         Format::Table => table(stream, &mut out).await,
@@ -94,6 +118,29 @@ pub async fn write(
         (None, Ok(rows)) => Ok(rows),
         (None, Err(Failure::Query(error))) => Err(OutputError::Query(error)),
         (None, Err(Failure::Encode(source))) => Err(OutputError::Encode { format, source }),
+    }
+}
+
+/// A name that two columns have, or two fields in one of them.
+fn name_of_two(fields: &Fields) -> Option<String> {
+    let mut names = HashSet::new();
+    let twice = fields.iter().find(|field| !names.insert(field.name()));
+    twice
+        .map(|field| field.name().clone())
+        .or_else(|| fields.iter().find_map(|field| name_of_two_in(field.data_type())))
+}
+
+fn name_of_two_in(kind: &DataType) -> Option<String> {
+    match kind {
+        DataType::Struct(fields) => name_of_two(fields),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => name_of_two_in(item.data_type()),
+        DataType::Dictionary(_, values) => name_of_two_in(values),
+        _ => None,
     }
 }
 

@@ -137,3 +137,28 @@ async fn tables_show_what_could_act_on_a_terminal() {
     let no_rows = written(&session, "SELECT 1 AS \"v\u{1b}\" WHERE false", Format::Table).await;
     assert!(no_rows.contains("| v\\u{1b} |"), "{no_rows}");
 }
+
+#[tokio::test]
+async fn equal_names_are_refused_where_a_reader_would_lose_one() {
+    let store = store();
+    let session = store.session().await;
+    let pairs = "SELECT a.ordinal, b.ordinal FROM events a JOIN events b USING (time)";
+    let nested = "SELECT [named_struct('ordinal', 1, 'ordinal', 2)] AS pair";
+    for (query, name, format) in [
+        (pairs, "json", Format::Json),
+        (pairs, "ndjson", Format::Ndjson),
+        (pairs, "parquet", Format::Parquet),
+        (nested, "json", Format::Json),
+    ] {
+        let stream = session.sql(query).await.unwrap().execute_stream().await.unwrap();
+        let mut out = Vec::new();
+        let error = output::write(stream, format, &mut out).await.unwrap_err();
+        let words = format!("two columns are called \"ordinal\", which {name} cannot hold: name one with AS");
+        assert_eq!((error.to_string(), out.len()), (words, 0), "nothing is written");
+    }
+    for (format, header) in [(Format::Csv, "ordinal,ordinal\n"), (Format::Table, "+-")] {
+        assert!(written(&session, pairs, format).await.starts_with(header), "{format:?}");
+    }
+    let query = "SELECT a.ordinal, b.ordinal AS other FROM events a JOIN events b USING (time) LIMIT 1";
+    assert_eq!(written(&session, query, Format::Json).await, "[{\"ordinal\":0,\"other\":0}]\n");
+}
