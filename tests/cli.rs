@@ -60,6 +60,33 @@ fn sql_errors_name_the_fault() {
 }
 
 #[test]
+fn statements_that_only_set_something_are_no_answers() {
+    let bench = Bench::new();
+    bench.ingest(&[&sample("good/two-members.zip")], &[]);
+    for script in [
+        "SET datafusion.execution.batch_size = 100; SELECT 1 AS one",
+        "/* first */ set datafusion.execution.batch_size = 100; SELECT 1 AS one",
+        "RESET datafusion.execution.batch_size; SELECT 1 AS one",
+        "PREPARE p AS SELECT 1 AS one; EXECUTE p; DEALLOCATE p",
+    ] {
+        assert_eq!(bench.json(script).to_string(), r#"[{"one":1}]"#, "{script}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_a_script_is_no_sql() {
+    let bench = Bench::new();
+    bench.ingest(&[&sample("good/two-members.zip")], &[]);
+    let file = bench.write("one.sql", "\u{feff}SELECT 1 AS one");
+    let ran = bench.keytrail(&["sql", "--format", "csv", "-f", "one.sql"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "one\n1\n"), "{}", ran.stderr);
+    let mut command = bench.command();
+    command.args(["sql", "--format", "csv"]).stdin(std::fs::File::open(file).unwrap());
+    let ran = Ran::of(command.output().unwrap());
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "one\n1\n"), "{}", ran.stderr);
+}
+
+#[test]
 fn every_format_to_stdout_and_to_a_file() {
     let bench = Bench::new();
     bench.ingest(&[&sample("good/two-members.zip")], &[]);
@@ -134,6 +161,40 @@ fn archives_are_asked_without_a_store() {
         sample("good/zip64.zip").display()
     );
     assert_eq!(bench.rows(&query), ["2", "2"], "beside a store");
+}
+
+#[test]
+fn a_missing_store_is_not_an_empty_one() {
+    let bench = Bench::new();
+    let archive = sample("good/stored.zip");
+    let archive = archive.display();
+    for query in [
+        format!("SELECT (SELECT count(*) FROM events) AS e, count(*) AS n FROM read_archives('{archive}')"),
+        format!("SELECT * FROM key_usage JOIN read_archives('{archive}') USING (ouid)"),
+        format!(
+            "EXPLAIN SELECT * FROM read_archives('{archive}') WHERE archive IN (SELECT archive FROM Public.Archives)"
+        ),
+        "SELECT 1 -- read_archives".into(),
+        "SELECT 'read_archives(1)'".into(),
+    ] {
+        let ran = bench.keytrail(&["sql", &query, "--format", "csv"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{query}");
+        assert!(ran.stderr.contains("expected a keytrail store"), "{query}: {}", ran.stderr);
+    }
+    let script = format!("SELECT count(*) AS n FROM read_archives('{archive}'); SELECT count(*) FROM events");
+    let ran = bench.keytrail(&["sql", &script, "--format", "csv"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, "n\n2\n"), "{script}");
+    assert!(ran.stderr.contains("expected a keytrail store"), "{}", ran.stderr);
+    for query in [
+        format!("SELECT count(*) AS n FROM READ_ARCHIVES('{archive}')"),
+        format!("WITH events AS (SELECT * FROM Read_Archives('{archive}')) SELECT count(*) AS n FROM events"),
+        format!("SELECT count(*) AS n FROM read_archives('{archive}') AS archives LEFT JOIN actions USING (action)"),
+        format!("PREPARE p AS SELECT count(*) AS n FROM read_archives('{archive}'); EXECUTE p"),
+    ] {
+        let ran = bench.keytrail(&["sql", &query, "--format", "csv"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, "n\n2\n"), "{query}: {}", ran.stderr);
+    }
+    assert!(!bench.store().exists(), "nothing is made");
 }
 
 #[test]

@@ -9,4 +9,5 @@ mod disk;
 mod points;
 mod power;
 mod random;
+mod reads;
 mod threads;

@@ -8,9 +8,9 @@ use super::{EngineArgs, OutputArgs, StoreArgs, parse_month};
 
 /// Ask the store in SQL.
 ///
-/// Tables: events, archives, rejects, export_requests, archive_services, actions, statuses. Views: see `keytrail views`. The table function read_archives('PATTERN') has
-/// the rows of archives that are in no store. Without a query, reads SQL from a terminal line by
-/// line, or from stdin where that is no terminal.
+/// Tables: events, archives, rejects, forgotten, export_requests, archive_services, archive_coverage, service_months, actions, statuses.
+/// Views: see `keytrail views`. The table function read_archives('PATTERN') has the rows of archives that are in no store, and needs none.
+/// Without a query, reads SQL from a terminal line by line, or from stdin where that is no terminal.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  keytrail sql \"SELECT * FROM login_failures ORDER BY failures DESC\"\n  keytrail sql -f review.sql --format csv -o review.csv"

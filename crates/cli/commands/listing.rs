@@ -1,6 +1,6 @@
 //! `keytrail archives`, `rejects`, `views`, `files`: what the store holds and offers.
 
-use keytrail_query::Session;
+use keytrail_query::{Session, statements};
 use keytrail_store::Store;
 
 use crate::args::{EngineArgs, FilesArgs, ListingArgs, ViewsArgs};
@@ -21,7 +21,7 @@ fn list(arguments: &ListingArgs, query: &str) -> anyhow::Result<Outcome> {
     let (runtime, session) = super::open(&EngineArgs { store, jobs: None, memory: None, statuses: None })?;
     let format = arguments.output.format.into();
     super::write_to(arguments.output.output.as_deref(), |out| {
-        runtime.block_on(super::sql::run_script(&session, query, format, out))
+        runtime.block_on(super::sql::run_script(&session, statements(query)?, format, out))
     })?;
     Ok(Outcome::Done)
 }

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use keytrail_query::Session;
 use keytrail_query::output::Format;
+use keytrail_query::{Session, statements};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
@@ -71,7 +71,8 @@ pub(crate) fn run(runtime: &tokio::runtime::Runtime, session: &Session, format: 
 
 fn answer(runtime: &tokio::runtime::Runtime, session: &Session, script: &str, format: Format) {
     let mut stdout = super::stdout();
-    let done = runtime.block_on(run_script(session, script, format, &mut stdout));
+    let done = statements(script).map_err(anyhow::Error::from);
+    let done = done.and_then(|script| runtime.block_on(run_script(session, script, format, &mut stdout)));
     if let Err(error) = done.and_then(|()| Ok(stdout.flush()?)) {
         say(&crate::exit::message(&error));
     }

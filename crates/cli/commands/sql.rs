@@ -1,14 +1,14 @@
 //! `keytrail sql`: one statement, a file of them, or a shell.
 
-use std::io::{IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use keytrail_ingest::IngestOptions;
 use keytrail_query::output::{self, Format};
-use keytrail_query::{Session, statements};
+use keytrail_query::{Session, Statement, gives_rows, reads_archives, statements};
 use keytrail_store::{Snapshot, Store, Writer};
 
 use crate::args::{EngineArgs, RowsFormat, SqlArgs};
@@ -28,32 +28,49 @@ impl From<RowsFormat> for Format {
 
 /// Answers the query, or opens the shell.
 pub(crate) fn run(arguments: &SqlArgs) -> anyhow::Result<Outcome> {
-    let script = match (&arguments.query, &arguments.file) {
-        (Some(query), _) => Some(query.clone()),
-        (None, Some(path)) => Some(read_file(path)?),
-        (None, None) if std::io::stdin().is_terminal() => None,
-        (None, None) => Some(std::io::read_to_string(std::io::stdin()).context("reading stdin")?),
-    };
+    let script = script(arguments)?.map(|script| statements(&script)).transpose()?;
     let archives = Arc::new(LooseArchives::new(&arguments.engine));
-    let asks_for_archives = script.as_ref().is_some_and(|script| script.contains("read_archives"));
-    let (runtime, session) = match super::open(&arguments.engine) {
-        // Archives can be asked without a store.
-        Err(_) if asks_for_archives && !arguments.engine.store.store.exists() => {
-            super::open_snapshot(archives.empty_store()?, &arguments.engine, None)?
-        }
-        opened => opened?,
-    };
+    let asks_for_archives = script.as_ref().is_some_and(|script| script.iter().any(reads_archives));
+    let (runtime, session) = open(&arguments.engine, &archives, asks_for_archives)?;
     let reader = Arc::clone(&archives);
     let session = session.with_archive_reader(Arc::new(move |pattern| Ok(reader.read(pattern)?)));
     let format = Format::from(arguments.output.format);
     match script {
         Some(script) => {
             let output = arguments.output.output.as_deref();
-            super::write_to(output, |out| runtime.block_on(run_script(&session, &script, format, out)))?;
+            super::write_to(output, |out| runtime.block_on(run_script(&session, script, format, out)))?;
         }
         None => super::shell::run(&runtime, &session, format)?,
     }
     Ok(if archives.refused.load(Ordering::Relaxed) { Outcome::RefusedInput } else { Outcome::Done })
+}
+
+/// What was given to run; nothing where there is a terminal to ask.
+fn script(arguments: &SqlArgs) -> anyhow::Result<Option<String>> {
+    let script = match (&arguments.query, &arguments.file) {
+        (Some(query), _) => query.clone(),
+        (None, Some(path)) => std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?,
+        (None, None) if std::io::stdin().is_terminal() => return Ok(None),
+        (None, None) => std::io::read_to_string(std::io::stdin()).context("reading stdin")?,
+    };
+    Ok(Some(script.trim_start_matches('\u{feff}').to_owned()))
+}
+
+/// Opens the store; where there is none, archives can be asked all the same.
+fn open(
+    arguments: &EngineArgs,
+    archives: &LooseArchives,
+    asks_for_archives: bool,
+) -> anyhow::Result<(tokio::runtime::Runtime, Session)> {
+    let store = &arguments.store.store;
+    match Store::open(store).and_then(|store| store.snapshot()) {
+        Ok(snapshot) => super::open_snapshot(snapshot, arguments, None),
+        Err(missing) if asks_for_archives && !store.exists() => {
+            let (runtime, session) = super::open_snapshot(archives.empty_store()?, arguments, None)?;
+            Ok((runtime, session.without_store(missing)))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Archives that are queried without being in the store: each call of `read_archives` reads them into a store of its own, which goes
@@ -95,28 +112,20 @@ impl LooseArchives {
     }
 }
 
-fn read_file(path: &Path) -> anyhow::Result<String> {
-    let mut script = String::new();
-    let mut file = std::fs::File::open(path).with_context(|| format!("opening {}", path.display()))?;
-    file.read_to_string(&mut script).with_context(|| format!("reading {}", path.display()))?;
-    Ok(script.trim_start_matches('\u{feff}').to_owned())
-}
-
 /// Runs the statements of a script in order, each one's rows before the next one starts.
 pub(crate) async fn run_script(
     session: &Session,
-    script: &str,
+    script: Vec<Statement>,
     format: Format,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
-    let statements = statements(script)?;
-    let answers = statements.iter().filter(|statement| !statement.to_string().starts_with("SET ")).count();
+    let answers = script.iter().filter(|statement| gives_rows(statement)).count();
     if answers > 1 && matches!(format, Format::Json | Format::Parquet) {
         let message =
             "several answers do not fit into one JSON list or one Parquet file; ask one by one, or use ndjson or csv";
         return Err(UsageError(message.into()).into());
     }
-    for statement in statements {
+    for statement in script {
         let frame = session.statement(statement).await?;
         if frame.schema().fields().is_empty() {
             // A setting took effect; there is nothing to show.

@@ -10,6 +10,9 @@ pub enum QueryError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The statement asks for what a store has, and there is none.
+    #[error(transparent)]
+    NoStore(std::sync::Arc<StoreError>),
     /// The SQL is wrong, or carrying it out failed.
     #[error("{0}")]
     Sql(#[from] DataFusionError),

@@ -17,13 +17,15 @@ mod read_archives;
 pub mod report;
 mod services;
 mod session;
+mod statements;
 mod tables;
 pub mod views;
 
 pub use coverage::CoverageRows;
 pub use error::QueryError;
 pub use read_archives::ArchiveReader;
-pub use session::{Session, SessionOptions, Statement, statements};
+pub use session::{Session, SessionOptions, Statement};
+pub use statements::{gives_rows, reads_archives, statements};
 pub use views::View;
 
 #[cfg(test)]

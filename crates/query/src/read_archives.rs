@@ -17,6 +17,9 @@ use object_store::local::LocalFileSystem;
 
 use crate::tables;
 
+/// Its name.
+pub(crate) const READ_ARCHIVES: &str = "read_archives";
+
 /// Reads the archives that a path or pattern names into a snapshot, whose files stay as long as the session is used.
 pub type ArchiveReader = dyn Fn(&str) -> Result<Snapshot, Box<dyn std::error::Error + Send + Sync>> + Send + Sync;
 

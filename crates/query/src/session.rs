@@ -11,13 +11,13 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use datafusion::sql::parser::DFParser;
 use keytrail_model::statuses::StatusCatalogue;
 use keytrail_model::time::Month;
-use keytrail_store::Snapshot;
+use keytrail_store::{Snapshot, StoreError};
 use object_store::local::LocalFileSystem;
 
-use crate::read_archives::{ArchiveReader, ReadArchives};
+use crate::read_archives::{ArchiveReader, READ_ARCHIVES, ReadArchives};
+use crate::statements::statements;
 use crate::tables::Named;
 use crate::views::View;
 use crate::{QueryError, functions, tables, views};
@@ -51,6 +51,8 @@ pub struct Session {
     snapshot: Snapshot,
     tables: Vec<Named>,
     statuses: Arc<StatusCatalogue>,
+    /// Why there is no store, where there is none.
+    missing: Option<Arc<StoreError>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -70,15 +72,22 @@ impl Session {
         let context = SessionContext::new_with_config_rt(config(options.threads), runtime);
         let tables = tables::all(&snapshot, &statuses, options.coverage_months)?;
         register(&context, &tables, &statuses, views::all()).await?;
-        Ok(Self { context, snapshot, tables, statuses })
+        Ok(Self { context, snapshot, tables, statuses, missing: None })
     }
 
     /// Gives the session the table function `read_archives`, carried out by whoever can read archives.
     #[must_use]
     pub fn with_archive_reader(self, reader: Arc<ArchiveReader>) -> Self {
         let function = ReadArchives::new(reader, self.context.runtime_env());
-        self.context.register_udtf("read_archives", Arc::new(function));
+        self.context.register_udtf(READ_ARCHIVES, Arc::new(function));
         self
+    }
+
+    /// A session for archives that are in no store, made from an empty snapshot: statements about what only a store has fail with the
+    /// reason why there is none. A missing store is not an empty one.
+    #[must_use]
+    pub fn without_store(self, reason: StoreError) -> Self {
+        Self { missing: Some(Arc::new(reason)), ..self }
     }
 
     /// The views that every session has.
@@ -117,10 +126,24 @@ impl Session {
     /// The statement is wrong, or would write.
     pub async fn statement(&self, statement: Statement) -> Result<DataFrame, QueryError> {
         refuse_files(&statement)?;
+        self.refuse_missing_store(&statement)?;
         let plan = self.context.state().statement_to_plan(statement).await?;
         let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false);
         only_reads.verify_plan(&plan).map_err(|error| QueryError::ReadOnly(error.strip_backtrace()))?;
         Ok(self.context.execute_logical_plan(plan).await?)
+    }
+
+    fn refuse_missing_store(&self, statement: &Statement) -> Result<(), QueryError> {
+        let Some(missing) = &self.missing else {
+            return Ok(());
+        };
+        let tables = self.tables.iter().map(|(name, _)| *name).filter(|name| !tables::REFERENCE.contains(name));
+        let of_store: Vec<&str> = tables.chain(views::all().iter().map(|view| view.name)).collect();
+        let asked = self.context.state().resolve_table_references(statement)?;
+        match asked.iter().any(|table| of_store.contains(&table.table())) {
+            true => Err(QueryError::NoStore(Arc::clone(missing))),
+            false => Ok(()),
+        }
     }
 
     /// A context with all this session has and the schema `month` beside it: `month.events` holds the rows of one month, and the
@@ -190,14 +213,6 @@ fn runtime(snapshot: &Snapshot, memory_bytes: Option<usize>) -> Result<Arc<Runti
         runtime.register_object_store(url.as_ref(), Arc::new(LocalFileSystem::new_with_prefix(folder)?));
     }
     Ok(Arc::new(runtime))
-}
-
-/// The statements of a script, in order.
-///
-/// # Errors
-/// The text is not SQL.
-pub fn statements(script: &str) -> Result<Vec<Statement>, QueryError> {
-    Ok(DFParser::parse_sql(script)?.into())
 }
 
 /// Refuses statements about files before they are planned: planning could already look at the file.

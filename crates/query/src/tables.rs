@@ -19,6 +19,10 @@ use crate::{QueryError, coverage, services};
 
 /// Name of the table of all records.
 pub(crate) const EVENTS: &str = "events";
+/// Tables that come with the program and need no store.
+pub(crate) const REFERENCE: [&str; 2] = [ACTIONS, STATUSES];
+const ACTIONS: &str = "actions";
+const STATUSES: &str = "statuses";
 /// Column of the files of rejects that names their run; not part of the table `rejects`.
 const RUN: &str = "run";
 
@@ -53,8 +57,8 @@ pub(crate) fn all(
         ("forgotten", memory(forgotten(snapshot)?)?),
         ("export_requests", memory(export_requests(&ledger)?)?),
         ("archive_services", archive_services),
-        ("actions", memory(actions_batch()?)?),
-        ("statuses", memory(statuses_batch(statuses)?)?),
+        (ACTIONS, memory(actions_batch()?)?),
+        (STATUSES, memory(statuses_batch(statuses)?)?),
     ];
     tables.extend(coverage::tables(snapshot, from_events, asked));
     Ok(tables)
