@@ -24,6 +24,9 @@ pub enum QueryError {
     /// Where one statement belongs, there are none or several.
     #[error("expected one SQL statement, found {0}")]
     NotOneStatement(usize),
+    /// The parser would take what follows `IS DISTINCT FROM y` for a part of `y`.
+    #[error("refused: expected `x IS DISTINCT FROM y` in brackets, found AND or OR right behind `y`")]
+    DistinctFrom,
     /// An embedded query of ours failed.
     #[error("query {name}: {source}")]
     Builtin {

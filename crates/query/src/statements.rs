@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::{self, ObjectNamePart, TableFactor, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, ObjectNamePart, TableFactor, VisitMut, VisitorMut};
 
 use crate::QueryError;
 use crate::read_archives::READ_ARCHIVES;
@@ -12,7 +12,7 @@ use crate::read_archives::READ_ARCHIVES;
 /// The statements of a script, in order.
 ///
 /// # Errors
-/// The text is not SQL.
+/// The text is not SQL, or a statement is refused: it would be taken for another one.
 pub fn statements(script: &str) -> Result<Vec<Statement>, QueryError> {
     let mut statements: Vec<Statement> = DFParserBuilder::new(script).build()?.parse_statements()?.into();
     statements.iter_mut().try_for_each(mend)?;
@@ -65,5 +65,44 @@ impl VisitorMut for Mending {
             name.value.make_ascii_lowercase();
         }
         ControlFlow::Continue(())
+    }
+
+    /// `x IS DISTINCT FROM y AND z` is parsed as `x IS DISTINCT FROM (y AND z)`, whose rows would be other ones.
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<QueryError> {
+        match expression {
+            Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) => match right.as_ref() {
+                Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor, .. } => {
+                    ControlFlow::Break(QueryError::DistinctFrom)
+                }
+                _ => ControlFlow::Continue(()),
+            },
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_behind_distinct_from_is_in_brackets() {
+        for (condition, is_clear) in [
+            ("a IS DISTINCT FROM b AND c", false),
+            ("(a = 1) IS NOT DISTINCT FROM true OR c", false),
+            ("c AND a IS DISTINCT FROM b OR d", false),
+            ("c AND (a IS DISTINCT FROM b) OR d", true),
+            ("a IS DISTINCT FROM (b AND c)", true),
+            ("c AND a IS DISTINCT FROM b", true),
+            ("a IS DISTINCT FROM b + 1", true),
+        ] {
+            for query in [format!("SELECT * FROM t WHERE {condition}"), format!("EXPLAIN SELECT (SELECT {condition})")]
+            {
+                match statements(&query) {
+                    Ok(_) => assert!(is_clear, "{query}"),
+                    Err(error) => assert!(!is_clear && matches!(error, QueryError::DistinctFrom), "{query}: {error}"),
+                }
+            }
+        }
     }
 }
