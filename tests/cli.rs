@@ -87,6 +87,43 @@ fn a_byte_order_mark_before_a_script_is_no_sql() {
 }
 
 #[test]
+fn statements_of_any_depth_end_with_an_answer_or_a_message() {
+    let bench = Bench::new();
+    bench.ingest(&[&sample("good/two-members.zip")], &[]);
+    let ask = |name: &str, script: String| {
+        bench.write(name, script);
+        bench.keytrail(&["sql", "--format", "csv", "-f", name])
+    };
+    let chain = |item: &str, joint: &str, items: usize| vec![item; items].join(joint);
+    for (name, script, expected) in [
+        ("nulls.sql", format!("SELECT 1 {} AS answer", chain("IS NULL", " ", 1000)), "answer\nfalse\n"),
+        ("ors.sql", format!("SELECT count(*) AS n FROM events WHERE {}", chain("action = 'x'", " OR ", 900)), "n\n0\n"),
+        (
+            "list.sql",
+            format!("SELECT count(*) AS n FROM events WHERE action NOT IN ({})", chain("'x'", ",", 10_000)),
+            "n\n5\n",
+        ),
+    ] {
+        let ran = ask(name, script);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, expected), "{name}: {}", ran.stderr);
+    }
+    for (name, script) in [
+        ("terms.sql", format!("SELECT {}", chain("1", "+", 100_000))),
+        ("brackets.sql", format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000))),
+        ("unions.sql", chain("SELECT 1, 2", " UNION ALL ", 20_000)),
+        ("ors.sql", format!("SELECT * FROM events WHERE {}", chain("action = 'x'", " OR ", 10_000))),
+        ("nots.sql", format!("SELECT {} true", chain("NOT", " ", 10_000))),
+        ("joins.sql", format!("SELECT 1 FROM {}", chain("actions", ", ", 10_000))),
+        ("explains.sql", format!("{} SELECT 1", chain("EXPLAIN", " ", 10_000))),
+        ("types.sql", format!("SELECT arrow_cast(NULL, '{}Int8{}')", "List(".repeat(20_000), ")".repeat(20_000))),
+    ] {
+        let ran = ask(name, script);
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{name}");
+        assert!(ran.stderr.starts_with("keytrail: ") && ran.stderr.len() < 500, "{name}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn every_format_to_stdout_and_to_a_file() {
     let bench = Bench::new();
     bench.ingest(&[&sample("good/two-members.zip")], &[]);

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use keytrail_query::STACK_BYTES;
 use tokio::runtime::{Builder, Runtime};
 
 /// Starts so many threads to work, and one to read files.
@@ -30,7 +31,8 @@ pub(crate) fn start(threads: usize) -> anyhow::Result<Runtime> {
 fn build(threads: usize) -> std::io::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
     // The thread that reads stays. Where no other is to be had then, it reads all; where there was none, reading would panic.
-    let runtime = builder.worker_threads(threads).enable_all().thread_keep_alive(Duration::MAX).build()?;
+    builder.worker_threads(threads).thread_stack_size(STACK_BYTES);
+    let runtime = builder.enable_all().thread_keep_alive(Duration::MAX).build()?;
     drop(runtime.spawn_blocking(|| ()));
     Ok(runtime)
 }

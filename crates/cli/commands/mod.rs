@@ -21,7 +21,7 @@ use std::path::Path;
 use anyhow::Context;
 use keytrail_model::statuses::StatusCatalogue;
 use keytrail_model::time::Month;
-use keytrail_query::{Session, SessionOptions};
+use keytrail_query::{STACK_BYTES, Session, SessionOptions};
 use keytrail_store::{Snapshot, Store};
 
 use crate::args::EngineArgs;
@@ -49,6 +49,17 @@ fn open_snapshot(
     let runtime = crate::runtime::start(threads.unwrap_or_else(cores))?;
     let session = runtime.block_on(Session::new(snapshot, options))?;
     Ok((runtime, session))
+}
+
+/// Does something that takes statements of users: these may need more stack than the main thread has.
+fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        match thread.context("starting a thread")?.join() {
+            Ok(done) => Ok(done),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 fn statuses(overrides: Option<&Path>) -> anyhow::Result<StatusCatalogue> {

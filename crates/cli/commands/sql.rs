@@ -28,6 +28,10 @@ impl From<RowsFormat> for Format {
 
 /// Answers the query, or opens the shell.
 pub(crate) fn run(arguments: &SqlArgs) -> anyhow::Result<Outcome> {
+    super::with_large_stack(|| run_in_thread(arguments))?
+}
+
+fn run_in_thread(arguments: &SqlArgs) -> anyhow::Result<Outcome> {
     let script = script(arguments)?.map(|script| statements(&script)).transpose()?;
     let archives = Arc::new(LooseArchives::new(&arguments.engine));
     let asks_for_archives = script.as_ref().is_some_and(|script| script.iter().any(reads_archives));

@@ -24,6 +24,16 @@ pub enum QueryError {
     /// Where one statement belongs, there are none or several.
     #[error("expected one SQL statement, found {0}")]
     NotOneStatement(usize),
+    /// The statement needs more stack than threads have.
+    #[error(
+        "refused: expected a statement of at most {max} operators and keywords that can stand within one another, found {depth}; a list (IN, VALUES) may be longer"
+    )]
+    TooDeep {
+        /// How deep it may be, at most.
+        depth: usize,
+        /// How deep statements may be.
+        max: usize,
+    },
     /// The parser would take what follows `IS DISTINCT FROM y` for a part of `y`.
     #[error("refused: expected `x IS DISTINCT FROM y` in brackets, found AND or OR right behind `y`")]
     DistinctFrom,
