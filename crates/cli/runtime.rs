@@ -30,8 +30,8 @@ pub(crate) fn start(threads: usize) -> anyhow::Result<Runtime> {
 
 fn build(threads: usize) -> std::io::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    // The thread that reads stays. Where no other is to be had then, it reads all; where there was none, reading would panic.
     builder.worker_threads(threads).thread_stack_size(STACK_BYTES);
+    // The thread that reads stays. Where no other is to be had then, it reads all; where there was none, reading would panic.
     let runtime = builder.enable_all().thread_keep_alive(Duration::MAX).build()?;
     drop(runtime.spawn_blocking(|| ()));
     Ok(runtime)
