@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Bench, Ran, sample};
+use crate::support::{Bench, Ran, record, sample};
 
 fn report(bench: &Bench, month: &str, format: &str) -> Ran {
     bench.keytrail(&["report", "monthly", "--month", month, "--format", format])
@@ -62,4 +62,24 @@ fn findings_decide_the_exit_code_where_the_caller_wants_it() {
     assert_eq!(code("2022-03", "critical"), 0, "one good login");
     assert_eq!(code("2022-03", "warning"), 4, "30 days without a record");
     assert_eq!(code("2026-01", "worst"), 2);
+}
+
+#[test]
+fn what_forget_took_with_it_is_said_in_later_months() {
+    let bench = Bench::new();
+    let records = [
+        record("2025-12-05 00:00:00 UTC", "LUNA_SIGN_SINGLEPART"),
+        record("2026-01-05 00:00:00 UTC", "LUNA_PARTITION_INIT"),
+        record("2026-01-06 00:00:00 UTC", "LUNA_LOGIN"),
+    ];
+    let archive = bench.write("in/a.json", records.join("\n"));
+    assert_eq!(bench.ingest(&[&archive], &[]).0, 0);
+    let code = |level: &str| bench.keytrail(&["report", "monthly", "--month", "2026-01", "--fail-on", level]).code;
+    let finds = |key: &str| report(&bench, "2026-01", "json").stdout.contains(&format!("\"key\": \"{key}\""));
+    assert_eq!((code("critical"), finds("reinitialised"), finds("reinitialised_unknown")), (4, true, false));
+    let ran = bench.keytrail(&["forget", "--before", "2026-01", "--yes"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("whether HSM partitions that were initialised"), "{}", ran.stderr);
+    assert_eq!((finds("reinitialised"), finds("reinitialised_unknown")), (false, true));
+    assert_eq!((code("critical"), code("warning")), (0, 4));
 }

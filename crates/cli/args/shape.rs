@@ -51,6 +51,9 @@ pub(crate) struct VacuumArgs {
 ///
 /// The tombstone says of each archive and month how many rows these were and what their digest is. The ledger stays: it is the history
 /// of what was read. Rejects stay, too: they have no time by which they belong to a month, and may hold the bytes of whole records.
+///
+/// Reports of later months cannot tell then whether a partition that was initialised had been in use before, and so lost its keys: they
+/// have a warning (reinitialised_unknown) where one was.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  keytrail forget --before 2024-01 --reason \"two years are over\"")]
 pub(crate) struct ForgetArgs {

@@ -128,6 +128,9 @@ fn say_forgetting(snapshot: &Snapshot, forgetting: &Forgetting) -> anyhow::Resul
     if rejected > 0 {
         say(&format!("{rejected} rejects of these archives stay, with their bytes: see keytrail rejects"));
     }
+    say(
+        "Reports of later months cannot tell then whether HSM partitions that were initialised had been in use before: they say so",
+    );
     for forget in snapshot.forgets() {
         say(&format!("Forgotten before: {} records, on {}", forget.rows, format_service(forget.committed_at)));
     }

@@ -4,6 +4,7 @@ use jiff::civil::Date;
 use keytrail_model::time::Month;
 use keytrail_store::Snapshot;
 
+use super::findings::Counts;
 use super::model::{Day, Figure, MonthlyReport, StoreState, Table, Value};
 use super::queries::{self, Runner};
 use super::sections::{self, Tables};
@@ -22,6 +23,10 @@ pub async fn monthly(session: &Session, month: Month) -> Result<MonthlyReport, Q
     let snapshot = session.snapshot();
     let tables = ask(&runner, &dates, &days, snapshot).await?;
     let summary = summary(&runner, &days, &tables).await?;
+    let counts = Counts {
+        zeroisation: runner.all(queries::ZEROIZE_COUNTS).await?,
+        coverage: runner.all(queries::COVERAGE_COUNTS).await?,
+    };
     Ok(MonthlyReport {
         month: month.to_string(),
         from,
@@ -29,7 +34,7 @@ pub async fn monthly(session: &Session, month: Month) -> Result<MonthlyReport, Q
         keytrail_version: env!("CARGO_PKG_VERSION"),
         store: StoreState { version: snapshot.version(), head: snapshot.head().into() },
         empty: days.iter().all(|day| day.operations == 0 && day.ciphertrust == 0),
-        findings: findings::of(&summary, &tables, snapshot.foreign_commits().len()),
+        findings: findings::of(&summary, &tables, &counts, snapshot.foreign_commits().len()),
         summary,
         days,
         sections: sections::of(tables),

@@ -79,7 +79,7 @@ impl TableHtml {
         Self {
             title: table.title,
             columns: table.columns.iter().map(|name| name.replace('_', " ")).collect(),
-            rows: table.rows.iter().take(SHOWN_ROWS_MAX).map(|row| row.iter().map(cell).collect()).collect(),
+            rows: table.first_rows(SHOWN_ROWS_MAX).into_iter().map(|row| row.iter().map(cell).collect()).collect(),
             note: cut_note(table),
         }
     }

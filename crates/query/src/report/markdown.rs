@@ -69,7 +69,7 @@ fn section_table(table: &Table, out: &mut Lines) {
         return;
     }
     let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
-    out.table(&columns, table.rows.iter().take(SHOWN_ROWS_MAX).cloned());
+    out.table(&columns, table.first_rows(SHOWN_ROWS_MAX).into_iter().map(<[Value]>::to_vec));
     if let Some(note) = super::cut_note(table) {
         out.line(&format!("*{note}*"));
     }

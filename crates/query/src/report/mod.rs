@@ -76,6 +76,10 @@ pub fn render(report: &MonthlyReport, format: Format) -> Result<Vec<u8>, RenderE
 fn cut_note(table: &Table) -> Option<String> {
     let shown = table.rows.len().min(SHOWN_ROWS_MAX) as u64;
     (table.rows_total > shown).then(|| {
-        format!("{shown} of {} rows shown; the JSON and CSV forms hold up to {TABLE_ROWS_MAX}.", table.rows_total)
+        let order = table.minor_kind().map(|kind| format!(" Rows of the kind {kind} come last.")).unwrap_or_default();
+        format!(
+            "{shown} of {} rows shown; the JSON and CSV forms hold up to {TABLE_ROWS_MAX}.{order}",
+            table.rows_total
+        )
     })
 }

@@ -131,7 +131,7 @@ pub struct Table {
     pub title: &'static str,
     /// Names of its columns, which are those of its query.
     pub columns: Vec<String>,
-    /// Rows, as many as [`TABLE_ROWS_MAX`].
+    /// Rows, as many as [`TABLE_ROWS_MAX`]. Where there are more, those that give way to others stand behind them.
     pub rows: Vec<Vec<Value>>,
     /// Rows that the query found.
     pub rows_total: u64,
@@ -142,6 +142,32 @@ impl Table {
     #[must_use]
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column == name)
+    }
+
+    /// The kind of rows that give way to others where not all rows are shown: what was destroyed matters more than what was tried.
+    pub(super) fn minor_kind(&self) -> Option<&'static str> {
+        match self.key {
+            "zeroize_events" => Some("zeroize_attempt"),
+            "coverage_gaps" => Some("seam"),
+            _ => None,
+        }
+    }
+
+    /// Whether a row is of that kind.
+    pub(super) fn gives_way(&self, row: &[Value]) -> bool {
+        let kind = self.column("kind").and_then(|column| row.get(column));
+        matches!((kind, self.minor_kind()), (Some(Value::Text(kind)), Some(minor)) if kind == minor)
+    }
+
+    /// The rows to show where there is room for so many: all of them in their order, or first those that give way to none.
+    pub(super) fn first_rows(&self, rows_max: usize) -> Vec<&[Value]> {
+        let mut rows: Vec<&[Value]> = self.rows.iter().map(Vec::as_slice).collect();
+        if rows.len() > rows_max {
+            // Stable: apart from that the order stays.
+            rows.sort_by_key(|row| self.gives_way(row));
+            rows.truncate(rows_max);
+        }
+        rows
     }
 
     /// The values of a column, in the order of the rows.
@@ -218,5 +244,19 @@ mod tests {
         ] {
             assert_eq!(rfc3339(micros), expected);
         }
+    }
+
+    #[test]
+    fn where_not_all_rows_are_shown_what_was_tried_gives_way() {
+        let kinds = ["zeroize_attempt", "zeroize", "zeroize_attempt", "reinitialised"];
+        let rows = (0..).zip(kinds).map(|(at, kind)| vec![Value::Count(at), Value::Text(kind.into())]).collect();
+        let columns = vec!["at".into(), "kind".into()];
+        let mut table = Table { key: "zeroize_events", title: "", columns, rows, rows_total: 4 };
+        let first = |table: &Table, rows_max| -> Vec<_> {
+            table.first_rows(rows_max).iter().filter_map(|row| row.first()?.count()).collect()
+        };
+        assert_eq!((first(&table, 4), first(&table, 3)), (vec![0, 1, 2, 3], vec![1, 3, 0]));
+        table.key = "another";
+        assert_eq!(first(&table, 3), [0, 1, 2]);
     }
 }

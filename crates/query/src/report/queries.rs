@@ -2,7 +2,7 @@
 //!
 //! Values come in as parameters (`$month`, `$from`, `$until`), never as text of the query.
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
@@ -34,6 +34,7 @@ queries! {
     ARCHIVES = "archives";
     CONSERVATION = "conservation";
     COVERAGE = "coverage";
+    COVERAGE_COUNTS = "coverage_counts";
     COVERAGE_GAPS = "coverage_gaps";
     CUSTODY = "custody";
     DAYS = "days";
@@ -50,6 +51,7 @@ queries! {
     PRIVILEGED_USE = "privileged_use";
     SOURCES = "sources";
     SUMMARY = "summary";
+    ZEROIZE_COUNTS = "zeroize_counts";
     ZEROIZE_EVENTS = "zeroize_events";
 }
 
@@ -79,17 +81,17 @@ impl Runner {
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(failed)?;
             table.rows_total += batch.num_rows() as u64;
-            for row in 0..batch.num_rows().min(rows_max.saturating_sub(table.rows.len())) {
-                let values = batch.columns().iter().zip(&table.columns).map(|(column, name)| {
-                    value(column.as_ref(), row).ok_or_else(|| QueryError::ColumnType {
-                        name: query.name,
-                        column: name.clone(),
-                        found: column.data_type().to_string(),
-                    })
-                });
-                table.rows.push(values.collect::<Result<_, _>>()?);
+            for row in 0..batch.num_rows() {
+                if table.rows.len() >= rows_max && table.minor_kind().is_none() {
+                    break;
+                }
+                table.rows.push(values(query, &table.columns, &batch, row)?);
+            }
+            if table.rows.len() >= rows_max.saturating_mul(2) {
+                cut(&mut table, rows_max);
             }
         }
+        cut(&mut table, rows_max);
         Ok(table)
     }
 
@@ -101,6 +103,27 @@ impl Runner {
         let parameters = vec![("month", month), ("from", moment(from)), ("until", moment(until))];
         self.context.sql(query.sql).await?.with_param_values(parameters)?.execute_stream().await
     }
+}
+
+/// Leaves the rows that there is room for, in the order of [`Table::first_rows`].
+fn cut(table: &mut Table, rows_max: usize) {
+    let mut rows = std::mem::take(&mut table.rows);
+    if rows.len() > rows_max {
+        rows.sort_by_key(|row| table.gives_way(row));
+        rows.truncate(rows_max);
+    }
+    table.rows = rows;
+}
+
+fn values(query: Query, columns: &[String], batch: &RecordBatch, row: usize) -> Result<Vec<Value>, QueryError> {
+    let values = batch.columns().iter().zip(columns).map(|(column, name)| {
+        value(column.as_ref(), row).ok_or_else(|| QueryError::ColumnType {
+            name: query.name,
+            column: name.clone(),
+            found: column.data_type().to_string(),
+        })
+    });
+    values.collect()
 }
 
 /// A value of a column, `None` for a type that no query of ours has.

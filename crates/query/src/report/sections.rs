@@ -73,7 +73,8 @@ pub(super) fn of(tables: Tables) -> Vec<Section> {
             "zeroisation",
             "Zeroisation",
             "Records after which all keys of a partition are gone (zeroize, reinitialised, wiped_by_login_failures), and attempts that \
-             failed (zeroize_attempt). Whether a partition had been in use before it was initialised is judged from the whole store.",
+             failed (zeroize_attempt). Whether a partition had been in use before it was initialised is judged from the whole store, without \
+             what was removed from it.",
             vec![tables.zeroize_events],
         ),
         section(

@@ -3,7 +3,7 @@
 use keytrail_model::time::Month;
 
 use super::stores::{Archive, TestStore, archive, hash, hsm, with};
-use crate::report::{Format, MonthlyReport, Severity, Table, Value, monthly, render};
+use crate::report::{Format, MonthlyReport, Severity, TABLE_ROWS_MAX, Table, Value, monthly, render};
 
 fn january() -> Month {
     Month::parse("2026-01").unwrap()
@@ -179,6 +179,32 @@ async fn findings_gravest_first() {
 }
 
 #[tokio::test]
+async fn no_number_of_attempts_hides_a_zeroisation() {
+    let at = |second: usize| {
+        let (day, hour, minute) = (5 + second / 86_400, second / 3_600 % 24, second / 60 % 60);
+        format!("2026-01-{day:02} {hour:02}:{minute:02}:{:02}", second % 60)
+    };
+    let zeroize = |second, status: &str| {
+        hsm(&at(second), &format!("partition_id=p1 action=LUNA_PARTITION_ZEROIZE status=LUNA_RET_{status}"))
+    };
+    let mut records: Vec<_> = (0..TABLE_ROWS_MAX).map(|second| zeroize(second, "INVALID_ACCESS_LEVEL")).collect();
+    records.push(zeroize(TABLE_ROWS_MAX, "OK"));
+    let store = TestStore::of(records);
+    let report = monthly(&store.session().await, january()).await.unwrap();
+    let found = |key: &str| report.findings.iter().find(|finding| finding.key == key).map(|finding| finding.count);
+    assert_eq!((found("zeroized"), found("zeroize_attempts")), (Some(1), Some(100_000)));
+    assert_eq!(report.findings.first().map(|finding| finding.severity), Some(Severity::Critical));
+    // Where not all rows are shown, destruction is shown before attempts.
+    let events = table(&report, "zeroisation", "zeroize_events");
+    assert_eq!((events.rows.len(), events.rows_total), (TABLE_ROWS_MAX, 100_001));
+    let begin: Vec<String> =
+        events.rows.iter().take(2).map(|row| format!("{} {}", row[0].to_text(), row[1].to_text())).collect();
+    assert_eq!(begin, ["2026-01-06T03:46:40Z zeroize", "2026-01-05T00:00:00Z zeroize_attempt"]);
+    let page = String::from_utf8(render(&report, Format::Html).unwrap()).unwrap();
+    assert!(page.contains("<td>zeroize</td>") && page.contains("Rows of the kind zeroize_attempt come last."));
+}
+
+#[tokio::test]
 async fn the_same_store_gives_the_same_bytes() {
     let store = store();
     let (one, other) = (store.session().await, store.session().await);
@@ -295,22 +321,9 @@ async fn json_has_its_stable_keys() {
 
 #[tokio::test]
 async fn a_month_that_was_forgotten_is_no_quiet_month() {
-    let store = store();
-    let mut writer = keytrail_store::Writer::open(&store.folder.path().join("store"), &mut || ()).unwrap();
     let february = Month::parse("2026-02").unwrap();
-    let forgetting = writer.snapshot().forgetting(february).unwrap();
-    writer.forget(&forgetting, Some("over"), 1_767_700_000_000_000).unwrap();
-    let session = crate::Session::new(
-        writer.snapshot().clone(),
-        crate::SessionOptions {
-            threads: None,
-            memory_bytes: None,
-            statuses: keytrail_model::statuses::StatusCatalogue::builtin().unwrap(),
-            coverage_months: None,
-        },
-    )
-    .await
-    .unwrap();
+    let store = store().without_months_before(february);
+    let session = store.session().await;
     let report = monthly(&session, january()).await.unwrap();
     assert!(report.empty);
     let finding = report.findings.iter().find(|finding| finding.key == "forgotten").unwrap();
@@ -323,4 +336,29 @@ async fn a_month_that_was_forgotten_is_no_quiet_month() {
     assert_eq!(forgotten, ["2026-01-06T11:46:40Z,2026-02,1,9,over"]);
     let report = monthly(&session, february).await.unwrap();
     assert!(!report.empty && report.findings.iter().all(|finding| finding.key != "forgotten"));
+}
+
+#[tokio::test]
+async fn whether_a_partition_was_in_use_before_what_was_forgotten_is_unknown() {
+    let record = |time: &str, partition: &str, action: &str| {
+        hsm(time, &format!("partition_id={partition} action=LUNA_{action} status=LUNA_RET_OK"))
+    };
+    let store = TestStore::of(vec![
+        record("2025-12-05 00:00:00", "p1", "SIGN_SINGLEPART"),
+        record("2026-01-05 00:00:00", "p1", "PARTITION_INIT"),
+        record("2026-01-06 00:00:00", "p1", "LOGIN"),
+        record("2026-01-07 00:00:00", "p2", "LOGIN"),
+        record("2026-01-08 00:00:00", "p2", "PARTITION_INIT"),
+    ]);
+    let of_partitions = async |store: &TestStore, month: &str| {
+        let report = monthly(&store.session().await, Month::parse(month).unwrap()).await.unwrap();
+        let findings = report.findings.iter().filter(|finding| finding.key.starts_with("reinitialised"));
+        findings.map(|finding| (finding.severity, finding.key, finding.count)).collect::<Vec<_>>()
+    };
+    assert_eq!(of_partitions(&store, "2026-01").await, [(Severity::Critical, "reinitialised", 2)]);
+    // A month later than the reported one says nothing about it.
+    let store = store.without_months_before(january());
+    assert_eq!(of_partitions(&store, "2025-11").await, []);
+    let expected = [(Severity::Critical, "reinitialised", 1), (Severity::Warning, "reinitialised_unknown", 1)];
+    assert_eq!(of_partitions(&store, "2026-01").await, expected);
 }

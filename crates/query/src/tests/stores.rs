@@ -100,6 +100,14 @@ impl TestStore {
         Self::new(&[vec![archive("a.zip", records)]])
     }
 
+    /// The store after `forget`.
+    pub(super) fn without_months_before(self, before: Month) -> Self {
+        let mut writer = Writer::open(&self.folder.path().join("store"), &mut || {}).unwrap();
+        let forgetting = writer.snapshot().forgetting(before).unwrap();
+        writer.forget(&forgetting, Some("over"), 1_767_700_000_000_000).unwrap();
+        Self { snapshot: writer.snapshot().clone(), ..self }
+    }
+
     pub(super) async fn session(&self) -> Session {
         let statuses = StatusCatalogue::builtin().unwrap();
         let options = SessionOptions { threads: Some(2), memory_bytes: None, statuses, coverage_months: None };

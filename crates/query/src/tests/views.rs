@@ -130,7 +130,18 @@ async fn zeroize_events() {
         hsm("2026-01-05 08:00:12", "partition_id=6 action=LUNA_PARTITION_ZEROIZE"),
         hsm("2026-01-05 08:00:13", "partition_id=6 action=LUNA_PARTITION_ZEROIZE source=cdsp status=LUNA_RET_OK"),
         // Which partition was initialised is unknown: nothing says that it was in use.
-        hsm("2026-01-05 08:00:14", "action=LUNA_PARTITION_INIT status=LUNA_RET_OK"),
+        hsm("2026-01-05 08:00:14", "action=LUNA_PARTITION_INIT status=LUNA_RET_OK source=other/1"),
+        hsm("2026-01-05 08:00:14", "action=LUNA_PARTITION_INIT status=LUNA_RET_OK source=thales/cloudhsm/"),
+        // Without partid the source names the partition: of the use, of the initialisation, or of both.
+        hsm("2026-01-05 08:00:15", "action=LUNA_LOGIN status=LUNA_RET_OK source=thales/cloudhsm/77"),
+        hsm("2026-01-05 08:00:16", "action=LUNA_PARTITION_INIT status=LUNA_RET_OK source=thales/cloudhsm/77"),
+        record("2026-01-05 08:00:17", "77", "PARTITION_INIT", "OK"),
+        hsm("2026-01-05 08:00:18", "action=LUNA_PARTITION_INIT status=LUNA_RET_OK source=thales/cloudhsm/5"),
+        // Where there is a partid it counts, whatever the source.
+        hsm(
+            "2026-01-05 08:00:19",
+            "partition_id=78 action=LUNA_PARTITION_INIT status=LUNA_RET_OK source=thales/cloudhsm/77",
+        ),
     ]);
     let expected = "\
 2026-01-05T08:00:01Z,reinitialised,1,1
@@ -139,7 +150,10 @@ async fn zeroize_events() {
 2026-01-05T08:00:09Z,zeroize_attempt,4,10
 2026-01-05T08:00:10Z,wiped_by_login_failures,5,11
 2026-01-05T08:00:11Z,wiped_by_login_failures,5,12
-2026-01-05T08:00:12Z,zeroize_attempt,6,13";
+2026-01-05T08:00:12Z,zeroize_attempt,6,13
+2026-01-05T08:00:16Z,reinitialised,,18
+2026-01-05T08:00:17Z,reinitialised,77,19
+2026-01-05T08:00:18Z,reinitialised,,20";
     assert_eq!(store.rows("SELECT time, kind, partition_id, ordinal FROM zeroize_events").await, expected);
 }
 
