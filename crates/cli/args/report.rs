@@ -61,4 +61,6 @@ pub(crate) enum ReportFormat {
     Csv,
     /// One object.
     Json,
+    /// A workbook with a sheet for each table: to a file (-o), or to a stdout that is no terminal.
+    Xlsx,
 }

@@ -1,7 +1,7 @@
 //! The monthly report: what an HSM did in a month, how complete the record of it is, and what the record cannot show.
 //!
-//! [`monthly`] asks the queries of `queries/reports/` and gives a [`MonthlyReport`], which [`render`] writes as HTML, Markdown, CSV or
-//! JSON. A report depends on the store and the month only: no clock, no run time, no order by chance, so that two reports over the
+//! [`monthly`] asks the queries of `queries/reports/` and gives a [`MonthlyReport`], which [`render`] writes as HTML, Markdown, CSV,
+//! JSON or a workbook for spreadsheets. A report depends on the store and the month only: no clock, no run time, no order by chance, so that two reports over the
 //! same state are the same bytes.
 
 mod build;
@@ -16,6 +16,7 @@ mod model;
 mod queries;
 mod sections;
 pub(crate) mod text;
+mod xlsx;
 
 pub use build::monthly;
 pub use model::{
@@ -36,12 +37,14 @@ pub enum Format {
     Csv,
     /// One JSON object.
     Json,
+    /// A workbook with a sheet for each table.
+    Xlsx,
 }
 
 impl Format {
     /// All formats with the names users call them by.
-    pub const NAMES: [(&'static str, Self); 4] =
-        [("html", Self::Html), ("md", Self::Markdown), ("csv", Self::Csv), ("json", Self::Json)];
+    pub const NAMES: [(&'static str, Self); 5] =
+        [("html", Self::Html), ("md", Self::Markdown), ("csv", Self::Csv), ("json", Self::Json), ("xlsx", Self::Xlsx)];
 }
 
 /// A report could not be written in a format: a defect of the program, not of the data.
@@ -57,6 +60,9 @@ pub enum RenderError {
     /// The CSV encoder failed.
     #[error("report as CSV: {0}")]
     Csv(#[from] ::csv::Error),
+    /// The writer of workbooks failed.
+    #[error("report as XLSX: {0}")]
+    Xlsx(#[from] rust_xlsxwriter::XlsxError),
 }
 
 /// Writes a report. Equal reports give equal bytes.
@@ -69,6 +75,7 @@ pub fn render(report: &MonthlyReport, format: Format) -> Result<Vec<u8>, RenderE
         Format::Markdown => Ok(markdown::render(report).into_bytes()),
         Format::Csv => csv::render(report),
         Format::Json => json::render(report),
+        Format::Xlsx => xlsx::render(report),
     }
 }
 
@@ -78,7 +85,7 @@ fn cut_note(table: &Table) -> Option<String> {
     (table.rows_total > shown).then(|| {
         let order = table.minor_kind().map(|kind| format!(" Rows of the kind {kind} come last.")).unwrap_or_default();
         format!(
-            "{shown} of {} rows shown; the JSON and CSV forms hold up to {TABLE_ROWS_MAX}.{order}",
+            "{shown} of {} rows shown; the JSON, CSV and XLSX forms hold up to {TABLE_ROWS_MAX}.{order}",
             table.rows_total
         )
     })
