@@ -189,14 +189,35 @@ fn both_models_and_the_store_agree_on_what_is_equal() {
         "\"new\":-0,",
         "\"new\":0.0,",
         "\"new\":\"0\",",
+        "\"new\":-0.0,",
+        "\"new\":1.5,",
+        "\"new\":-1.5,",
+        "\"new\":100000,",
+        "\"new\":1e5,",
+        "\"meta\":{\"new\":[0.1]},",
+        // What no double holds to the last digit.
+        "\"new\":0.1000000000000000055511151231257827,",
+        "\"new\":1e400,",
+        "\"new\":1e-400,",
+        "\"new\":4.9e-324,",
+        "\"new\":5e-324,",
     ];
-    // These are the first one again.
+    // These are one of them again.
     let same = [
         "\"traceID\":null,",
         "\"TRACEID\":null,",
         "\"meta\":{\"role\":null,\"ouid\":\"\"},",
         "\"meta\":null,",
         "\"meta\":\"\",",
+        "\"new\":0e999999999999999999999,",
+        "\"new\":-0.00,",
+        "\"new\":1.50,",
+        "\"new\":15e-1,",
+        "\"new\":0.15E+1,",
+        "\"new\":-150e-2,",
+        "\"new\":100000.0,",
+        "\"meta\":\"{\\\"new\\\":[1e-1]}\",",
+        "\"new\":50e-325,",
     ];
     for (number, more) in apart.iter().chain(&same).enumerate() {
         bench.write(&format!("in/{number:02}.json"), with(more));

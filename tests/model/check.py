@@ -8,7 +8,7 @@ A model of its own, for anybody who does not want to take keytrail's word: it sh
     python3 check.py ARCHIVE-OR-FOLDER... --export export.ndjson [--ledger ledger.json]
 
 The rule: a record counts as often as it stands in the one archive that holds it most often. Records are equal when their fields are:
-key order, blanks, escapes, and whether `meta` is an object or a text that holds one, do not matter; null and absent are the same for
+key order, blanks, escapes, the form of a fraction (`1.50`, `15e-1`), and whether `meta` is an object or a text that holds one, do not matter; null and absent are the same for
 the members that the log is known to have; times are equal when the moment is. A member whose container is damaged gives no record. With the ledger, counts of each archive
 (read, rejected) are compared, too, and that every archive is in it.
 
@@ -67,10 +67,32 @@ def parse(text):
 
 
 def parse_any(text):
-    """A JSON value. Numbers with a point or an exponent keep their digits, as texts, and so does -0; NaN and Infinity are no JSON."""
+    """A JSON value. Numbers with a point or an exponent keep their value, as texts, and so does -0; NaN and Infinity are no JSON."""
     number = "number {}".format
     whole = lambda digits: number(digits) if digits == "-0" else int(digits)
-    return json.loads(text, parse_float=number, parse_int=whole, parse_constant=refuse, object_pairs_hook=last_of_each_name)
+    fraction = lambda digits: number(one_form(digits))
+    return json.loads(text, parse_float=fraction, parse_int=whole, parse_constant=refuse, object_pairs_hook=last_of_each_name)
+
+
+def one_form(number):
+    """One text for all ways to write a number with a point or an exponent: `1.50`, `15e-1` and `1.5` are equal. One that a double does not
+    hold to the last digit stays as it is written."""
+    double = float(number)
+    if double in (float("inf"), float("-inf")):
+        return number
+    if double == 0:
+        mantissa = re.split("[eE]", number)[0]
+        return number if re.search("[1-9]", mantissa) else repr(double)
+    return repr(double) if decimal(repr(double)) == decimal(number) else number
+
+
+def decimal(number):
+    """Sign, digits without zeros at either end, and the power of ten of a number that is not zero."""
+    mantissa, exponent = (re.split("[eE]", number) + ["0"])[:2]
+    whole, _, fraction = mantissa.removeprefix("-").partition(".")
+    digits = (whole + fraction).lstrip("0")
+    power = int(exponent) - len(fraction) + len(digits) - len(digits.rstrip("0"))
+    return number.startswith("-"), digits.rstrip("0"), power
 
 
 def last_of_each_name(pairs):
