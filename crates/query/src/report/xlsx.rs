@@ -46,7 +46,7 @@ fn properties(report: &MonthlyReport) -> Result<DocProperties, XlsxError> {
     let begin = Timestamp::from_microsecond(report.from).unwrap_or_default().to_zoned(TimeZone::UTC);
     // Dates of spreadsheets begin in 1900.
     let year = u16::try_from(begin.year()).unwrap_or_default().max(1900);
-    let made = ExcelDateTime::from_ymd(year, begin.month().unsigned_abs().into(), 1)?;
+    let made = ExcelDateTime::from_ymd(year, begin.month().unsigned_abs(), 1)?;
     let title = format!("HSM audit report {}", report.month);
     Ok(DocProperties::new().set_title(title).set_creation_datetime(&made))
 }
