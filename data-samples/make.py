@@ -272,6 +272,15 @@ def bad():
     size, offset = struct.pack("<I", end - second_entry), both[end + 16: end + 20]
     yield "member-not-in-directory.zip", (
         both[:start] + both[second_entry:end] + both[end:end + 8] + b"\1\0\1\0" + size + offset + both[end + 20:])
+    # The data of the first member is said to go on over the second one, which the directory does not name.
+    covered = struct.pack("<I", start - 30 - len("a.json"))
+    named = both[:18] + covered + both[22:start] + both[start:start + 20] + covered + both[start + 24:second_entry]
+    yield "member-behind-data.zip", named + both[end:end + 8] + b"\1\0\1\0" + struct.pack("<I", second_entry - start) + both[end + 16:]
+    yield "second-zip-cut.zip", first + both[:-30]
+    entry, name = both[start:second_entry], len("a.json")
+    broken = entry[:24] + b"\xff" * 4 + entry[28:30] + b"\6\0" + entry[32:46 + name] + b"\1\0\2\0\0\0" + entry[46 + name:]
+    yield "broken-entry.zip", (
+        both[:start] + broken + both[second_entry:end + 12] + struct.pack("<I", end - start + 6) + both[end + 16:])
     one = as_zip([("a.json", as_list(signs(19, range(3))))])
     end, start = one.rfind(b"PK\5\6"), one.find(b"PK\1\2")
     entries = one[start:end] * 2

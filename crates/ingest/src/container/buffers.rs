@@ -14,6 +14,7 @@ use super::ahead::{FreeCores, ReadPieces, read};
 use super::content::{Content, PIECE_BYTES, Streamed, Watched};
 use super::parts::{Odd, Parts, PartsRoom};
 use super::proven::{PARTS_AHEAD, PARTS_IN_TURN, Proven, Seal};
+use super::zip_layout::may_end_early;
 use crate::pages::Buffer;
 
 /// DEFLATE cannot inflate further than this: what declares more is wrong.
@@ -102,7 +103,7 @@ impl Buffers {
         }
     }
 
-    /// Inflates a member of known length whole; `None` where it does not fit or is not as declared.
+    /// Inflates a member of known length whole; `None` where it does not fit, is not as declared, or may end before its data does.
     pub(super) fn inflate<'a>(&'a mut self, data: &'a [u8], declared: &Declared) -> Option<&'a [u8]> {
         let left = self.left_for(data.len() as u64, declared.bytes, self.archive_bytes)?;
         inflate(&mut self.decompressor, &mut self.inflated, left, data, declared)
@@ -233,6 +234,9 @@ fn inflate<'a>(
 ) -> Option<&'a [u8]> {
     let bytes = usize::try_from(declared.bytes).ok()?;
     let content = if declared.is_deflated {
+        if may_end_early(data) {
+            return None;
+        }
         let out = inflated.room(bytes, left)?;
         let count = decompressor.deflate_decompress(data, out).ok()?;
         out.get(..count)?

@@ -42,13 +42,17 @@ impl Content for Whole<'_> {
         }
         (self.piece, self.rest) = self.rest.split_at(self.rest.len().min(PIECE_BYTES));
         match &self.check {
-            // In the words of the stream.
             Some((crc, expected)) if self.piece.is_empty() && crc.sum() != *expected => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, "Invalid checksum"))
+                Err(wrong_crc(*expected, crc.sum()))
             }
             _ => Ok(self.piece),
         }
     }
+}
+
+/// Says that a content is not the one that it has to be.
+pub(super) fn wrong_crc(expected: u32, found: u32) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("CRC-32: expected {expected:08x}, found {found:08x}"))
 }
 
 /// Content that is made as it is read.
@@ -85,6 +89,11 @@ impl<R: Read, F: FnOnce() -> io::Result<R>> Late<R, F> {
     pub(super) fn new(open: F) -> Self {
         Self { open: Some(open), reader: None }
     }
+
+    /// The reader, where it was opened.
+    pub(super) fn reader(&self) -> Option<&R> {
+        self.reader.as_ref()
+    }
 }
 
 impl<R: Read, F: FnOnce() -> io::Result<R>> Read for Late<R, F> {
@@ -108,6 +117,11 @@ pub(super) struct Watched<R> {
 impl<R: Read> Watched<R> {
     pub(super) fn new(reader: R) -> Self {
         Self { reader, bytes: 0, is_over: false, has_failed: false }
+    }
+
+    /// Whether it was read to its end, or to an error.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Reads what a visitor that stopped early has left, as far as it would have `admitted` so many bytes; tells whether that was the end.

@@ -10,7 +10,7 @@ use super::content::{Content, Watched, Whole, read_piece};
 use super::parts::Parts;
 use super::proven::Seal;
 use super::source::{Source, SourceReader};
-use super::stretch::Stretch;
+use super::stretch::{Pattern, Stretch};
 
 /// What a gzip file is taken to inflate to, to decide about a second thread. Real ones have more.
 const RATIO: u64 = 4;
@@ -178,7 +178,7 @@ impl<'a> GzipStream<'a> {
             [0x1f] | [0x1f, 0x8b, ..] => self.state = State::Header(reader),
             _ => {
                 // Counted from where it begins: that is known when its length is.
-                let mut trailing = Stretch::new(0, &[SIGNATURE]);
+                let mut trailing = Stretch::new(0, &[Pattern::of(SIGNATURE)]);
                 trailing.read_to_end(&mut reader)?;
                 trailing.move_to(self.file_bytes.saturating_sub(trailing.bytes));
                 self.trailing = Some(trailing);

@@ -20,6 +20,7 @@ mod stretch;
 mod zip;
 mod zip_layout;
 mod zip_start;
+mod zip_stream;
 
 use std::io;
 
@@ -102,7 +103,7 @@ pub(crate) fn visit<M: Members>(
     members: &mut M,
 ) -> Result<Option<Container>, M::Stop> {
     let container = match source.container() {
-        Ok(Container::Plain) if is_zip_behind_other_bytes(source) => Container::Zip,
+        Ok(Container::Plain) if is_zip_behind_other_bytes(source, salvage) => Container::Zip,
         Ok(container) => container,
         Err(error) => {
             members.unreadable(&error);
@@ -117,8 +118,9 @@ pub(crate) fn visit<M: Members>(
     Ok(Some(container))
 }
 
-/// A download with its HTTP headers in front, a self-extracting archive. What starts like JSON is JSON, whatever it ends like.
-fn is_zip_behind_other_bytes(source: Source<'_>) -> bool {
+/// A download with its HTTP headers in front, a self-extracting archive; for salvage also one that is cut. What starts like JSON is JSON,
+/// whatever it ends like.
+fn is_zip_behind_other_bytes(source: Source<'_>, salvage: bool) -> bool {
     let Ok(mut reader) = source.header_reader() else {
         return false;
     };
@@ -126,7 +128,7 @@ fn is_zip_behind_other_bytes(source: Source<'_>) -> bool {
     let count = content::read_piece(&mut reader, &mut first).unwrap_or_default();
     let first = first.get(..count).unwrap_or_default();
     let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first).trim_ascii_start();
-    !matches!(first, [] | [b'[' | b'{', ..]) && zip::has_directory(source)
+    !matches!(first, [] | [b'[' | b'{', ..]) && (zip::has_directory(source) || salvage && zip::has_member(source))
 }
 
 /// A file that is its own member.

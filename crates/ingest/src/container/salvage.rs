@@ -1,32 +1,44 @@
-//! A ZIP file whose directory is gone (a download that stopped): the members are found by their local headers, front to back.
+//! Members of a ZIP file that no directory leads to: after a download that stopped, behind a directory's entry that cannot be read, of a ZIP
+//! that another was joined to. They are found by their local headers, front to back.
 //!
-//! Only for salvage. A local header may leave sizes and CRC to a descriptor behind the data, so nothing is checked here but what
-//! DEFLATE itself notices; the archive is filed as salvaged.
+//! Only for salvage. A local header may leave lengths and CRC to a descriptor behind the data, and then nothing is checked here but what
+//! DEFLATE itself notices; the archive is filed as salvaged. Whatever is wrong with a member, the search goes on behind its header.
 
-use std::io::{self, BufRead, Read};
+use std::collections::HashSet;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Take};
 
-use flate2::bufread::DeflateDecoder;
+use keytrail_model::ledger::Note;
+use libdeflater::Crc;
 
 use super::Members;
 use super::buffers::Buffers;
-use super::content::{Watched, read_piece};
-use super::source::Source;
+use super::content::{PIECE_BYTES, Watched, read_piece, wrong_crc};
+use super::source::{Source, SourceReader};
+use super::zip_layout::{self, Entry, FLAG_DESCRIPTOR, LOCAL_HEADER_BYTES};
+use super::zip_stream::Inflate;
 
-const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
-const DESCRIPTOR: [u8; 4] = *b"PK\x07\x08";
 const FLAG_ENCRYPTED: u16 = 1;
-const FLAG_DESCRIPTOR: u16 = 1 << 3;
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
+/// Kind of an extra field that holds lengths which are too long for the header.
+const EXTRA_64: u16 = 1;
+/// How often the bytes of a stretch are read at most: headers that lie within the data of others could make that the square of its length.
+const READINGS_MAX: u64 = 8;
 
-/// The part of a local header that finds the data.
+/// Length and CRC-32 of a content.
+type Seal = (u64, u32);
+
+/// A local header.
 struct LocalHeader {
     flags: u16,
     method: u16,
-    compressed_bytes: u64,
-    /// Inflated; nothing where a descriptor has it.
+    crc32: u32,
+    data_bytes: u64,
+    /// Inflated.
     bytes: u64,
     name: String,
+    /// Byte of the file.
+    data_start: u64,
 }
 
 impl LocalHeader {
@@ -34,56 +46,234 @@ impl LocalHeader {
         self.name.ends_with('/')
     }
 
-    /// A folder as most writers make it. Behind a stored one that has a descriptor nothing but that can follow; if something does, it is
-    /// no header, and the search ends.
+    /// Whether lengths and CRC are not left to a descriptor.
+    fn is_complete(&self) -> bool {
+        self.flags & FLAG_DESCRIPTOR == 0
+    }
+
+    /// A folder as most writers make it. Behind a stored one that has a descriptor nothing but that can follow.
     fn is_folder_without_data(&self) -> bool {
-        let is_known = self.flags & FLAG_DESCRIPTOR == 0 || self.method == STORED;
-        self.is_named_as_folder() && is_known && self.compressed_bytes == 0 && self.bytes == 0
+        let is_known = self.is_complete() || self.method == STORED;
+        self.is_named_as_folder() && is_known && self.data_bytes == 0 && self.bytes == 0
+    }
+
+    /// What the content has to be, where the header says it.
+    fn seal(&self) -> Option<Seal> {
+        self.is_complete().then_some((self.bytes, self.crc32))
     }
 }
 
-/// Visits what members can be found, until something is no local header.
-pub(super) fn visit_zip_without_directory<M: Members>(
-    source: Source<'_>,
-    buffers: &mut Buffers,
-    members: &mut M,
-) -> Result<(), M::Stop> {
-    let Ok(mut reader) = source.reader() else {
-        return Ok(());
-    };
-    let mut found = 0;
-    while let Ok(Some(header)) = next_header(&mut reader) {
-        found += 1;
-        if found > members.members_max() {
-            members.damaged(None, format!("more than {} members, the limit for an archive", members.members_max()));
-            return Ok(());
-        }
-        if header.flags & FLAG_ENCRYPTED != 0 {
-            members.damaged(Some(&header.name), "encrypted: expected plain content".into());
-            return Ok(());
-        }
-        let is_whole = match header.method {
-            _ if header.is_folder_without_data() => true,
-            DEFLATED => {
-                let mut content = Watched::new(DeflateDecoder::new(reader));
-                let is_whole = visit_member(&header, &mut content, buffers, members)?;
-                reader = content.reader.into_inner();
-                is_whole
-            }
-            STORED if header.flags & FLAG_DESCRIPTOR == 0 => {
-                let mut content = Watched::new(reader.by_ref().take(header.compressed_bytes));
-                visit_member(&header, &mut content, buffers, members)?
-            }
-            method => {
-                members.damaged(Some(&header.name), format!("method {method} cannot be salvaged"));
-                return Ok(());
-            }
-        };
-        if !is_whole || skip_descriptor(&mut reader).is_err() {
-            return Ok(());
-        }
+/// The search in an archive.
+pub(super) struct Search<'a> {
+    reader: BufReader<SourceReader<'a>>,
+    file_bytes: u64,
+    /// Contents that the directory names: what is equal to one is the same once more, and is not taken.
+    named: HashSet<Seal>,
+    found: u64,
+    /// Bytes of data read in the stretch at hand.
+    read: u64,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(source: Source<'a>, named: HashSet<Seal>) -> io::Result<Self> {
+        let mut reader = source.reader()?;
+        let file_bytes = reader.seek(SeekFrom::End(0))?;
+        Ok(Self { reader, file_bytes, named, found: 0, read: 0 })
     }
-    Ok(())
+
+    /// Visits the members that are found between two bytes of the file, and says how far it got.
+    pub(super) fn visit<M: Members>(
+        &mut self,
+        (from, to): (u64, u64),
+        buffers: &mut Buffers,
+        members: &mut M,
+    ) -> Result<(), M::Stop> {
+        let to = to.min(self.file_bytes);
+        let (mut at, before) = (from, self.found);
+        self.read = 0;
+        let end = loop {
+            let header = match self.next(at, to) {
+                Ok(Some(header)) => header,
+                Ok(None) => break "no other begins",
+                Err(error) => {
+                    tell(members, &error);
+                    break "nothing can be read";
+                }
+            };
+            if self.found >= members.members_max() {
+                members.damaged(None, format!("more than {} members, the limit for an archive", members.members_max()));
+                break "there are more than the limit";
+            }
+            if self.read > to.saturating_sub(from).saturating_mul(READINGS_MAX) {
+                let text =
+                    format!("salvage: expected to read at most {READINGS_MAX} times the bytes searched, found more");
+                members.damaged(None, text);
+                break "it was not searched";
+            }
+            self.found += 1;
+            at = match self.member(&header, to, buffers, members)? {
+                Ok(end) => end,
+                Err(error) => {
+                    tell(members, &error);
+                    break "nothing can be read";
+                }
+            };
+        };
+        let found = self.found - before;
+        let text =
+            format!("{found} members were found by their local headers from byte {from} on; behind byte {at} {end}");
+        members.note(Note { offset: Some(at), ..Note::new("salvage_end", text) });
+        Ok(())
+    }
+
+    /// The next local header.
+    fn next(&mut self, at: u64, to: u64) -> io::Result<Option<LocalHeader>> {
+        let Some(at) = zip_layout::next_local_header(&mut self.reader, (at, to))? else {
+            return Ok(None);
+        };
+        let mut fixed = [0; LOCAL_HEADER_BYTES];
+        zip_layout::seek(&mut self.reader, at)?;
+        self.reader.read_exact(&mut fixed)?;
+        let field = |at: usize| match fixed.get(at..at + 2) {
+            Some(&[low, high]) => u16::from_le_bytes([low, high]),
+            _ => 0,
+        };
+        let long = |at| u32::from(field(at)) | u32::from(field(at + 2)) << 16;
+        let (mut name, mut extra) = (vec![0; usize::from(field(26))], vec![0; usize::from(field(28))]);
+        self.reader.read_exact(&mut name)?;
+        self.reader.read_exact(&mut extra)?;
+        let (data_bytes, bytes) = lengths(long(18), long(22), &extra);
+        Ok(Some(LocalHeader {
+            flags: field(6),
+            method: field(8),
+            crc32: long(14),
+            data_bytes,
+            bytes,
+            data_start: at + (LOCAL_HEADER_BYTES + name.len() + extra.len()) as u64,
+            name: String::from_utf8_lossy(&name).into_owned(),
+        }))
+    }
+
+    /// Visits a member, and tells the byte from which on to look for the next one.
+    fn member<M: Members>(
+        &mut self,
+        header: &LocalHeader,
+        to: u64,
+        buffers: &mut Buffers,
+        members: &mut M,
+    ) -> Result<io::Result<u64>, M::Stop> {
+        let name = Some(header.name.as_str());
+        if header.flags & FLAG_ENCRYPTED != 0 {
+            members.damaged(name, "encrypted: expected plain content".into());
+            return Ok(self.behind(header, to));
+        }
+        if header.is_folder_without_data() {
+            return Ok(self.behind_descriptor(header, (header.data_start, 0, Crc::new().sum())));
+        }
+        match header.method {
+            STORED if !header.is_complete() => {
+                members.damaged(name, "stored, and its length stands behind its data: expected it in front".into());
+                return Ok(self.behind(header, to));
+            }
+            STORED | DEFLATED => {}
+            method => {
+                members.damaged(name, format!("compressed by method {method}: expected stored or deflated"));
+                return Ok(self.behind(header, to));
+            }
+        }
+        match self.is_named(header, to, members) {
+            Ok(false) => {}
+            Ok(true) => {
+                let text = format!("ZIP: the member at byte {} is one that the directory names", header.data_start);
+                members.note(Note { offset: Some(header.data_start), ..Note::new("repeated_member", text) });
+                return Ok(self.behind(header, to));
+            }
+            Err(error) => return Ok(Err(error)),
+        }
+        if let Err(error) = zip_layout::seek(&mut self.reader, header.data_start) {
+            return Ok(Err(error));
+        }
+        let mut content = Watched::new(Found::new(&mut self.reader, header, to));
+        let is_whole = visit_member(header, &mut content, buffers, members)?;
+        let is_over = content.is_over();
+        let Found { data, bytes, crc, .. } = content.reader;
+        // Where the visitor had enough, how far it was read depends on how it was.
+        self.read += if is_over { data.used() } else { to.saturating_sub(header.data_start) };
+        if !is_whole {
+            return Ok(self.behind(header, to));
+        }
+        let end = header.data_start + data.used();
+        Ok(self.behind_descriptor(header, (end, bytes, crc.sum())))
+    }
+
+    /// Whether the content is one that the directory names.
+    fn is_named(&mut self, header: &LocalHeader, to: u64, members: &impl Members) -> io::Result<bool> {
+        if self.named.is_empty() {
+            return Ok(false);
+        }
+        if let Some(seal) = header.seal() {
+            return Ok(self.named.contains(&seal));
+        }
+        zip_layout::seek(&mut self.reader, header.data_start)?;
+        let mut content = Watched::new(Found::new(&mut self.reader, header, to));
+        let is_whole = content.skip_rest(&mut vec![0; PIECE_BYTES], |bytes| members.admits(bytes));
+        let Found { data, bytes, crc, .. } = content.reader;
+        self.read += data.used();
+        Ok(is_whole && self.named.contains(&(bytes, crc.sum())))
+    }
+
+    /// Behind a member that was not read to its end: where its header says that its data ends, if something of a ZIP stands there; else
+    /// behind its header.
+    fn behind(&mut self, header: &LocalHeader, to: u64) -> io::Result<u64> {
+        let end = header.data_start.saturating_add(header.data_bytes);
+        if !header.is_complete() || end > to {
+            return Ok(header.data_start);
+        }
+        let is_there = end == to || zip_layout::signature(&mut self.reader, end)?.starts_with(b"PK");
+        Ok(if is_there { end } else { header.data_start })
+    }
+
+    /// Behind a member whose data ends at a byte, with the length and the CRC-32 of its content.
+    fn behind_descriptor(&mut self, header: &LocalHeader, (end, bytes, crc32): (u64, u64, u32)) -> io::Result<u64> {
+        if header.is_complete() {
+            return Ok(end);
+        }
+        let compressed_bytes = end - header.data_start;
+        let entry = Entry { header_start: 0, compressed_bytes, bytes, crc32, has_descriptor: true, entry_start: 0 };
+        Ok(end + zip_layout::descriptor_bytes(&mut self.reader, end, &entry)?)
+    }
+}
+
+fn tell(members: &mut impl Members, error: &io::Error) {
+    if error.raw_os_error().is_some() {
+        members.unreadable(error);
+    }
+}
+
+/// Lengths of the data and of the content: those of a header, or of its extra field where they are too long for it.
+fn lengths(data_bytes: u32, bytes: u32, mut extra: &[u8]) -> (u64, u64) {
+    let mut field = <&[u8]>::default();
+    while let Some((&[id_low, id_high, low, high], rest)) = extra.split_first_chunk::<4>() {
+        let length = usize::from(u16::from_le_bytes([low, high])).min(rest.len());
+        let (this, others) = rest.split_at(length);
+        if u16::from_le_bytes([id_low, id_high]) == EXTRA_64 {
+            field = this;
+        }
+        extra = others;
+    }
+    let mut next = |short: u32| {
+        if short != u32::MAX {
+            return u64::from(short);
+        }
+        let Some((long, rest)) = field.split_first_chunk() else {
+            return u64::from(short);
+        };
+        field = rest;
+        u64::from_le_bytes(*long)
+    };
+    // The length of the content stands first.
+    let bytes = next(bytes);
+    (next(data_bytes), bytes)
 }
 
 /// Visits a member, unless it is a folder: a name that ends in a slash, and nothing in it. Tells whether its end was found.
@@ -111,36 +301,64 @@ fn visit_member<M: Members>(
     Ok(buffers.skip_rest(content, |bytes| members.admits(bytes)))
 }
 
-fn next_header(reader: &mut impl Read) -> io::Result<Option<LocalHeader>> {
-    let mut bytes = [0; 30];
-    reader.read_exact(&mut bytes)?;
-    let (signature, fields) = bytes.split_at(4);
-    if signature != LOCAL_HEADER {
-        return Ok(None);
-    }
-    let field = |at: usize| match fields.get(at..at + 2) {
-        Some(&[low, high]) => u16::from_le_bytes([low, high]),
-        _ => 0,
-    };
-    let length = |at| u64::from(field(at)) | u64::from(field(at + 2)) << 16;
-    let (compressed_bytes, bytes) = (length(14), length(18));
-    let mut name = vec![0; usize::from(field(22))];
-    reader.read_exact(&mut name)?;
-    io::copy(&mut reader.take(u64::from(field(24))), &mut io::sink())?;
-    let name = String::from_utf8_lossy(&name).into_owned();
-    Ok(Some(LocalHeader { flags: field(2), method: field(4), compressed_bytes, bytes, name }))
+/// The content of a member, to the end that DEFLATE tells, or the header of a stored one.
+struct Found<'b, 'a> {
+    data: Data<&'b mut BufReader<SourceReader<'a>>>,
+    bytes: u64,
+    crc: Crc,
+    /// What it has to be in the end.
+    seal: Option<Seal>,
 }
 
-/// Steps over a data descriptor (with its usual signature; 32-bit or 64-bit sizes), if there is one.
-fn skip_descriptor(reader: &mut impl BufRead) -> io::Result<()> {
-    if !reader.fill_buf()?.starts_with(&DESCRIPTOR) {
-        return Ok(());
+enum Data<R> {
+    /// With its length.
+    Stored(Take<R>, u64),
+    Deflated(Inflate<Take<R>>),
+}
+
+impl<R: io::BufRead> Data<R> {
+    fn used(&self) -> u64 {
+        match self {
+            Self::Stored(data, bytes) => bytes - data.limit(),
+            Self::Deflated(data) => data.used(),
+        }
     }
-    // CRC and two sizes of 4 or 8 bytes: whichever is followed by another header.
-    let mut descriptor = [0; 16];
-    reader.read_exact(&mut descriptor)?;
-    if !reader.fill_buf()?.starts_with(b"PK") {
-        reader.read_exact(descriptor.get_mut(..8).unwrap_or_default())?;
+}
+
+impl<'b, 'a> Found<'b, 'a> {
+    /// The reader stands at the data.
+    fn new(reader: &'b mut BufReader<SourceReader<'a>>, header: &LocalHeader, to: u64) -> Self {
+        let at_most = to.saturating_sub(header.data_start);
+        let data = if header.method == DEFLATED {
+            Data::Deflated(Inflate::new(reader.take(at_most)))
+        } else {
+            let bytes = header.data_bytes.min(at_most);
+            Data::Stored(reader.take(bytes), bytes)
+        };
+        Self { data, bytes: 0, crc: Crc::new(), seal: header.seal() }
     }
-    Ok(())
+}
+
+impl Read for Found<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = match &mut self.data {
+            Data::Stored(data, _) => data.read(buffer)?,
+            Data::Deflated(data) => data.read(buffer)?,
+        };
+        self.bytes += count as u64;
+        self.crc.update(buffer.get(..count).unwrap_or_default());
+        match self.seal {
+            Some((bytes, crc32)) if count == 0 && !buffer.is_empty() => {
+                if self.bytes != bytes {
+                    let message = format!("expected {bytes} bytes, found {}", self.bytes);
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+                }
+                if self.crc.sum() != crc32 {
+                    return Err(wrong_crc(crc32, self.crc.sum()));
+                }
+                Ok(0)
+            }
+            _ => Ok(count),
+        }
+    }
 }

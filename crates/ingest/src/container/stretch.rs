@@ -10,6 +10,34 @@ const FIRST_BYTES: usize = 32;
 /// Bytes looked at at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// What is looked for in a stretch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pattern {
+    /// What it begins with.
+    pub(super) signature: &'static [u8],
+    /// Its length, at most [`Self::BYTES_MAX`].
+    pub(super) bytes: usize,
+    /// Whether its bytes, with so many more of the stretch behind them, are one: a signature can be chance.
+    pub(super) fits: fn(&[u8], u64) -> bool,
+}
+
+impl Pattern {
+    const BYTES_MAX: usize = 32;
+
+    /// Where a signature is all.
+    pub(super) const fn of(signature: &'static [u8]) -> Self {
+        Self { signature, bytes: signature.len(), fits: |_, _| true }
+    }
+
+    /// Where the first one is in `bytes`, behind which `left` more come.
+    pub(super) fn find(&self, bytes: &[u8], left: u64) -> Option<usize> {
+        memchr::memmem::find_iter(bytes, self.signature).find(|place| {
+            let rest = bytes.get(*place..).and_then(|rest| rest.split_at_checked(self.bytes));
+            rest.is_some_and(|(found, behind)| (self.fits)(found, left.saturating_add(behind.len() as u64)))
+        })
+    }
+}
+
 /// Bytes that were read to their end.
 #[derive(Debug, Default)]
 pub(super) struct Stretch {
@@ -18,27 +46,29 @@ pub(super) struct Stretch {
     sha256: Sha256,
     first: Vec<u8>,
     is_not_zero: bool,
-    /// Last bytes of the piece before, in which a signature may begin.
+    /// Last bytes of the pieces before, in which a pattern may begin.
     tail: Vec<u8>,
-    /// Signatures with the place of the first of each.
-    signatures: Vec<(&'static [u8], Option<u64>)>,
+    /// Bytes of it at most.
+    bytes_max: u64,
+    /// Patterns with the place of the first of each.
+    patterns: Vec<(Pattern, Option<u64>)>,
 }
 
 impl Stretch {
-    /// A stretch that starts at `offset` of the file, in which these signatures, of at most 8 bytes, are looked for.
-    pub(super) fn new(offset: u64, signatures: &[&'static [u8]]) -> Self {
-        let signatures = signatures.iter().map(|signature| (*signature, None)).collect();
-        Self { offset, signatures, ..Self::default() }
+    /// A stretch that starts at `offset` of the file, in which patterns are looked for.
+    pub(super) fn new(offset: u64, patterns: &[Pattern]) -> Self {
+        let patterns = patterns.iter().map(|pattern| (*pattern, None)).collect();
+        Self { offset, patterns, ..Self::default() }
     }
 
     /// Reads the bytes from `from` up to `to`, or to the end of the file.
     pub(super) fn read(
         file: &mut (impl Read + Seek),
         (from, to): (u64, u64),
-        signatures: &[&'static [u8]],
+        patterns: &[Pattern],
     ) -> io::Result<Self> {
         file.seek(SeekFrom::Start(from))?;
-        let mut stretch = Self::new(from, signatures);
+        let mut stretch = Self { bytes_max: to.saturating_sub(from), ..Self::new(from, patterns) };
         stretch.read_to_end(&mut file.take(to.saturating_sub(from)))?;
         Ok(stretch)
     }
@@ -61,15 +91,15 @@ impl Stretch {
         let missing = FIRST_BYTES.saturating_sub(self.first.len()).min(piece.len());
         self.first.extend_from_slice(piece.get(..missing).unwrap_or_default());
         self.is_not_zero |= piece.iter().any(|byte| *byte != 0);
-        if self.signatures.iter().any(|(_, at)| at.is_none()) {
-            // A signature may lie across two pieces.
-            let before = self.tail.len();
+        if !self.patterns.is_empty() {
+            // A pattern may lie across two pieces. Each place is looked at once or twice, whatever stands there.
             let joined = [self.tail.as_slice(), piece].concat();
-            let start = self.offset + self.bytes - before as u64;
-            for (signature, at) in self.signatures.iter_mut().filter(|(_, at)| at.is_none()) {
-                *at = memchr::memmem::find(&joined, signature).map(|place| start + place as u64);
+            let start = self.offset + self.bytes - self.tail.len() as u64;
+            let left = self.bytes_max.saturating_sub(self.bytes + piece.len() as u64);
+            for (pattern, at) in self.patterns.iter_mut().filter(|(_, at)| at.is_none()) {
+                *at = pattern.find(&joined, left).map(|place| start + place as u64);
             }
-            self.tail = joined.get(joined.len().saturating_sub(7)..).unwrap_or_default().to_vec();
+            self.tail = joined.get(joined.len().saturating_sub(Pattern::BYTES_MAX)..).unwrap_or_default().to_vec();
         }
         self.bytes += piece.len() as u64;
     }
@@ -84,14 +114,19 @@ impl Stretch {
         !self.is_not_zero
     }
 
+    /// Byte of the file at which a pattern with this signature first stands.
+    pub(super) fn first_of(&self, signature: &[u8]) -> Option<u64> {
+        self.patterns.iter().find(|(pattern, _)| pattern.signature == signature)?.1
+    }
+
     /// Its first bytes, some 32.
     pub(super) fn first_bytes(&self) -> &[u8] {
         &self.first
     }
 
-    /// Byte of the file at which a signature first stands.
-    pub(super) fn first_of(&self, signature: &[u8]) -> Option<u64> {
-        self.signatures.iter().find(|(other, _)| *other == signature)?.1
+    /// The same of its end, where patterns were looked for.
+    pub(super) fn ends_with(&self, bytes: &[u8]) -> bool {
+        self.tail.ends_with(bytes)
     }
 
     /// A note about it.
@@ -114,7 +149,12 @@ mod tests {
             let bytes = [vec![0; length], b"PK\x01\x02".to_vec(), vec![7; 3]].concat();
             let file = [b"front".as_slice(), &bytes, b"behind"].concat();
             let (from, to) = (5, 5 + bytes.len() as u64);
-            let stretch = Stretch::read(&mut Cursor::new(&file), (from, to), &[b"PK\x01\x02", b"PK\x05\x06"]).unwrap();
+            let stretch = Stretch::read(
+                &mut Cursor::new(&file),
+                (from, to),
+                &[b"PK\x01\x02".as_slice(), b"PK\x05\x06"].map(Pattern::of),
+            )
+            .unwrap();
             assert_eq!(stretch.first_of(b"PK\x01\x02"), Some(from + length as u64));
             assert_eq!(stretch.first_of(b"PK\x05\x06"), None);
             assert!(!stretch.is_padding());
@@ -126,5 +166,30 @@ mod tests {
             assert_eq!(note.first_bytes, Some(first));
         }
         assert!(Stretch::read(&mut Cursor::new([0; 100]), (3, 500), &[]).unwrap().is_padding());
+    }
+
+    #[test]
+    fn the_first_of_a_pattern_is_the_first_that_fits() {
+        // Two letters behind the signature say whether it is one, and how much has to be left behind them.
+        let fits = |found: &[u8], left| found[4] == b'y' && left >= u64::from(found[5] - b'0');
+        let pattern = Pattern { signature: b"sign", bytes: 6, fits };
+        let cases: [(&[u8], Option<usize>); 7] = [
+            (b"sign", None),
+            (b"signy", None),
+            (b"signy0", Some(0)),
+            (b"signy1", None),
+            (b"signn0 signy0", Some(7)),
+            (b"signy9 signy1.", Some(7)),
+            (b"signsigny0", Some(4)),
+        ];
+        for (text, expected) in cases {
+            // Also across two pieces.
+            for before in [0, CHUNK_BYTES - 12, CHUNK_BYTES - 5, CHUNK_BYTES - 1] {
+                let bytes = [vec![b' '; before].as_slice(), text].concat();
+                let stretch = Stretch::read(&mut Cursor::new(&bytes), (0, bytes.len() as u64), &[pattern]).unwrap();
+                let expected = expected.map(|place| (before + place) as u64);
+                assert_eq!(stretch.first_of(b"sign"), expected, "{before} {}", text.escape_ascii());
+            }
+        }
     }
 }

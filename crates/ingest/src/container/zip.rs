@@ -7,21 +7,22 @@ use std::collections::HashSet;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use keytrail_model::ledger::Note;
-use zip::read::{ArchiveOffset, Config, ZipFile, ZipFileEntry};
+use zip::CompressionMethod;
+use zip::read::{ArchiveOffset, Config, ZipFileEntry};
 use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
-use zip::{CompressionMethod, ZipReadOptions};
 
 use super::buffers::{Buffers, Declared};
-use super::content::{Content, Late, Whole};
+use super::content::{Content, Late, Watched, Whole};
 use super::proven::Seal;
+use super::salvage::Search;
 use super::source::{Source, SourceReader};
-use super::zip_layout::{self, Entry, Layout};
-use super::{Members, salvage, zip_start};
+use super::zip_layout::{self, Entry, FLAG_DESCRIPTOR, Layout};
+use super::zip_stream::{self, ZipStream};
+use super::{Members, zip_start};
 
-/// Flag of a member whose sizes and CRC stand behind its data.
-const FLAG_DESCRIPTOR: u16 = 1 << 3;
-
+/// Bytes in front of a ZIP without directory, at most, behind which it is found: HTTP headers have a few kilobytes.
+const BYTES_BEFORE_MAX: u64 = 64 << 10;
 /// CRC-32 of no bytes.
 const CRC_OF_NOTHING: u32 = 0;
 /// Data of a folder at most where a writer deflates nothing as if it were something: 2 bytes, or 5 as a stored block. No record fits.
@@ -42,7 +43,11 @@ pub(super) fn visit<M: Members>(
         }
         Err(error) => {
             members.damaged(None, format!("no readable ZIP directory: {}", describe(&error)));
-            return if salvage { salvage::visit_zip_without_directory(source, buffers, members) } else { Ok(()) };
+            return if salvage {
+                search(source, vec![(0, u64::MAX)], HashSet::new(), buffers, members)
+            } else {
+                Ok(())
+            };
         }
     };
     let (found, at_most) = (directory.len(), members.members_max());
@@ -50,18 +55,21 @@ pub(super) fn visit<M: Members>(
         members.damaged(None, format!("ZIP directory: expected at most {at_most} members, found {found}"));
         return Ok(());
     }
-    // What cannot be read here cannot be read below either, and is told there.
-    let layout = layout(&mut directory).unwrap_or_default();
-    for fault in layout.faults {
-        let text = format!("ZIP: {}", fault.text);
-        members.fault(Note { text, ..fault });
+    let Checked { layout, named, overlapping, broken } = match check(&mut directory) {
+        Ok(checked) => checked,
+        Err(error) => {
+            tell(members, None, &error);
+            return Ok(());
+        }
+    };
+    if let Some(reason) = broken {
+        members.damaged(None, reason);
     }
-    layout.notes.into_iter().for_each(|note| members.note(note));
-    let overlapping: HashSet<usize> = layout.overlapping.into_iter().collect();
+    let mut unnamed = tell_layout(members, layout);
     let entries = match directory.files() {
         Ok(entries) => entries,
         Err(error) => {
-            members.damaged(None, format!("ZIP directory: {}", describe(&error)));
+            tell(members, None, &io_error(error));
             return Ok(());
         }
     };
@@ -72,13 +80,62 @@ pub(super) fn visit<M: Members>(
                 let name = name_of(&entry);
                 members.damaged(Some(&name), "shares its bytes with another member: expected bytes of its own".into());
             }
-            Ok(entry) => visit_entry(entry, &mut body, buffers, members)?,
-            Err(error) => {
-                members.damaged(None, format!("ZIP directory, entry {position}: {}", describe(&error)));
-            }
+            Ok(entry) => unnamed.extend(visit_entry(&entry, &mut body, buffers, members)?),
+            // Told already.
+            Err(_) => break,
         }
     }
-    Ok(())
+    if salvage { search(source, unnamed, named, buffers, members) } else { Ok(()) }
+}
+
+/// Looks in stretches of the file for members that the directory does not name.
+fn search<M: Members>(
+    source: Source<'_>,
+    stretches: Vec<(u64, u64)>,
+    named: HashSet<(u64, u32)>,
+    buffers: &mut Buffers,
+    members: &mut M,
+) -> Result<(), M::Stop> {
+    if stretches.is_empty() {
+        return Ok(());
+    }
+    match Search::new(source, named) {
+        Ok(mut search) => joined(stretches).into_iter().try_for_each(|stretch| search.visit(stretch, buffers, members)),
+        Err(error) => {
+            members.unreadable(&error);
+            Ok(())
+        }
+    }
+}
+
+/// An error of the system, with its code, or what is wrong with a member, or the directory.
+fn tell(members: &mut impl Members, name: Option<&str>, error: &io::Error) {
+    if error.raw_os_error().is_some() {
+        members.unreadable(error);
+    } else {
+        members.damaged(name, error.to_string());
+    }
+}
+
+/// Stretches in the order of their bytes, no byte twice: data that is said to reach beyond the directory covers what stands behind that.
+fn joined(mut stretches: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    stretches.sort_unstable();
+    stretches.dedup_by(|next, last| {
+        let is_joined = next.0 < last.1;
+        last.1 = if is_joined { last.1.max(next.1) } else { last.1 };
+        is_joined
+    });
+    stretches
+}
+
+/// Tells what was found, and gives the places of members that the directory does not name.
+fn tell_layout(members: &mut impl Members, layout: Layout) -> Vec<(u64, u64)> {
+    for fault in layout.faults {
+        let text = format!("ZIP: {}", fault.text);
+        members.fault(Note { text, ..fault });
+    }
+    layout.notes.into_iter().for_each(|note| members.note(note));
+    layout.unnamed
 }
 
 /// A pass over the directory.
@@ -110,21 +167,53 @@ pub(super) fn has_directory(source: Source<'_>) -> bool {
     read.is_ok() && zip_layout::name_and_extra_bytes(&header).is_some()
 }
 
-/// Holds the directory against the file.
-fn layout(directory: &mut Directory<'_>) -> Result<Layout, ZipError> {
-    let entries = directory.files()?.map(|entry| {
-        let entry = entry?;
-        Ok(Entry {
-            header_start: entry.header_start(),
-            compressed_bytes: entry.compressed_size(),
-            bytes: entry.size(),
-            crc32: entry.crc32(),
-            has_descriptor: entry.flags().as_u16() & FLAG_DESCRIPTOR != 0,
-            entry_start: entry.central_header_start(),
-        })
-    });
-    let entries = entries.collect::<Result<Vec<Entry>, ZipError>>()?;
-    Ok(zip_layout::check(directory.files()?.reader_mut(), &entries)?)
+/// What there is to know of a directory before its members are read.
+struct Checked {
+    layout: Layout,
+    /// Length and CRC-32 of its members, as far as they are read.
+    named: HashSet<(u64, u32)>,
+    /// Positions of entries whose members are not: see [`Layout::overlapping`].
+    overlapping: HashSet<usize>,
+    /// Why it could not be read to its end.
+    broken: Option<String>,
+}
+
+/// Holds the directory, as far as it can be read, against the file.
+fn check(directory: &mut Directory<'_>) -> io::Result<Checked> {
+    let count = directory.len();
+    let files = directory.files().map_err(io_error)?;
+    let start = files.reader_mut().stream_position()?;
+    let (mut entries, mut broken) = (Vec::new(), None);
+    for (position, entry) in files.enumerate() {
+        match entry {
+            Ok(entry) => entries.push(Entry {
+                header_start: entry.header_start(),
+                compressed_bytes: entry.compressed_size(),
+                bytes: entry.size(),
+                crc32: entry.crc32(),
+                has_descriptor: entry.flags().as_u16() & FLAG_DESCRIPTOR != 0,
+                entry_start: entry.central_header_start(),
+            }),
+            Err(ZipError::Io(error)) if error.raw_os_error().is_some() => return Err(error),
+            Err(error) => {
+                let text = format!("ZIP directory, entry {position} of {count}: {}", describe(&error));
+                broken = Some(format!("{text}: it and those behind it are not read, {} in all", count - position));
+            }
+        }
+    }
+    let found = zip_layout::Directory { start, entries, is_broken: broken.is_some() };
+    let layout = zip_layout::check(directory.files().map_err(io_error)?.reader_mut(), &found)?;
+    let overlapping: HashSet<usize> = layout.overlapping.iter().copied().collect();
+    let read = found.entries.iter().enumerate().filter(|(index, _)| !overlapping.contains(index));
+    let named = read.map(|(_, entry)| (entry.bytes, entry.crc32)).collect();
+    Ok(Checked { layout, named, overlapping, broken })
+}
+
+/// Whether a member begins in the first bytes of a file without directory.
+pub(super) fn has_member(source: Source<'_>) -> bool {
+    let found =
+        source.header_reader().and_then(|mut reader| zip_layout::next_local_header(&mut reader, (0, BYTES_BEFORE_MAX)));
+    matches!(found, Ok(Some(_)))
 }
 
 fn name_of(entry: &ZipFileEntry<'_>) -> String {
@@ -142,50 +231,77 @@ fn is_folder(entry: &ZipFileEntry<'_>) -> bool {
         && entry.compressed_size() <= data_at_most
 }
 
+/// Visits a member; gives the places of others that its data hides.
 fn visit_entry<M: Members>(
-    entry: ZipFileEntry<'static>,
+    entry: &ZipFileEntry<'static>,
     body: &mut Body<'_>,
     buffers: &mut Buffers,
     members: &mut M,
-) -> Result<(), M::Stop> {
-    let name = name_of(&entry);
-    if is_folder(&entry) || is_resource_fork(&name) {
-        return Ok(());
+) -> Result<Vec<(u64, u64)>, M::Stop> {
+    let name = name_of(entry);
+    if is_folder(entry) || is_resource_fork(&name) {
+        return Ok(Vec::new());
     }
     if !matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated) {
-        members.damaged(Some(&name), format!("compressed by {}: expected stored or deflated", entry.compression()));
-        return Ok(());
+        members.damaged(Some(&name), format!("compressed by {}: expected stored or deflated", method(entry)));
+        return Ok(Vec::new());
+    }
+    if entry.encrypted() {
+        members.damaged(Some(&name), "encrypted: expected plain content".into());
+        return Ok(Vec::new());
     }
     let declared_bytes = entry.size();
     let is_admitted = members.admits(declared_bytes);
     let wants_parts = is_admitted && buffers.wants_parts(declared_bytes);
-    let data = if wants_parts { body.deflated(&entry) } else { None };
-    let parts = data.and_then(|data| buffers.parts(data, false));
+    let data = if wants_parts { body.deflated(entry) } else { None };
+    let parts = data.and_then(|data| buffers.parts(data, true));
     if is_admitted
         && parts.is_none()
-        && let Some(content) = body.whole(&entry, buffers)
+        && let Some(content) = body.whole(entry, buffers)
     {
-        return members.member(&name, &mut Whole::checked(content, entry.crc32()));
+        members.member(&name, &mut Whole::checked(content, entry.crc32()))?;
+        return Ok(Vec::new());
     }
-    let declared = Seal::of(declared_bytes, entry.crc32());
-    let visit = |content: &mut dyn Content| members.member(&name, content);
+    let visit = |members: &mut M, content: &mut dyn Content| members.member(&name, content);
+    let mut beyond = None;
     if let Some(parts) = parts {
-        let content = Checked { content: Late::new(|| body.content(entry)), declared_bytes, bytes: 0 };
-        return buffers.in_parts(parts, content, declared, visit).0;
+        let declared = Seal::of(declared_bytes, entry.crc32());
+        let mut content = Watched::new(Late::new(|| body.content(entry)));
+        let (outcome, is_proven) = buffers.in_parts(parts, &mut content, declared, |content| visit(members, content));
+        outcome?;
+        // Then its stream ends where its data does.
+        if !is_proven && buffers.skip_rest(&mut content, |bytes| members.admits(bytes)) {
+            beyond = content.reader.reader().map(Opened::beyond);
+        }
+    } else {
+        match body.content(entry) {
+            Ok(content) => {
+                let mut content = Watched::new(content);
+                buffers.stream(&mut content, declared_bytes, |content| visit(members, content))?;
+                if buffers.skip_rest(&mut content, |bytes| members.admits(bytes)) {
+                    beyond = Some(content.reader.beyond());
+                }
+            }
+            Err(error) => tell(members, Some(&name), &error),
+        }
     }
-    match body.content(entry) {
-        Ok(content) => {
-            let mut content = Checked { content, declared_bytes, bytes: 0 };
-            buffers.stream(&mut content, declared_bytes, visit)
+    let found = beyond.map(|beyond| body.reader().and_then(|reader| zip_layout::beyond(reader, beyond)));
+    Ok(match found {
+        Some(Ok(found)) => tell_layout(members, found),
+        Some(Err(error)) => {
+            tell(members, Some(&name), &error);
+            Vec::new()
         }
-        Err(error) if error.raw_os_error().is_some() => {
-            members.unreadable(&error);
-            Ok(())
-        }
-        Err(error) => {
-            members.damaged(Some(&name), error.to_string());
-            Ok(())
-        }
+        None => Vec::new(),
+    })
+}
+
+/// The method by its number, as far as there is no name for it.
+#[expect(deprecated, reason = "the only way to the number")]
+fn method(entry: &ZipFileEntry<'_>) -> String {
+    match entry.compression() {
+        CompressionMethod::Unsupported(number) => format!("method {number}"),
+        known => known.to_string(),
     }
 }
 
@@ -207,9 +323,6 @@ impl<'a> Body<'a> {
     /// A member inflated as a whole; its CRC is still to be checked. `None` where anything is not as expected, whatever it is: the
     /// stream tells.
     fn whole<'b>(&'b mut self, entry: &ZipFileEntry<'_>, buffers: &'b mut Buffers) -> Option<&'b [u8]> {
-        if entry.encrypted() {
-            return None;
-        }
         let is_deflated = entry.compression() == CompressionMethod::Deflated;
         let declared = Declared { is_deflated, bytes: entry.size() };
         let (start, data_bytes) = (entry.header_start(), entry.compressed_size());
@@ -218,35 +331,49 @@ impl<'a> Body<'a> {
             let data = rest.get(usize::try_from(zip_layout::name_and_extra_bytes(header)?).ok()?..)?;
             return buffers.inflate(data.get(..usize::try_from(data_bytes).ok()?)?, &declared);
         }
-        let data_start = self.data_start(start)?;
+        let data_start = self.data_start(start).ok()?;
         let reader = self.reader().ok()?;
         buffers.read_and_inflate(reader, data_start, data_bytes, &declared)
     }
 
     /// The byte of the file at which the data of a member starts.
-    fn data_start(&mut self, header_start: u64) -> Option<u64> {
-        let reader = self.reader().ok()?;
+    fn data_start(&mut self, header_start: u64) -> io::Result<u64> {
+        let reader = self.reader()?;
         let mut header = [0; zip_layout::LOCAL_HEADER_BYTES];
-        reader.seek(SeekFrom::Start(header_start)).ok()?;
-        reader.read_exact(&mut header).ok()?;
-        let behind_header = header_start.checked_add(header.len() as u64)?;
-        behind_header.checked_add(u64::from(zip_layout::name_and_extra_bytes(&header)?))
+        reader.seek(SeekFrom::Start(header_start))?;
+        let header = match reader.read_exact(&mut header) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            read => read.map(|()| Some(header))?,
+        };
+        let behind_header = header_start.checked_add(zip_layout::LOCAL_HEADER_BYTES as u64);
+        let name_and_extra_bytes = header.as_ref().and_then(zip_layout::name_and_extra_bytes);
+        let start = behind_header.zip(name_and_extra_bytes).and_then(|(at, bytes)| at.checked_add(bytes.into()));
+        start.ok_or_else(|| {
+            let found = if header.is_some() { "other bytes" } else { "the end of the file" };
+            io::Error::other(format!("expected a local header at byte {header_start}, found {found}"))
+        })
     }
 
     /// A member read as a stream, which checks its CRC. An error is one of the system, with its code, or says what is wrong with the member.
-    fn content(&mut self, entry: ZipFileEntry<'static>) -> io::Result<ZipFile<'_, BufReader<SourceReader<'a>>>> {
-        entry.with_reader(self.reader()?, ZipReadOptions::new()).map_err(|error| match error {
-            ZipError::Io(error) if error.raw_os_error().is_some() => error,
-            error => io::Error::other(describe(&error)),
-        })
+    fn content(&mut self, entry: &ZipFileEntry<'_>) -> io::Result<Opened<'_, 'a>> {
+        let data_start = self.data_start(entry.header_start())?;
+        let reader = self.reader()?;
+        reader.seek(SeekFrom::Start(data_start))?;
+        let declared = zip_stream::Declared {
+            is_deflated: entry.compression() == CompressionMethod::Deflated,
+            data_bytes: entry.compressed_size(),
+            bytes: entry.size(),
+            crc32: entry.crc32(),
+        };
+        Ok(Opened { stream: ZipStream::new(reader, declared), data: (data_start, entry.compressed_size()) })
     }
 
     /// The data of a deflated member, read through a handle of its own. `None` where anything is not as expected.
     fn deflated(&mut self, entry: &ZipFileEntry<'_>) -> Option<io::Take<SourceReader<'a>>> {
-        if entry.encrypted() || entry.compression() != CompressionMethod::Deflated {
+        if entry.compression() != CompressionMethod::Deflated {
             return None;
         }
-        let start = self.data_start(entry.header_start())?;
+        let start = self.data_start(entry.header_start()).ok()?;
         let mut data = self.source.open().ok()?;
         data.seek(SeekFrom::Start(start)).ok()?;
         Some(data.take(entry.compressed_size()))
@@ -257,31 +384,46 @@ fn is_resource_fork(name: &str) -> bool {
     name.starts_with("__MACOSX/") || name.contains("/__MACOSX/")
 }
 
-fn describe(error: &ZipError) -> String {
-    match error {
-        ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => "encrypted: expected plain content".into(),
-        ZipError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => "cut: the file ends too early".into(),
-        ZipError::Io(error) => error.to_string(),
-        ZipError::InvalidArchive(reason) => reason.to_string(),
-        other => other.to_string(),
+/// A member's content, and where its data starts and how long that is.
+struct Opened<'b, 'a> {
+    stream: ZipStream<&'b mut BufReader<SourceReader<'a>>>,
+    data: (u64, u64),
+}
+
+impl Opened<'_, '_> {
+    /// First byte behind what was read of the data, and behind all of it.
+    fn beyond(&self) -> (u64, u64) {
+        let (start, bytes) = self.data;
+        (start.saturating_add(self.stream.used()), start.saturating_add(bytes))
     }
 }
 
-/// A member's content, which also has to be as long as the directory says. (Its CRC is checked by the reader within.)
-struct Checked<R> {
-    content: R,
-    declared_bytes: u64,
-    bytes: u64,
+impl Read for Opened<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
 }
 
-impl<R: Read> Read for Checked<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.content.read(buffer)?;
-        self.bytes += count as u64;
-        if count == 0 && !buffer.is_empty() && self.bytes != self.declared_bytes {
-            let message = format!("cut: expected {} bytes, found {}", self.declared_bytes, self.bytes);
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+/// The error of the system that it is, or its words.
+fn io_error(error: ZipError) -> io::Error {
+    match error {
+        ZipError::Io(error) if error.raw_os_error().is_some() => error,
+        error => io::Error::other(describe(&error)),
+    }
+}
+
+fn describe(error: &ZipError) -> String {
+    match error {
+        ZipError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => "cut: the file ends too early".into(),
+        ZipError::Io(error) => error.to_string(),
+        ZipError::InvalidArchive(reason) if reason.as_ref() == "Could not find EOCD" => {
+            format!("expected an end record in the last {} bytes, found none", zip_start::TAIL_BYTES)
         }
-        Ok(count)
+        // It names types of the library.
+        ZipError::InvalidArchive(reason) if reason.starts_with("Unexpected end of") => {
+            "cut: the file ends too early".into()
+        }
+        ZipError::InvalidArchive(reason) => reason.to_string(),
+        other => other.to_string(),
     }
 }

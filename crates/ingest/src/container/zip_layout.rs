@@ -2,13 +2,14 @@
 //!
 //! A reader of ZIP files believes the directory at the end. Records would be lost in silence where it names fewer members than there are
 //! (a cut count, two files joined, a comment that looks like a directory), or counted twice where two entries name one member. So
-//! members, directory and end record have to lie side by side, from the first byte to the last.
+//! members, directory and end record have to lie side by side, from the first byte to the last; and in each stretch of bytes that belong to
+//! none of them, a member is looked for.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use keytrail_model::ledger::Note;
 
-use super::stretch::Stretch;
+use super::stretch::{Pattern, Stretch};
 
 const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
 /// Length of a local header without its name and its extra field.
@@ -19,9 +20,21 @@ pub(super) const END_RECORD: [u8; 4] = *b"PK\x05\x06";
 pub(super) const END_RECORD_BYTES: u64 = 22;
 pub(super) const END_RECORD_64: [u8; 4] = *b"PK\x06\x06";
 pub(super) const END_LOCATOR_64_BYTES: u64 = 20;
+/// Flag of a member whose sizes and CRC stand behind its data.
+pub(super) const FLAG_DESCRIPTOR: u16 = 1 << 3;
 const DESCRIPTOR: [u8; 4] = *b"PK\x07\x08";
+/// Length of a ZIP64 end record as everybody writes it.
+pub(super) const END_RECORD_64_BYTES: u64 = 56;
 /// What is looked for in bytes that belong to nothing.
-const SIGNATURES: [&[u8]; 3] = [&LOCAL_HEADER, &DIRECTORY_ENTRY, &END_RECORD];
+const PATTERNS: [Pattern; 3] = [
+    Pattern { signature: &LOCAL_HEADER, bytes: LOCAL_HEADER_BYTES, fits: is_local_header },
+    Pattern::of(&DIRECTORY_ENTRY),
+    Pattern::of(&END_RECORD),
+];
+/// Bytes looked at at a time.
+const SEARCHED_BYTES: usize = 16 << 10;
+/// Zeros that the data of no deflated text ends in: the code of its end would have to be zeros, and what comes before it.
+const ZEROS: [u8; 4] = [0; 4];
 /// Methods of compression are numbered up to this.
 const METHOD_MAX: u16 = 99;
 
@@ -49,23 +62,67 @@ pub(super) struct Layout {
     pub(super) faults: Vec<Note>,
     /// Bytes that belong to nothing, and what else is odd.
     pub(super) notes: Vec<Note>,
+    /// Where the members are that the directory does not name: from the first one to the end of the bytes that belong to nothing.
+    pub(super) unnamed: Vec<(u64, u64)>,
     /// Indices of entries whose member shares bytes with the member of an earlier entry: reading them would count records twice.
     pub(super) overlapping: Vec<usize>,
 }
 
-/// Compares the entries, given in the directory's order, with the bytes of the file.
-pub(super) fn check(file: &mut (impl Read + Seek), entries: &[Entry]) -> io::Result<Layout> {
+/// The directory as far as it could be read.
+pub(super) struct Directory {
+    /// Its first byte.
+    pub(super) start: u64,
+    /// Its entries, in its order.
+    pub(super) entries: Vec<Entry>,
+    /// Whether there are more, which could not be read.
+    pub(super) is_broken: bool,
+}
+
+/// Compares the directory with the bytes of the file.
+pub(super) fn check(file: &mut (impl Read + Seek), directory: &Directory) -> io::Result<Layout> {
     let mut layout = Layout::default();
     let file_bytes = file.seek(SeekFrom::End(0))?;
-    let directory_start = match entries.first() {
-        Some(first) => first.entry_start,
-        None => file_bytes.saturating_sub(END_RECORD_BYTES),
-    };
-    let covered = layout.check_members(file, entries)?;
-    if covered < directory_start && (covered > 0 || !entries.is_empty() || signature(file, 0)? == LOCAL_HEADER) {
-        layout.gap(file, covered, directory_start)?;
+    let is_empty = directory.entries.is_empty() && !directory.is_broken;
+    // An empty one in a file that starts with it leads nowhere.
+    let start = if is_empty && signature(file, 0)? == END_RECORD { 0 } else { directory.start.min(file_bytes) };
+    let covered = layout.check_members(file, &directory.entries)?;
+    if covered < start {
+        layout.gap(file, (covered, start))?;
     }
-    layout.check_end(file, entries, file_bytes)?;
+    let end = match directory.entries.last() {
+        Some(last) => last.entry_start.saturating_add(directory_entry_bytes(file, last.entry_start)?),
+        None => start,
+    };
+    if directory.is_broken {
+        // What is wrong is told by who read it.
+        layout.unclaimed(file, (end, file_bytes), |_| None)?;
+    } else {
+        layout.check_end(file, end, file_bytes)?;
+    }
+    Ok(layout)
+}
+
+/// Whether there can be something behind the end of a DEFLATE stream which is to be [told](beyond). libdeflate does not tell where a stream
+/// ends; to find out takes inflating it once more, so that is only done where this says so. It costs next to nothing beside inflating:
+/// `PK` is found at the speed of memory, in data which is a twentieth of the text. By chance the signatures come up once in a gigabyte.
+pub(super) fn may_end_early(data: &[u8]) -> bool {
+    let is_signature = |place: usize| {
+        let found = data.get(place..).and_then(<[u8]>::first_chunk::<4>);
+        found.is_some_and(|found| PATTERNS.iter().any(|pattern| pattern.signature == *found))
+    };
+    data.ends_with(&ZEROS) || memchr::memmem::find_iter(data, b"PK").any(is_signature)
+}
+
+/// Bytes of a member's data behind the end of its DEFLATE stream, which belong to nothing. Told is what can be told of any member, however
+/// it was read: see [`may_end_early`].
+pub(super) fn beyond(file: &mut (impl Read + Seek), (from, to): (u64, u64)) -> io::Result<Layout> {
+    let mut layout = Layout::default();
+    let to = to.min(file.seek(SeekFrom::End(0))?);
+    layout.unclaimed(file, (from, to), |stretch| {
+        let is_told =
+            stretch.ends_with(&ZEROS) || stretch.first_of(&DIRECTORY_ENTRY).or(stretch.first_of(&END_RECORD)).is_some();
+        is_told.then(|| between(stretch, from))
+    })?;
     Ok(layout)
 }
 
@@ -81,7 +138,7 @@ impl Layout {
                 continue;
             }
             if entry.header_start > covered {
-                self.gap(file, covered, entry.header_start)?;
+                self.gap(file, (covered, entry.header_start))?;
             }
             let data_start = entry.header_start.saturating_add(local_header_bytes(file, entry.header_start)?);
             covered = data_start.saturating_add(entry.compressed_bytes);
@@ -92,73 +149,119 @@ impl Layout {
         Ok(covered)
     }
 
-    /// Bytes between members, or before the first one, or behind the last one.
-    fn gap(&mut self, file: &mut (impl Read + Seek), from: u64, to: u64) -> io::Result<()> {
-        let gap = Stretch::read(file, (from, to), &SIGNATURES)?;
-        if let Some(at) = gap.first_of(&LOCAL_HEADER)
-            && (at == from || is_local_header(file, at)?)
-        {
-            let text = format!("the directory names no member at byte {at}, but there is one");
-            self.faults.push(gap.note("unnamed_member", text));
+    /// Bytes that belong to nothing: a fault where a member is among them, else the note that is made of them.
+    fn unclaimed(
+        &mut self,
+        file: &mut (impl Read + Seek),
+        (from, to): (u64, u64),
+        note: impl FnOnce(&Stretch) -> Option<Note>,
+    ) -> io::Result<()> {
+        if from >= to {
             return Ok(());
         }
-        let (bytes, directory) = (gap.bytes, gap.first_of(&DIRECTORY_ENTRY).or(gap.first_of(&END_RECORD)));
-        self.notes.push(match directory {
-            Some(at) => gap.note(
-                "second_directory",
-                format!("a second directory at byte {at}, in bytes that belong to no member"),
-            ),
-            None if from == 0 => gap.note("bytes_before", format!("{bytes} bytes before the first member")),
-            None if gap.is_padding() => {
-                gap.note("padding", format!("{bytes} zero bytes at byte {from} belong to no member"))
-            }
-            None => gap.note("bytes_between", format!("{bytes} bytes at byte {from} belong to no member")),
-        });
+        let stretch = Stretch::read(file, (from, to), &PATTERNS)?;
+        // Where a member is to be expected, its header may be damaged.
+        let is_at_start =
+            stretch.first_bytes().starts_with(&LOCAL_HEADER) && stretch.bytes >= LOCAL_HEADER_BYTES as u64;
+        if let Some(at) = is_at_start.then_some(from).or(stretch.first_of(&LOCAL_HEADER)) {
+            let text = format!("the directory names no member at byte {at}, but there is one");
+            self.faults.push(stretch.note("unnamed_member", text));
+            self.unnamed.push((at, to));
+        } else {
+            self.notes.extend(note(&stretch));
+        }
         Ok(())
     }
 
-    /// Behind the last entry comes the end record, and behind it and its comment the file ends.
-    fn check_end(&mut self, file: &mut (impl Read + Seek), entries: &[Entry], file_bytes: u64) -> io::Result<()> {
-        let mut at = match entries.last() {
-            Some(last) => last.entry_start.saturating_add(directory_entry_bytes(file, last.entry_start)?),
-            None => match signature(file, 0)? {
-                END_RECORD => 0,
-                // Members or other bytes, and a directory without entries: told by the gap.
-                _ => return Ok(()),
-            },
-        };
+    /// Bytes between members, or before the first one, or behind the last one.
+    fn gap(&mut self, file: &mut (impl Read + Seek), (from, to): (u64, u64)) -> io::Result<()> {
+        self.unclaimed(file, (from, to), |gap| Some(between(gap, from)))
+    }
+
+    /// Behind the last entry, which ends `at` a byte, comes the end record, and behind it and its comment the file ends.
+    fn check_end(&mut self, file: &mut (impl Read + Seek), mut at: u64, file_bytes: u64) -> io::Result<()> {
         if signature(file, at)? == DIRECTORY_ENTRY {
             let text = format!("the directory has more entries than its end record says, at byte {at}");
             self.faults.push(Note { offset: Some(at), ..Note::new("uncounted_entry", text) });
             return Ok(());
         }
         if signature(file, at)? == END_RECORD_64 {
-            at = at.saturating_add(u64_at(file, at.saturating_add(4))?).saturating_add(12 + END_LOCATOR_64_BYTES);
+            let fields_end = at.saturating_add(END_RECORD_64_BYTES);
+            at = at.saturating_add(12).saturating_add(u64_at(file, at.saturating_add(4))?);
+            self.gap(file, (fields_end, at.min(file_bytes)))?;
+            at = at.saturating_add(END_LOCATOR_64_BYTES);
         }
         if signature(file, at)? != END_RECORD {
             let text = format!("no end record behind the directory, at byte {at}");
-            self.notes.push(Note { offset: Some(at), ..Note::new("no_end_record", text) });
-            return Ok(());
+            return self.unclaimed(file, (at, file_bytes), |rest| Some(rest.note("no_end_record", text)));
         }
-        let comment_bytes = u64::from(u16_at(file, at.saturating_add(20))?);
         let comment_start = at.saturating_add(END_RECORD_BYTES);
-        let end = comment_start.saturating_add(comment_bytes);
-        if comment_bytes > 0 {
-            let comment = Stretch::read(file, (comment_start, end), &SIGNATURES)?;
-            self.notes.push(comment.note("zip_comment", format!("a ZIP comment of {comment_bytes} bytes")));
-        }
-        if end < file_bytes {
-            let rest = Stretch::read(file, (end, file_bytes), &SIGNATURES)?;
+        let end = comment_start.saturating_add(u16_at(file, at.saturating_add(20))?.into());
+        self.unclaimed(file, (comment_start, end.min(file_bytes)), |comment| {
+            Some(comment.note("zip_comment", format!("a ZIP comment of {} bytes", comment.bytes)))
+        })?;
+        self.unclaimed(file, (end, file_bytes), |rest| {
             let (kind, zero) = if rest.is_padding() { ("padding", "zero ") } else { ("bytes_after", "") };
-            self.notes.push(rest.note(kind, format!("{} {zero}bytes follow the end of the ZIP", rest.bytes)));
+            Some(rest.note(kind, format!("{} {zero}bytes follow the end of the ZIP", rest.bytes)))
+        })
+    }
+}
+
+/// The note about bytes without a member that stand where members do.
+fn between(gap: &Stretch, from: u64) -> Note {
+    let bytes = gap.bytes;
+    match gap.first_of(&DIRECTORY_ENTRY).or(gap.first_of(&END_RECORD)) {
+        Some(at) => {
+            gap.note("second_directory", format!("a second directory at byte {at}, in bytes that belong to no member"))
         }
-        Ok(())
+        None if from == 0 => gap.note("bytes_before", format!("{bytes} bytes before the first member")),
+        None if gap.is_padding() => {
+            gap.note("padding", format!("{bytes} zero bytes at byte {from} belong to no member"))
+        }
+        None => gap.note("bytes_between", format!("{bytes} bytes at byte {from} belong to no member")),
+    }
+}
+
+/// Where the first local header begins between two bytes of the file.
+pub(super) fn next_local_header(
+    file: &mut BufReader<impl Read + Seek>,
+    (from, to): (u64, u64),
+) -> io::Result<Option<u64>> {
+    let [pattern, ..] = PATTERNS;
+    // A few bytes first: mostly one follows the other.
+    let mut wanted = LOCAL_HEADER_BYTES;
+    let (mut at, mut bytes) = (from, Vec::new());
+    seek(file, from)?;
+    while at < to {
+        let wanted_now = (wanted as u64).min((to - at).saturating_sub(bytes.len() as u64));
+        let read = file.by_ref().take(wanted_now).read_to_end(&mut bytes)?;
+        let left = (to - at).saturating_sub(bytes.len() as u64);
+        if let Some(place) = pattern.find(&bytes, left) {
+            return Ok(Some(at + place as u64));
+        }
+        if read == 0 {
+            break;
+        }
+        let looked_at = (bytes.len() + 1).saturating_sub(LOCAL_HEADER_BYTES);
+        bytes.drain(..looked_at);
+        at += looked_at as u64;
+        wanted = SEARCHED_BYTES;
+    }
+    Ok(None)
+}
+
+/// Goes to a byte, and keeps what was read ahead, if it is there.
+pub(super) fn seek(file: &mut BufReader<impl Read + Seek>, to: u64) -> io::Result<()> {
+    let at = file.stream_position()?;
+    match i64::try_from(i128::from(to) - i128::from(at)) {
+        Ok(by) => file.seek_relative(by),
+        Err(_) => file.seek(SeekFrom::Start(to)).map(|_| ()),
     }
 }
 
 /// Length of the descriptor behind a member's data: CRC and two sizes of 4 or 8 bytes, with its usual signature or without. 0 where there
 /// is none that fits the directory.
-fn descriptor_bytes(file: &mut (impl Read + Seek), at: u64, entry: &Entry) -> io::Result<u64> {
+pub(super) fn descriptor_bytes(file: &mut (impl Read + Seek), at: u64, entry: &Entry) -> io::Result<u64> {
     let found: [u8; 24] = read_at(file, at)?;
     let crc = entry.crc32.to_le_bytes();
     let short = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
@@ -169,15 +272,25 @@ fn descriptor_bytes(file: &mut (impl Read + Seek), at: u64, entry: &Entry) -> io
     Ok(forms.iter().find(|form| found.starts_with(form)).map_or(0, |form| form.len() as u64))
 }
 
-/// Whether what has the signature of a local header looks like one in its other fields: four bytes can be chance.
-fn is_local_header(file: &mut (impl Read + Seek), at: u64) -> io::Result<bool> {
-    let header: [u8; LOCAL_HEADER_BYTES] = read_at(file, at)?;
+/// Whether what has the signature of a local header, and `left` bytes behind it, is one: four bytes can be chance. One without name and data
+/// holds nothing.
+fn is_local_header(header: &[u8], left: u64) -> bool {
+    let Some((header, lengths)) =
+        header.first_chunk::<LOCAL_HEADER_BYTES>().and_then(|all| Some((all, all.last_chunk()?)))
+    else {
+        return false;
+    };
     let field = |from: usize| match header.get(from..from + 2) {
         Some(&[low, high]) => u16::from_le_bytes([low, high]),
         _ => 0,
     };
-    let (version, method, name_bytes) = (field(4) & 0xff, field(8), field(26));
-    Ok(version <= u16::from(u8::MAX >> 1) && method <= METHOD_MAX && (1..=4096).contains(&name_bytes))
+    let (version, flags, method) = (field(4) & 0xff, field(6), field(8));
+    let [data_low, data_high, name] = [18, 20, 26].map(field);
+    let holds_nothing = (data_low, data_high, name, flags & FLAG_DESCRIPTOR) == (0, 0, 0, 0);
+    version <= u16::from(u8::MAX >> 1)
+        && method <= METHOD_MAX
+        && u64::from(sum_of_two(*lengths)) <= left
+        && !holds_nothing
 }
 
 fn read_at<const N: usize>(file: &mut (impl Read + Seek), at: u64) -> io::Result<[u8; N]> {

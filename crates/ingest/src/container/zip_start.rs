@@ -7,13 +7,14 @@ use std::io::{self, BufReader, Read, Seek};
 
 use super::source::SourceReader;
 use super::zip_layout::{
-    DIRECTORY_ENTRY, END_LOCATOR_64_BYTES, END_RECORD, END_RECORD_64, END_RECORD_BYTES, signature, u64_at,
+    DIRECTORY_ENTRY, END_LOCATOR_64_BYTES, END_RECORD, END_RECORD_64, END_RECORD_64_BYTES, END_RECORD_BYTES, signature,
+    u64_at,
 };
 
 const END_LOCATOR_64: [u8; 4] = *b"PK\x06\x07";
-/// Length of a ZIP64 end record as everybody writes it.
-const END_RECORD_64_BYTES: u64 = 56;
-/// Longest one that is read. Nobody writes into the room behind its fields.
+/// Bytes at the end of a file in which an end record is looked for: the record, and the longest comment.
+pub(super) const TAIL_BYTES: u64 = END_RECORD_BYTES + u16::MAX as u64;
+/// Longest ZIP64 end record that is read. Nobody writes into the room behind its fields.
 const END_RECORD_64_BYTES_MAX: u64 = 64 << 10;
 
 /// Bytes before the ZIP, by the end record nearest to the end that fits: its directory ends where it begins. 0 where none does.
@@ -44,7 +45,7 @@ type Fields = (u32, u32);
 
 /// All that may be end records, with room for their comment; the last one first.
 fn end_records(file: &mut SourceReader<'_>) -> io::Result<Vec<(u64, Fields)>> {
-    let (from, tail) = file.tail(END_RECORD_BYTES + u64::from(u16::MAX))?;
+    let (from, tail) = file.tail(TAIL_BYTES)?;
     // Forwards: only that way does the library look at many bytes at once.
     let mut found: Vec<_> = memchr::memmem::find_iter(&tail, &END_RECORD).collect();
     found.reverse();
