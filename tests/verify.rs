@@ -151,6 +151,42 @@ fn commit(bench: &Bench, version: u64) -> PathBuf {
 }
 
 #[test]
+fn a_changed_last_commit_is_not_built_upon() {
+    let bench = bench();
+    assert_eq!(bench.keytrail(&["sign", "--generate-key", "k", "--no-password"]).code, 0);
+    let path = commit(&bench, 2);
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let changed = whole.replace("\"duplicates\":0,\"read\":", "\"duplicates\":8,\"read\":8");
+    assert_ne!(changed, whole);
+    std::fs::write(&path, &changed).unwrap();
+    bench.write("new.json", record("2026-01-05 08:00:01 UTC", "LUNA_LOGIN"));
+    let writing: [&[&str]; 5] = [
+        &["ingest", "new.json"],
+        &["compact"],
+        &["vacuum"],
+        &["forget", "--before", "2026-02", "--yes"],
+        &["sign", "--secret-key", "k.key"],
+    ];
+    for command in writing {
+        let ran = bench.keytrail(command);
+        assert_eq!(ran.code, 1, "{command:?}: {}", ran.stderr);
+        let words = "00000000000000000002.json: damaged commit: expected bytes of the seal ";
+        assert!(ran.stderr.contains(words), "{command:?}: {}", ran.stderr);
+    }
+    assert!(!commit(&bench, 3).exists() && std::fs::read_to_string(&path).unwrap() == changed);
+    assert_eq!(bench.keytrail(&["sql", "SELECT 1 FROM events LIMIT 1"]).code, 0, "what is there can be read");
+    assert_eq!(bench.keytrail(&["verify", "--quick"]).code, 5);
+    std::fs::write(&path, &whole).unwrap();
+    bench.ingest(&[&bench.path("new.json")], &[]);
+    assert_eq!(bench.keytrail(&["verify"]).code, 0);
+    // Also where a later commit names the changed bytes, as one of an earlier keytrail may.
+    std::fs::write(&path, changed).unwrap();
+    let ran = bench.keytrail(&["verify", "--quick"]);
+    assert_eq!(ran.code, 5);
+    assert!(ran.stderr.contains("00000000000000000002.json: expected bytes of the seal "), "{}", ran.stderr);
+}
+
+#[test]
 fn commits_of_other_software_are_found() {
     let bench = bench();
     let listed = bench.keytrail(&["files"]).stdout;

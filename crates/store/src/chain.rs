@@ -4,7 +4,7 @@
 //! The Delta library replays a log that was cut in the middle without a word, so nothing is handed to it before this
 //! module has read every commit. Line 1 of a commit file is its `commitInfo`; ours carries a [`CommitRecord`] with the SHA-256 of the
 //! previous commit file and a digest of the file actions that follow. A change to any commit but the last breaks the
-//! hash in the next one; a cut in the last one shows in its digest.
+//! hash in the next one; a cut in the last one shows in its digest, any other change of it in its seal ([`check_seal`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -19,6 +19,7 @@ use crate::delta::{self, Live};
 use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::parallel::read_in_parallel;
+use crate::seal::{self, Seal};
 use crate::sealed_file::sha256;
 use crate::snapshot::decode_path;
 
@@ -331,6 +332,34 @@ impl ReadCommit {
 /// Reads commits, in their order. Many are read side by side: a store of daily runs has a thousand of them after three years.
 fn read_all(layout: &Layout, versions: &[u64]) -> Vec<Result<ReadCommit, StoreError>> {
     read_in_parallel(COMMITS_PER_READER, versions, |&version| ReadCommit::read(layout, version))
+}
+
+/// Checks the seal of a commit of ours. Tells whether it has one: an earlier keytrail wrote none.
+pub(crate) fn check_seal(path: &Path, bytes: &[u8]) -> Result<bool, StoreError> {
+    match seal::check(bytes) {
+        Seal::Whole => Ok(true),
+        Seal::Broken { expected, found } => {
+            let (expected, found) = (format!("bytes of the seal {expected}"), format!("bytes of another, {found}"));
+            Err(StoreError::damaged_commit(path, expected, found))
+        }
+        Seal::Absent if has_members_of_others(bytes) => Err(StoreError::damaged_commit(
+            path,
+            "a commit record with its seal",
+            "none, and members that keytrail does not write",
+        )),
+        Seal::Absent => Ok(false),
+    }
+}
+
+/// Whether a commit record holds what no keytrail of this schema version writes, such as a seal under another name.
+pub(crate) fn has_members_of_others(bytes: &[u8]) -> bool {
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let info: Option<serde_json::Value> = serde_json::from_slice(line).ok();
+    let Some(value) = info.as_ref().and_then(|line| line.get("commitInfo")?.get("keytrail")) else {
+        return false;
+    };
+    let known = CommitRecord::deserialize(value).ok().and_then(|record| serde_json::to_value(record).ok());
+    known.as_ref() != Some(value)
 }
 
 /// What a commit says of itself, where it is whole and one of ours.

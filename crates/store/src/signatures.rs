@@ -92,9 +92,10 @@ impl Snapshot {
     /// Signs what this state of the store is, durably. A signature of the same key over the same version is replaced.
     ///
     /// # Errors
-    /// The key cannot sign, or the files cannot be written.
+    /// The last commit is not what was sealed, the key cannot sign, or the files cannot be written.
     pub fn sign(&self, key: &SecretKey, comment: Option<&str>) -> Result<SignedStatement, StoreError> {
         let layout = Layout::new(self.root());
+        self.require_seal()?;
         let folder = layout.signatures();
         let failed = |source| StoreError::Sign { path: folder.clone(), source };
         let (statement, public) = (self.statement(), key.public_key());

@@ -13,7 +13,7 @@ use keytrail_model::ledger::{LedgerRow, RecordCounts};
 use keytrail_model::time::Month;
 use serde::Deserialize;
 
-use crate::chain::{Chain, Commit, CommitRecord, FileRecord, Replay, SidecarRecord};
+use crate::chain::{self, Chain, Commit, CommitRecord, FileRecord, Replay, SidecarRecord};
 use crate::delta::{self, Live, Source};
 use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
@@ -218,6 +218,15 @@ impl Snapshot {
         let versions: Vec<_> = self.foreign.iter().map(u64::to_string).collect();
         let words = "another program committed to the store: `keytrail verify` tells what it changed; version";
         (!versions.is_empty()).then(|| format!("{words} {}", versions.join(", ")))
+    }
+
+    /// Refuses a last commit of ours whose bytes are not those that were sealed. Who commits upon it, or signs it, vouches for it: from then on
+    /// the hash in the next commit is that of the changed one.
+    pub(crate) fn require_seal(&self) -> Result<(), StoreError> {
+        let last = (0..=self.version).rev().find(|version| !self.foreign.contains(version)).unwrap_or_default();
+        let path = Layout::new(&self.root).commit(last);
+        let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
+        chain::check_seal(&path, &bytes).map(|_| ())
     }
 
     /// Whether a checkpoint of the log was unreadable or did not say what the commits say; the files here are those of the commits. Only

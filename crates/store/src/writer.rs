@@ -80,6 +80,7 @@ impl Writer {
             Some(loaded) => loaded,
             None => create(&layout)?,
         };
+        snapshot.require_seal()?;
         leases::prepare(&layout, snapshot.epoch)?;
         if snapshot.checkpoint_ignored() || !checkpoints::are_whole(&layout)? {
             sweep::sweep_checkpoints(&layout, &mut swept)?;

@@ -166,6 +166,69 @@ fn a_commit_of_another_program_is_named() {
     assert!(Store::open(&room.root).unwrap().snapshot().is_err(), "and covers it");
 }
 
+/// A changed figure in the commit of the second run: it is whole otherwise.
+fn change_a_figure(room: &Room) {
+    damage(room, 2, |text| text.replace("\"duplicates\":2,\"read\":5", "\"duplicates\":9,\"read\":12"));
+}
+
+#[test]
+fn upon_a_last_commit_that_was_changed_nothing_is_written() {
+    type Change = fn(&Room);
+    let renamed: Change = |room| damage(room, 2, |text| text.replace("\"seal\":", "\"sea1\":"));
+    let cases: [(&str, Change, &str); 2] = [
+        ("a figure", change_a_figure, "expected bytes of the seal "),
+        ("the name of the seal", renamed, "expected a commit record with its seal, found none"),
+    ];
+    for (what, change, words) in cases {
+        let room = store_of_two_runs();
+        let whole = fs::read(room.commit_file(2)).unwrap();
+        change(&room);
+        assert_ne!(whole, fs::read(room.commit_file(2)).unwrap(), "{what}");
+        let snapshot = room.snapshot();
+        assert_eq!(snapshot.rows(), 4, "a reader goes on: {what}");
+        let folder = tempfile::tempdir().unwrap();
+        let written = Writer::open(&room.root, &mut || ()).unwrap_err();
+        let signed = snapshot.sign(&key(folder.path()), None).unwrap_err();
+        for error in [written, signed] {
+            let error = error.to_string();
+            assert!(error.contains("00000000000000000002.json: damaged commit: ") && error.contains(words), "{error}");
+        }
+        assert!(!room.root.join("signatures").exists(), "{what}");
+        fs::write(room.commit_file(2), whole).unwrap();
+        room.snapshot().sign(&key(folder.path()), None).unwrap();
+        commit(&mut room.writer(), "cc", &[&[MORNING]]);
+    }
+}
+
+#[test]
+fn a_commit_of_another_program_needs_no_seal() {
+    let room = store_of_two_runs();
+    let seal = "0".repeat(64);
+    fs::write(room.commit_file(3), format!("{{\"commitInfo\":{{\"operation\":\"WRITE\",\"seal\":\"{seal}\"}}}}\n"))
+        .unwrap();
+    let whole = fs::read(room.commit_file(2)).unwrap();
+    change_a_figure(&room);
+    let error = Writer::open(&room.root, &mut || ()).unwrap_err().to_string();
+    assert!(
+        error.contains("00000000000000000002.json: damaged commit: "),
+        "that of the commit before it counts: {error}"
+    );
+    fs::write(room.commit_file(2), whole).unwrap();
+    commit(&mut room.writer(), "cc", &[&[MORNING]]);
+    let found = crate::verify(&room.root, crate::Depth::Quick).unwrap();
+    assert_eq!((found.damages.len(), found.notes), (1, vec![]), "that it is there: {:?}", found.damages);
+}
+
+/// A secret key in a folder of its own.
+fn key(folder: &Path) -> keytrail_sign::SecretKey {
+    let prefix = folder.join("k");
+    if !folder.join("k.key").exists() {
+        keytrail_sign::generate_key(&prefix, None).unwrap();
+    }
+    let password = || Ok(String::new());
+    keytrail_sign::SecretKey::from_file::<keytrail_sign::SignError>(&folder.join("k.key"), password).unwrap()
+}
+
 #[test]
 fn a_commit_between_ours_and_a_foreign_one_is_checked() {
     let room = store_of_two_runs();
@@ -274,12 +337,7 @@ fn a_lost_last_commit_is_not_taken_for_a_run_that_was_stopped() {
     // It was signed.
     let room = store_of_two_runs();
     let folder = tempfile::tempdir().unwrap();
-    keytrail_sign::generate_key(&folder.path().join("k"), None).unwrap();
-    let key = keytrail_sign::SecretKey::from_file::<keytrail_sign::SignError>(&folder.path().join("k.key"), || {
-        Ok(String::new())
-    });
-    let key = key.unwrap();
-    room.snapshot().sign(&key, None).unwrap();
+    room.snapshot().sign(&key(folder.path()), None).unwrap();
     fs::remove_file(room.commit_file(2)).unwrap();
     let files = room.files();
     let error = Writer::open(&room.root, &mut || ()).unwrap_err().to_string();

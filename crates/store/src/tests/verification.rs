@@ -404,6 +404,24 @@ fn a_changed_byte_of_the_last_commit_is_damage() {
 }
 
 #[test]
+fn a_changed_commit_is_damage_whatever_was_written_upon_it() {
+    let room = store_of_two_runs();
+    let figure = |text: &str| text.replace("\"duplicates\":2,\"read\":5", "\"duplicates\":9,\"read\":12");
+    damage(&room, 1, figure);
+    let changed = crate::sealed_file::sha256(&fs::read(room.commit_file(1)).unwrap());
+    // The next commit names the changed bytes, as one does whose writer did not look.
+    forge_commit(&room, 2, |text| {
+        let prev = text.find("\"prev\":\"").unwrap() + 8;
+        text.replace(&text[prev..prev + 64], &changed)
+    });
+    for depth in [Depth::Quick, Depth::Full] {
+        let found = damages(&room, depth);
+        let words = "events/_delta_log/00000000000000000001.json: expected bytes of the seal ";
+        assert!(found.len() == 1 && found[0].starts_with(words), "{found:?}");
+    }
+}
+
+#[test]
 fn heads_that_were_noted_are_found_in_the_chain() {
     let room = store_of_two_runs();
     let (head, version) = (room.snapshot().head().to_owned(), room.snapshot().version());

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use serde::Deserialize as _;
-
 use super::{Findings, sum};
 use crate::chain::{self, Action, Commit, CommitRecord, FileRecord, ForgetRecord, Lines, Listing, RunRecord};
 use crate::delta::Live;
@@ -24,6 +22,8 @@ pub(super) struct Log {
     pub(super) head: String,
     /// Version of the columns that the last commit of ours wrote.
     schema: u64,
+    /// Whether the last commit has a seal, or needs none.
+    is_sealed: bool,
     /// Version and SHA-256 of every commit file.
     pub(super) heads: Vec<(u64, String)>,
     /// Versions that are signed.
@@ -68,13 +68,17 @@ pub(super) fn read(layout: &Layout, signed: BTreeSet<u64>, findings: &mut Findin
         }
         previous = log.read_commit(layout, version, previous.as_deref(), findings)?;
         log.note_statement();
-        if Some(version) == listing.commits.last().copied() {
-            check_seal(layout, version, findings)?;
-        }
         next = version.saturating_add(1);
     }
     if end >= next {
         findings.take::<()>(Err(chain::missing_commit(layout, next, end)))?;
+    }
+    if !log.is_sealed && !log.heads.is_empty() {
+        findings.notes.push(format!(
+            "events/_delta_log/{:020}.json: the last commit carries no seal (an earlier keytrail wrote it); only a head kept \
+             elsewhere shows every change of it",
+            log.version
+        ));
     }
     Ok(log)
 }
@@ -123,6 +127,10 @@ impl Log {
             }
             parsed => parsed,
         };
+        // A commit of another program has none of ours.
+        let is_foreign = parsed.as_ref().is_ok_and(|commit| commit.record.is_none());
+        // Nothing where it is broken, which is damage, and told.
+        self.is_sealed = is_foreign || findings.take(chain::check_seal(&path, &bytes))?.unwrap_or(true);
         let Some(commit) = findings.take(parsed)? else {
             return Ok(None);
         };
@@ -150,7 +158,7 @@ impl Log {
             Seal::Broken { .. } => false,
             Seal::Absent => match fs::read_to_string(layout.commit(self.version.saturating_add(1))) {
                 Ok(next) => next.contains(&self.head),
-                Err(_) => !has_members_of_others(bytes),
+                Err(_) => !chain::has_members_of_others(bytes),
             },
         }
     }
@@ -247,37 +255,6 @@ impl Log {
         self.live.insert(file.path.clone(), LiveFile { file, sha256 });
         Ok(())
     }
-}
-
-/// The last commit is vouched for by no later one, but by its own seal.
-fn check_seal(layout: &Layout, version: u64, findings: &mut Findings<'_>) -> Result<(), StoreError> {
-    let path = layout.commit(version);
-    let bytes = fs::read(&path).map_err(StoreError::io("read the commit", &path))?;
-    match seal::check(&bytes) {
-        Seal::Whole => {}
-        Seal::Broken { expected, found } => {
-            findings.damage(&path, format!("bytes of the seal {expected}"), format!("bytes of another, {found}"));
-        }
-        Seal::Absent if has_members_of_others(&bytes) => {
-            findings.damage(&path, "a commit record with its seal", "none, and members that keytrail does not write");
-        }
-        Seal::Absent => findings.notes.push(format!(
-            "events/_delta_log/{version:020}.json: the last commit carries no seal (an earlier keytrail wrote it); only a head kept \
-             elsewhere shows every change of it"
-        )),
-    }
-    Ok(())
-}
-
-/// Whether a commit record holds what no keytrail of this schema version writes, such as a seal under another name.
-fn has_members_of_others(bytes: &[u8]) -> bool {
-    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let info: Option<serde_json::Value> = serde_json::from_slice(line).ok();
-    let Some(value) = info.as_ref().and_then(|line| line.get("commitInfo")?.get("keytrail")) else {
-        return false;
-    };
-    let known = CommitRecord::deserialize(value).ok().and_then(|record| serde_json::to_value(record).ok());
-    known.as_ref() != Some(value)
 }
 
 /// The link to the commit before. The commit that differs from what the next one recorded is the one to be named.
