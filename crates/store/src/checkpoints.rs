@@ -107,6 +107,15 @@ pub(crate) fn are_whole(layout: &Layout) -> Result<bool, StoreError> {
     Ok(true)
 }
 
+/// The bytes of the hint at the last checkpoint; `None` where there is none.
+pub(crate) fn hint(layout: &Layout) -> Result<Option<Vec<u8>>, StoreError> {
+    let path = layout.log().join(layout::HINT);
+    match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).map_err(StoreError::io("read the hint at the last checkpoint", &path)),
+    }
+}
+
 /// Names of checkpoints and of the hint at the last one, sorted.
 pub(crate) fn names(layout: &Layout) -> Result<Vec<String>, StoreError> {
     let folder = layout.log();

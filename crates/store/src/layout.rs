@@ -11,6 +11,8 @@ const RUN_DIGITS: usize = 8;
 
 /// The log's folder in the table.
 const LOG: &str = "_delta_log";
+/// The file in the log that leads other engines to the last checkpoint.
+pub(crate) const HINT: &str = "_last_checkpoint";
 /// Folders of the files beside the table that commits name, below the root.
 pub(crate) const SIDECAR_FOLDERS: [&str; 3] = ["archives", "rejects", FORGOTTEN];
 /// How names of data files and sidecars end.
@@ -121,12 +123,18 @@ pub(crate) fn is_commit(name: &str) -> bool {
 
 /// Whether a file in the log is a checkpoint or the hint at the last one. Both only repeat what the commits say.
 pub(crate) fn is_checkpoint(name: &str) -> bool {
-    name == "_last_checkpoint" || parse_log_name(name).is_some_and(|(_, rest)| rest.starts_with("checkpoint."))
+    name == HINT || parse_log_name(name).is_some_and(|(_, rest)| rest.starts_with("checkpoint."))
 }
 
 /// Whether a path below the table lies in its log.
 pub(crate) fn is_in_log(path: &str) -> bool {
     path.split('/').next() == Some(LOG)
+}
+
+/// Whether a path below the table is that of a commit, a checkpoint or the hint at the last one.
+pub(crate) fn is_log_file(path: &str) -> bool {
+    let name = path.split_once('/').filter(|(folder, _)| *folder == LOG).map(|(_, name)| name);
+    name.is_some_and(|name| !name.contains('/') && (is_commit(name) || is_checkpoint(name)))
 }
 
 /// Whether a path below the table is one that we give to data files: `month=YYYY-MM/<name>.parquet`.
@@ -229,6 +237,16 @@ mod tests {
             assert_eq!(is_data_file(path), expected, "{path}");
         }
         assert!(is_in_log("_delta_log/x") && is_in_log("_delta_log") && !is_in_log("_delta_log_/x"));
+        for (path, expected) in [
+            ("_delta_log/00000000000000000007.json", true),
+            ("_delta_log/00000000000000000100.checkpoint.parquet", true),
+            ("_delta_log/_last_checkpoint", true),
+            ("_delta_log/x.parquet", false),
+            ("_delta_log/_sidecars/00000000000000000100.checkpoint.parquet", false),
+            ("00000000000000000007.json", false),
+        ] {
+            assert_eq!(is_log_file(path), expected, "{path}");
+        }
     }
 
     #[test]

@@ -30,9 +30,15 @@ pub(crate) fn sweep_log(layout: &Layout, swept: &mut Vec<String>) -> Result<(), 
 
 /// Removes all checkpoints, which repeat the commits, and the hint at the last one: for when one of them is damaged, or was not finished.
 ///
-/// The list of them is emptied first, durably: whenever this stops, no file is missing that the list names.
+/// The list of them is emptied first, durably: whenever this stops, no file is missing that the list names. The hint goes next, as durably, so that it
+/// never leads to a checkpoint that is gone.
 pub(crate) fn sweep_checkpoints(layout: &Layout, swept: &mut Vec<String>) -> Result<(), StoreError> {
     checkpoints::Checkpoints::write_none(layout)?;
+    let before = swept.len();
+    remove(layout, &layout.log(), &mut |name| name == layout::HINT, swept)?;
+    if swept.len() > before {
+        durable::sync_folder(&layout.log())?;
+    }
     remove(layout, &layout.log(), &mut layout::is_checkpoint, swept)
 }
 
@@ -220,17 +226,17 @@ fn remove(
     Ok(())
 }
 
-/// Parquet files and links in a folder and its folders, but for the log; their paths after `start`, sorted.
+/// Parquet files and links in a folder and its folders, but for the commits and checkpoints of the log; their paths after `start`, sorted.
 fn parquet_files(folder: &Path, start: &str, found: &mut Vec<String>) -> Result<(), StoreError> {
     for entry in entries(folder)? {
         let name = entry.file_name().to_string_lossy().into_owned();
         let kind = entry.file_type().map_err(StoreError::io("look at the file", &entry.path()))?;
         let path = format!("{start}{name}");
+        // They are checked by what they hold.
+        let is_of_log = layout::is_log_file(&path);
         if kind.is_dir() {
-            if !layout::is_in_log(&path) {
-                parquet_files(&entry.path(), &format!("{path}/"), found)?;
-            }
-        } else if kind.is_symlink() || name.ends_with(layout::PARQUET) {
+            parquet_files(&entry.path(), &format!("{path}/"), found)?;
+        } else if !is_of_log && (kind.is_symlink() || name.ends_with(layout::PARQUET)) {
             found.push(path);
         }
     }

@@ -348,7 +348,7 @@ fn odd_checkpoints_are_damage() {
     put_checkpoint_of_another(&room);
     let found = check(&room, Depth::Full);
     let damages = [
-        "events/_delta_log: expected checkpoints that say what the commits say, found a damaged one, or one that says other; keytrail leaves it aside",
+        "events/_delta_log/00000000000000000002.checkpoint.parquet: expected a checkpoint that says what the commits say, found a damaged one, or one that says other; keytrail leaves it aside",
     ];
     assert!(found.damages.iter().map(ToString::to_string).eq(damages), "{:?}", found.damages);
     assert_eq!(found.notes, ["events/_delta_log: checkpoints are not listed yet; the next run writes one anew"]);
@@ -419,6 +419,56 @@ fn a_changed_commit_is_damage_whatever_was_written_upon_it() {
         let words = "events/_delta_log/00000000000000000001.json: expected bytes of the seal ";
         assert!(found.len() == 1 && found[0].starts_with(words), "{found:?}");
     }
+}
+
+#[test]
+fn a_hint_at_no_checkpoint_is_damage() {
+    let name = "events/_delta_log/_last_checkpoint";
+    type Prepare = fn(&Room);
+    let nothing: Prepare = |_| ();
+    let checkpoint: Prepare = |room| crate::delta::checkpoint(&room.root.join("events"), 2).unwrap();
+    let unlisted: Prepare = |room| {
+        crate::delta::checkpoint(&room.root.join("events"), 2).unwrap();
+        fs::remove_file(room.root.join("_checkpoints.json")).unwrap();
+    };
+    let emptied: Prepare = |room| {
+        crate::delta::checkpoint(&room.root.join("events"), 2).unwrap();
+        crate::sweep::sweep_checkpoints(&crate::layout::Layout::new(&room.root), &mut Vec::new()).unwrap();
+    };
+    let cases = [("no checkpoint", nothing), ("one", checkpoint), ("one not listed", unlisted), ("swept", emptied)];
+    for (what, prepare) in cases {
+        for hint in ["{\"version\":50,\"size\":20}", "{}", ""] {
+            let room = store_of_two_runs();
+            prepare(&room);
+            let before = check(&room, Depth::Quick);
+            fs::write(room.root.join(name), hint).unwrap();
+            let found = check(&room, Depth::Quick);
+            assert_eq!((before.damages.len(), found.damages.len()), (0, 1), "{what}, {hint}: {:?}", found.damages);
+            assert_eq!((found.damages[0].path.as_str(), &found.notes), (name, &before.notes), "{what}, {hint}");
+            // The next writer takes it away.
+            assert!(room.writer().swept().contains(&name.to_owned()));
+            assert_eq!(check(&room, Depth::Quick).damages, []);
+        }
+    }
+}
+
+#[test]
+fn parquet_files_and_links_in_the_log_are_damage() {
+    let room = store_of_two_runs();
+    let data = room.root.join("events").join(&room.snapshot().files()[0].path);
+    let strange = ["_sidecars/x.parquet", "_sidecars/y/x.parquet", "x.parquet"].map(|name| room.log(name));
+    for path in &strange {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(&data, path).unwrap();
+    }
+    std::os::unix::fs::symlink(&data, room.log("link")).unwrap();
+    let found = check(&room, Depth::Quick);
+    let named = |name: &str| format!("events/_delta_log/{name}: expected a commit that names it, found none");
+    let names = ["_sidecars/x.parquet", "_sidecars/y/x.parquet", "link", "x.parquet"];
+    assert!(found.damages.iter().map(ToString::to_string).eq(names.map(named)), "{:?}", found.damages);
+    assert_eq!(found.notes, ["events/_delta_log/_sidecars: not of keytrail"]);
+    assert_eq!(room.writer().warnings().len(), 4, "told, and not deleted");
+    assert!(strange.iter().all(|path| path.exists()));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Checkpoints of the log: whether they are the files that were listed when they were written, and say what the commits say.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::Findings;
 use super::log::Log;
-use crate::checkpoints::{Checkpoints, names};
+use crate::checkpoints::{Checkpoints, hint, names};
 use crate::layout::{self, Layout};
 use crate::sealed_file::sha256;
 use crate::{Snapshot, StoreError, seal};
@@ -37,8 +38,9 @@ pub(super) fn check(layout: &Layout, log: &Log, findings: &mut Findings<'_>) {
 struct Seen {
     /// Names of checkpoints and of the hint at the last one.
     names: Vec<String>,
-    /// The bytes of the list.
+    /// The bytes of the list, and of the hint.
     list: Option<Vec<u8>>,
+    hint: Option<Vec<u8>>,
     /// Version of the last commit that was verified, and whether there is one after it by now.
     version: u64,
     has_grown: bool,
@@ -47,7 +49,8 @@ struct Seen {
 impl Seen {
     fn look(layout: &Layout, log: &Log) -> Result<Self, StoreError> {
         let has_grown = layout.commit(log.version.saturating_add(1)).exists();
-        Ok(Self { names: names(layout)?, list: Checkpoints::bytes(layout)?, version: log.version, has_grown })
+        let (names, list, hint) = (names(layout)?, Checkpoints::bytes(layout)?, hint(layout)?);
+        Ok(Self { names, list, hint, version: log.version, has_grown })
     }
 
     /// Whether a checkpoint is one that a writer may be about to list: of the last version, or of a later one whose commit came after the log was
@@ -70,6 +73,7 @@ impl Seen {
     fn compare(&self, layout: &Layout, findings: &mut Findings<'_>) {
         let newest = self.names.iter().filter_map(|name| Some((Self::version_of(name)?, name))).max();
         let Some(list) = &self.list else {
+            self.check_hint(layout, findings);
             return self.compare_unlisted(layout, newest.map(|(version, _)| version), findings);
         };
         let Some(list) = findings.get(Checkpoints::parse(layout, list)) else {
@@ -78,6 +82,9 @@ impl Seen {
         // A run that was killed after its commit may have come to the checkpoint and not to the list.
         let is_unfinished = newest
             .is_some_and(|(version, name)| self.may_be_unlisted(layout, version) && !list.files.contains_key(name));
+        if is_unfinished || !list.files.contains_key(layout::HINT) {
+            self.check_hint(layout, findings);
+        }
         for (name, expected) in &list.files {
             let path = layout.log().join(name);
             if Self::version_of(name).is_some_and(|version| self.is_later(layout, version)) {
@@ -101,7 +108,10 @@ impl Seen {
                 found,
             );
         }
-        for name in self.names.iter().filter(|name| !list.files.contains_key(*name)) {
+        let has_checkpoint = newest.is_some();
+        let unlisted = self.names.iter().filter(|name| !list.files.contains_key(*name));
+        // A hint alone is damage, and told.
+        for name in unlisted.filter(|name| has_checkpoint || Self::version_of(name).is_some()) {
             let may_be_unlisted =
                 Self::version_of(name).map_or(is_unfinished, |version| self.may_be_unlisted(layout, version));
             let why = match may_be_unlisted {
@@ -110,6 +120,22 @@ impl Seen {
             };
             findings.notes.push(format!("events/_delta_log/{name}: {why}"));
         }
+    }
+
+    /// Whether a hint that no list holds leads to a checkpoint: engines that follow it cannot read the table otherwise. Whoever makes or removes
+    /// checkpoints makes the hint after them, and removes it before.
+    fn check_hint(&self, layout: &Layout, findings: &mut Findings<'_>) {
+        let Some(hint) = &self.hint else {
+            return;
+        };
+        let parsed: Option<serde_json::Value> = serde_json::from_slice(hint).ok();
+        let version = parsed.as_ref().and_then(|hint| hint.get("version")?.as_u64());
+        let is_there = self.names.iter().any(|name| Self::version_of(name).is_some_and(|of| Some(of) == version));
+        let found = version.map_or_else(
+            || "one that names no version".to_owned(),
+            |version| format!("one at version {version}, of which there is no checkpoint"),
+        );
+        findings.require(is_there, &layout.log().join(layout::HINT), "a hint at a checkpoint that is there", found);
     }
 
     /// Checkpoints without a list.
@@ -140,10 +166,20 @@ pub(super) fn check_listing(layout: &Layout, findings: &mut Findings<'_>) -> Res
         loaded => findings.take(loaded)?.flatten().map(|(snapshot, _)| snapshot),
     };
     if snapshot.is_some_and(|snapshot| snapshot.checkpoint_ignored()) {
-        let expected = "checkpoints that say what the commits say";
-        findings.damage(&layout.log(), expected, "a damaged one, or one that says other; keytrail leaves it aside");
+        let (expected, found) =
+            ("a checkpoint that says what the commits say", "a damaged one, or one that says other");
+        findings.damage(&misleading(layout)?, expected, format!("{found}; keytrail leaves it aside"));
     }
     Ok(())
+}
+
+/// The checkpoint that the library believed, where those that are listed are as they were written: the newest of the others.
+fn misleading(layout: &Layout) -> Result<PathBuf, StoreError> {
+    let list = Checkpoints::read(layout)?.unwrap_or_default();
+    let mut names = names(layout)?;
+    names.retain(|name| !list.files.contains_key(name));
+    let newest = names.into_iter().max_by_key(|name| Seen::version_of(name));
+    Ok(newest.map_or_else(|| layout.log(), |name| layout.log().join(name)))
 }
 
 #[cfg(test)]
