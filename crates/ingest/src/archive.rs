@@ -484,7 +484,6 @@ fn over_limits(limits: &Limits, member_bytes: u64, inflated: u64, archive_bytes:
 
 fn describe(error: &std::io::Error) -> String {
     match (error.kind(), error.to_string()) {
-        (std::io::ErrorKind::InvalidData, text) if text == "Invalid checksum" => "CRC-32 of the member is wrong".into(),
         (std::io::ErrorKind::UnexpectedEof, text) if !text.starts_with("cut:") => {
             format!("cut: the compressed data ends too early ({text})")
         }

@@ -174,13 +174,14 @@ impl Buffers {
         self.budget.part_bytes > 0 && declared_bytes >= self.budget.large_bytes
     }
 
-    /// Begins to inflate the data of a member in parts; `None` where it cannot be had in parts. `is_all`: as in [`Parts::new`].
-    pub(super) fn parts<R: Read>(&mut self, data: R, is_all: bool) -> Option<Parts<R>> {
+    /// Begins to inflate the data of a member in parts; `None` where it cannot be had in parts. `may_end_early`: as in
+    /// [`Parts::new`].
+    pub(super) fn parts<R: Read>(&mut self, data: R, may_end_early: fn(&[u8]) -> bool) -> Option<Parts<R>> {
         if !self.has_room_for(PARTS_IN_TURN) {
             self.compressed.release();
             self.inflated.release();
         }
-        let mut parts = Parts::new(data, is_all, self.budget.part_bytes, std::mem::take(&mut self.parts));
+        let mut parts = Parts::new(data, may_end_early, self.budget.part_bytes, std::mem::take(&mut self.parts));
         match parts.start() {
             Ok(()) => Some(parts),
             Err(Odd) => {
@@ -380,7 +381,7 @@ mod tests {
             [(0, 5000, true), (5000, 100, true), (4000, left - 3000, false), (0, budget, false), (left / 2, 3000, true)]
         {
             buffers.begin(archive);
-            let parts = buffers.parts(data.as_slice(), true).unwrap();
+            let parts = buffers.parts(data.as_slice(), |_| true).unwrap();
             let mut found = Vec::new();
             buffers.in_parts(parts, std::io::empty(), declared, |content| {
                 while let Ok(piece @ [_, ..]) = content.piece() {

@@ -104,15 +104,16 @@ pub(super) struct Parts<R> {
     aim: usize,
     /// Bytes of the text of a part at most.
     text_bytes: usize,
-    /// Whether the stream has to end with the last byte of the data.
-    is_all: bool,
+    /// Whether it has to be made sure that the stream ends with its last bytes, which are these.
+    may_end_early: fn(&[u8]) -> bool,
     mark: Mark,
     decompressor: Decompressor,
 }
 
 impl<R: Read> Parts<R> {
-    /// Parts of `text_bytes` at most. `is_all`: bytes behind the stream are odd.
-    pub(super) fn new(data: R, is_all: bool, text_bytes: usize, mut room: PartsRoom) -> Self {
+    /// Parts of `text_bytes` at most. Bytes behind the stream are odd where the last bytes of the data `may_end_early`; to look costs more
+    /// than to inflate.
+    pub(super) fn new(data: R, may_end_early: fn(&[u8]) -> bool, text_bytes: usize, mut room: PartsRoom) -> Self {
         let seeds = RandomState::new();
         let mut mark = [0; MARK_BYTES];
         let drawn = [0_u8, 1].map(|half| seeds.hash_one(half).to_le_bytes());
@@ -131,7 +132,7 @@ impl<R: Read> Parts<R> {
             window: Vec::with_capacity(WINDOW_BYTES),
             aim: read_bytes(text_bytes) / 8,
             text_bytes,
-            is_all,
+            may_end_early,
             mark,
             decompressor: Decompressor::new(),
         }
@@ -236,7 +237,7 @@ impl<R: Read> Parts<R> {
         let bad = || DecompressionError::BadData;
         let Some(end) = end else {
             let rest = self.room.input.get(start..self.filled).ok_or_else(bad)?;
-            return if self.is_all {
+            return if (self.may_end_early)(rest) {
                 inflate_all(rest, buffer)
             } else {
                 self.decompressor.deflate_decompress(rest, buffer)
@@ -338,14 +339,15 @@ mod tests {
 
     /// The text of all parts, how many there were, and whether they reached the end.
     fn inflated(stream: &[u8], text_bytes: usize) -> (Vec<u8>, usize, bool) {
-        let [all, found] = [true, false].map(|is_all| inflated_of(stream, is_all, text_bytes));
+        let ways: [fn(&[u8]) -> bool; 2] = [|_| true, |_| false];
+        let [all, found] = ways.map(|may_end_early| inflated_of(stream, may_end_early, text_bytes));
         // Only at their end may they differ: where the stream ends before.
         assert!(found.0.starts_with(&all.0) && (found.2 || !all.2), "{} {}", found.0.len(), all.0.len());
         found
     }
 
-    fn inflated_of(stream: &[u8], is_all: bool, text_bytes: usize) -> (Vec<u8>, usize, bool) {
-        let mut parts = Parts::new(Slow(stream), is_all, text_bytes, PartsRoom::default());
+    fn inflated_of(stream: &[u8], may_end_early: fn(&[u8]) -> bool, text_bytes: usize) -> (Vec<u8>, usize, bool) {
+        let mut parts = Parts::new(Slow(stream), may_end_early, text_bytes, PartsRoom::default());
         let mut buffer = Buffer::default();
         let (mut found, mut count) = (Vec::new(), 0);
         loop {
@@ -396,10 +398,10 @@ mod tests {
             let text = text(bytes);
             for (level, behind) in [(6, 0), (6, 1), (9, 8), (6, 100_000), (0, 1)] {
                 let stream = [deflated(&text, level), vec![7; behind]].concat();
-                let (found, _, is_over) = inflated_of(&stream, true, 2 << 20);
+                let (found, _, is_over) = inflated_of(&stream, |_| true, 2 << 20);
                 assert!(text.starts_with(&found) && is_over == (behind == 0), "{bytes} {level} {behind}");
                 assert!(!is_over || found == text, "{bytes} {level} {behind}");
-                let (_, _, is_over) = inflated_of(&stream[..stream.len() - behind - 1], true, 2 << 20);
+                let (_, _, is_over) = inflated_of(&stream[..stream.len() - behind - 1], |_| true, 2 << 20);
                 assert!(!is_over, "cut: {bytes} {level} {behind}");
             }
         }

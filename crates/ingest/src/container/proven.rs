@@ -246,7 +246,7 @@ mod tests {
     /// What is told of `data`, of which the parts are made of `parts`; and how many bytes the stream had to give for that.
     fn told(parts: &[u8], data: &[u8], declared: (u64, u32)) -> ((Vec<u8>, Option<String>), usize) {
         let read = AtomicUsize::new(0);
-        let parts = Parts::new(parts, false, PART_BYTES, PartsRoom::default());
+        let parts = Parts::new(parts, |_| false, PART_BYTES, PartsRoom::default());
         let seal = Seal::of(declared.0, declared.1);
         let mut proven = Proven::new(parts, stream(data, declared, &read), seal);
         let told = all(|buffer| {

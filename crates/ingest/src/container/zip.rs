@@ -254,7 +254,7 @@ fn visit_entry<M: Members>(
     let is_admitted = members.admits(declared_bytes);
     let wants_parts = is_admitted && buffers.wants_parts(declared_bytes);
     let data = if wants_parts { body.deflated(entry) } else { None };
-    let parts = data.and_then(|data| buffers.parts(data, true));
+    let parts = data.and_then(|data| buffers.parts(data, zip_layout::may_end_early));
     if is_admitted
         && parts.is_none()
         && let Some(content) = body.whole(entry, buffers)
@@ -269,7 +269,7 @@ fn visit_entry<M: Members>(
         let mut content = Watched::new(Late::new(|| body.content(entry)));
         let (outcome, is_proven) = buffers.in_parts(parts, &mut content, declared, |content| visit(members, content));
         outcome?;
-        // Then its stream ends where its data does.
+        // Then its stream ends where its data does, or nothing behind it is to be told.
         if !is_proven && buffers.skip_rest(&mut content, |bytes| members.admits(bytes)) {
             beyond = content.reader.reader().map(Opened::beyond);
         }
