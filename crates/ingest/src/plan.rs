@@ -1,4 +1,4 @@
-//! Which rows go to which file: the layout of a run, settled before a byte of it is written.
+//! Which rows go to which file: the layout of a run. A row group is settled before a byte of it is written.
 //!
 //! Rows stand in the order of their archives by first time (then by hash), then member and ordinal. A month's rows are cut into files
 //! and row groups at the borders of staged blocks. Nothing here depends on threads or memory, so neither do the files.

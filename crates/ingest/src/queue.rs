@@ -1,7 +1,8 @@
 //! The archives of a run on their way through its threads: read, hashed, claimed, decoded.
 //!
-//! Large files come first, so that no thread is left with one while the others have nothing. Each thread keeps its buffers, its decoder
-//! and its staging file from archive to archive. What comes out is in an order that does not depend on threads.
+//! Large files come first, so that no thread is left with one while the others have nothing; where rows are written while others are
+//! still decoded, files come in the order of time. Each thread keeps its buffers, its decoder and its staging file from archive to archive.
+//! What comes out is in an order that does not depend on threads.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -322,12 +323,12 @@ impl Queue<'_> {
     }
 }
 
-/// The files, largest first; equal lengths in the order of discovery, so that of equal files the first one is nearly always decoded first.
 /// Their lengths in all; sparse files can claim any.
 fn bytes_of(jobs: &[Job]) -> u64 {
     jobs.iter().fold(0, |bytes, job| bytes.saturating_add(job.bytes))
 }
 
+/// The files, largest first; equal lengths in the order of discovery, so that of equal files the first one is nearly always decoded first.
 fn jobs(files: Vec<FoundFile>) -> Vec<Job> {
     let found = files.into_par_iter().enumerate().map(|(position, FoundFile { path, has_side_file })| {
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());

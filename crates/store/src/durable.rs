@@ -1,4 +1,5 @@
-//! Durability: what is written here survives a power cut once the call has returned.
+//! Durability: what is written here survives a power cut once the call has returned; a folder's name where [`make_folder`] says so, once
+//! its parent is synced.
 //!
 //! Answers for fsync of files *and* of the folders that name them, in the right order, and for an object store that does so
 //! for the Delta library, whose own local store never syncs. Knows nothing of what the files hold.

@@ -1,6 +1,6 @@
 //! Named places where a test can make the program fail: end there as if killed, meet an error of the disk, or wait.
 //!
-//! [`Point::ALL`] is the whole list: before and after each step that touches the disk. A build with debug assertions (the one that
+//! [`Point::ALL`] is the whole list: around the steps that touch the disk, after some of them too. A build with debug assertions (the one that
 //! tests run) obeys `KEYTRAIL_FAIL_AT=NAME[#N]:ACTION`, where N counts how often the point is reached (1 by default) and ACTION is
 //!
 //! - `kill`: the process ends on the spot (SIGABRT). No destructor runs, no buffer is flushed: the disk is left as by SIGKILL.

@@ -25,9 +25,6 @@ const EXTRA_64: u16 = 1;
 /// How often the bytes of a stretch are read at most: headers that lie within the data of others could make that the square of its length.
 const READINGS_MAX: u64 = 8;
 
-/// Length and CRC-32 of a content.
-type Seal = (u64, u32);
-
 /// A local header.
 struct LocalHeader {
     flags: u16,
@@ -57,8 +54,8 @@ impl LocalHeader {
         self.is_named_as_folder() && is_known && self.data_bytes == 0 && self.bytes == 0
     }
 
-    /// What the content has to be, where the header says it.
-    fn seal(&self) -> Option<Seal> {
+    /// Length and CRC-32 that the content has to have, where the header says them.
+    fn expected(&self) -> Option<(u64, u32)> {
         self.is_complete().then_some((self.bytes, self.crc32))
     }
 }
@@ -67,15 +64,15 @@ impl LocalHeader {
 pub(super) struct Search<'a> {
     reader: BufReader<SourceReader<'a>>,
     file_bytes: u64,
-    /// Contents that the directory names: what is equal to one is the same once more, and is not taken.
-    named: HashSet<Seal>,
+    /// Length and CRC-32 of the contents that the directory names: what is equal to one is the same once more, and is not taken.
+    named: HashSet<(u64, u32)>,
     found: u64,
     /// Bytes of data read in the stretch at hand.
     read: u64,
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(source: Source<'a>, named: HashSet<Seal>) -> io::Result<Self> {
+    pub(super) fn new(source: Source<'a>, named: HashSet<(u64, u32)>) -> io::Result<Self> {
         let mut reader = source.reader()?;
         let file_bytes = reader.seek(SeekFrom::End(0))?;
         Ok(Self { reader, file_bytes, named, found: 0, read: 0 })
@@ -211,8 +208,8 @@ impl<'a> Search<'a> {
         if self.named.is_empty() {
             return Ok(false);
         }
-        if let Some(seal) = header.seal() {
-            return Ok(self.named.contains(&seal));
+        if let Some(expected) = header.expected() {
+            return Ok(self.named.contains(&expected));
         }
         zip_layout::seek(&mut self.reader, header.data_start)?;
         let mut content = Watched::new(Found::new(&mut self.reader, header, to));
@@ -306,8 +303,8 @@ struct Found<'b, 'a> {
     data: Data<&'b mut BufReader<SourceReader<'a>>>,
     bytes: u64,
     crc: Crc,
-    /// What it has to be in the end.
-    seal: Option<Seal>,
+    /// Length and CRC-32 that it has to have in the end.
+    expected: Option<(u64, u32)>,
 }
 
 enum Data<R> {
@@ -335,7 +332,7 @@ impl<'b, 'a> Found<'b, 'a> {
             let bytes = header.data_bytes.min(at_most);
             Data::Stored(reader.take(bytes), bytes)
         };
-        Self { data, bytes: 0, crc: Crc::new(), seal: header.seal() }
+        Self { data, bytes: 0, crc: Crc::new(), expected: header.expected() }
     }
 }
 
@@ -347,7 +344,7 @@ impl Read for Found<'_, '_> {
         };
         self.bytes += count as u64;
         self.crc.update(buffer.get(..count).unwrap_or_default());
-        match self.seal {
+        match self.expected {
             Some((bytes, crc32)) if count == 0 && !buffer.is_empty() => {
                 if self.bytes != bytes {
                     let message = format!("expected {bytes} bytes, found {}", self.bytes);

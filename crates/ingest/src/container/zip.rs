@@ -297,7 +297,7 @@ fn visit_entry<M: Members>(
 }
 
 /// The method by its number, as far as there is no name for it.
-#[expect(deprecated, reason = "the only way to the number")]
+#[allow(deprecated, reason = "the only way to the number; not deprecated where it is fuzzed")]
 fn method(entry: &ZipFileEntry<'_>) -> String {
     match entry.compression() {
         CompressionMethod::Unsupported(number) => format!("method {number}"),
@@ -359,13 +359,13 @@ impl<'a> Body<'a> {
         let data_start = self.data_start(entry.header_start())?;
         let reader = self.reader()?;
         reader.seek(SeekFrom::Start(data_start))?;
-        let declared = zip_stream::Declared {
+        let packed = zip_stream::Packed {
             is_deflated: entry.compression() == CompressionMethod::Deflated,
             data_bytes: entry.compressed_size(),
             bytes: entry.size(),
             crc32: entry.crc32(),
         };
-        Ok(Opened { stream: ZipStream::new(reader, declared), data: (data_start, entry.compressed_size()) })
+        Ok(Opened { stream: ZipStream::new(reader, packed), data: (data_start, entry.compressed_size()) })
     }
 
     /// The data of a deflated member, read through a handle of its own. `None` where anything is not as expected.

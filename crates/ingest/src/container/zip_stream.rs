@@ -10,7 +10,7 @@ use super::content::wrong_crc;
 
 /// How a member's data is to be read, and what comes out.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Declared {
+pub(super) struct Packed {
     pub(super) is_deflated: bool,
     pub(super) data_bytes: u64,
     pub(super) bytes: u64,
@@ -20,7 +20,7 @@ pub(super) struct Declared {
 /// A member's content.
 pub(super) struct ZipStream<R> {
     data: Data<R>,
-    declared: Declared,
+    packed: Packed,
     bytes: u64,
     crc: Crc,
 }
@@ -32,16 +32,16 @@ enum Data<R> {
 
 impl<R: BufRead> ZipStream<R> {
     /// The content of the data that comes next.
-    pub(super) fn new(reader: R, declared: Declared) -> Self {
-        let data = reader.take(declared.data_bytes);
-        let data = if declared.is_deflated { Data::Deflated(DeflateDecoder::new(data)) } else { Data::Stored(data) };
-        Self { data, declared, bytes: 0, crc: Crc::new() }
+    pub(super) fn new(reader: R, packed: Packed) -> Self {
+        let data = reader.take(packed.data_bytes);
+        let data = if packed.is_deflated { Data::Deflated(DeflateDecoder::new(data)) } else { Data::Stored(data) };
+        Self { data, packed, bytes: 0, crc: Crc::new() }
     }
 
     /// Bytes of the data up to the end of what was read. Once all was read, those behind it are none of the content.
     pub(super) fn used(&self) -> u64 {
         match &self.data {
-            Data::Stored(data) => self.declared.data_bytes - data.limit(),
+            Data::Stored(data) => self.packed.data_bytes - data.limit(),
             Data::Deflated(data) => data.total_in(),
         }
     }
@@ -55,7 +55,7 @@ impl<R: BufRead> ZipStream<R> {
 
     /// What is wrong with a content that has ended.
     fn check(&self) -> io::Result<()> {
-        let Declared { bytes, crc32, .. } = self.declared;
+        let Packed { bytes, crc32, .. } = self.packed;
         if self.bytes < bytes {
             let message = format!("cut: expected {bytes} bytes, found {}", self.bytes);
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
@@ -69,13 +69,13 @@ impl<R: BufRead> ZipStream<R> {
 
 impl<R: BufRead> Read for ZipStream<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.declared.bytes - self.bytes;
+        let left = self.packed.bytes - self.bytes;
         if buffer.is_empty() {
             return Ok(0);
         }
         if left == 0 {
             if self.read_data(&mut [0; 1])? > 0 {
-                let message = format!("expected {} bytes, found more", self.declared.bytes);
+                let message = format!("expected {} bytes, found more", self.packed.bytes);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
             return self.check().map(|()| 0);
