@@ -5,7 +5,7 @@ use crate::lines::LineSplitter;
 use crate::list::ListSplitter;
 use crate::options::DecodeOptions;
 use crate::sink::{DecodeError, MemberSummary, Sink};
-use crate::text::{blanks, head, shown, tail};
+use crate::text::{blanks, head, shown, tail, trim_end};
 use crate::window::Window;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -15,6 +15,9 @@ const FIRST_JOINED_BYTES: usize = 4096;
 /// Zeros that are put behind the end of a member, where the short way through its last record looks for more than there is. No record can
 /// reach into them: they are neither text nor blank.
 const PADDING_BYTES: usize = 512;
+
+/// Bytes behind the first one that is not blank among which a record on a line of its own is looked for, where a member begins like none.
+const FORM_BYTES: usize = 64 * 1024;
 
 /// Memory that is kept from record to record for unfinished ones: what one huge record needed is given back.
 const KEPT_BYTES: usize = 256 * 1024;
@@ -167,7 +170,7 @@ impl Decoder {
             self.form = Form::Unknown;
         }
         if matches!(self.form, Form::Unknown) {
-            at += self.find_form(tail(window.text(), at), self.passed + at as u64)?;
+            at += self.find_form(window.from(at), self.passed + at as u64)?;
         }
         let rest = window.from(at);
         let base = self.passed + at as u64;
@@ -181,22 +184,45 @@ impl Decoder {
         Ok(at)
     }
 
-    /// Learns the form from the first byte that is not blank; returns how many bytes that took.
-    fn find_form(&mut self, start: &[u8], offset: u64) -> Result<usize, DecodeError> {
-        let gap = blanks(start);
-        match start.get(gap) {
-            None => Ok(gap),
+    /// Learns the form from the first byte that is not blank, or from lines behind it; returns how many bytes that took.
+    fn find_form(&mut self, window: Window<'_>, offset: u64) -> Result<usize, DecodeError> {
+        let gap = blanks(window.text());
+        let start = tail(window.text(), gap);
+        let is_lines = match start.first() {
+            None => return Ok(gap),
             Some(b'[') => {
                 self.form = Form::List(ListSplitter::new(self.max_record_bytes));
-                Ok(gap + 1)
+                return Ok(gap + 1);
             }
-            Some(b'{') => {
+            Some(b'{') => Some(true),
+            Some(_) => has_record_on_a_line(start, window.ends_here),
+        };
+        match (is_lines, start.first()) {
+            (Some(false), Some(&byte)) => {
+                Err(DecodeError::NotRecords { offset: offset + gap as u64, found: shown(byte) })
+            }
+            (Some(true), _) => {
                 self.form = Form::Lines(LineSplitter::new(self.max_record_bytes));
                 Ok(gap)
             }
-            Some(&byte) => Err(DecodeError::NotRecords { offset: offset + gap as u64, found: shown(byte) }),
+            _ => Ok(gap),
         }
     }
+}
+
+/// Whether one of the lines behind the first looks like a record: then what begins here is lines, of which the first ones are damaged.
+/// `None` where more has to be seen.
+fn has_record_on_a_line(start: &[u8], ends_here: bool) -> Option<bool> {
+    let seen = head(start, FORM_BYTES);
+    let is_all = ends_here && seen.len() == start.len();
+    let whole = if is_all { seen.len() } else { memchr::memrchr(b'\n', seen).unwrap_or(0) };
+    let mut lines = head(seen, whole).split(|&byte| byte == b'\n').skip(1);
+    let is_found = lines.any(|line| {
+        let line = trim_end(tail(line, blanks(line)));
+        let inner = line.strip_prefix(b"{").and_then(|line| line.strip_suffix(b"}"));
+        inner.is_some_and(|inner| inner.get(blanks(inner)) == Some(&b'"'))
+    });
+    (is_found || ends_here || seen.len() == FORM_BYTES).then_some(is_found)
 }
 
 #[cfg(test)]

@@ -115,12 +115,26 @@ pub fn decode(member: &[u8]) -> Option<Vec<Option<Row>>> {
             let records: Vec<Box<RawValue>> = serde_json::from_slice(text).ok()?;
             Some(records.iter().map(|record| row(record.get().as_bytes())).collect())
         }
-        b'{' => {
-            let lines = text.split(|&byte| byte == b'\n').map(trim_json);
-            Some(lines.filter(|line| !line.is_empty()).map(row).collect())
+        b'{' => Some(lines(text)),
+        _ => {
+            const SEEN_BYTES: usize = 64 << 10;
+            let mut seen: Vec<&[u8]> = text.get(..SEEN_BYTES).unwrap_or(text).split(|&byte| byte == b'\n').collect();
+            if text.len() > SEEN_BYTES {
+                seen.pop();
+            }
+            let is_object = |line: &&[u8]| {
+                let line = trim_json(line);
+                line.first() == Some(&b'{') && line.last() == Some(&b'}') && {
+                    trim_json(line.get(1..).unwrap_or_default()).first() == Some(&b'"')
+                }
+            };
+            seen.iter().skip(1).any(is_object).then(|| lines(text))
         }
-        _ => None,
     }
+}
+
+fn lines(text: &[u8]) -> Vec<Option<Row>> {
+    text.split(|&byte| byte == b'\n').map(trim_json).filter(|line| !line.is_empty()).map(row).collect()
 }
 
 fn trim_json(line: &[u8]) -> &[u8] {

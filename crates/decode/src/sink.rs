@@ -74,7 +74,7 @@ pub enum DecodeError {
     /// The member holds nothing, or only blanks.
     #[error("expected records, found no text")]
     Empty,
-    /// The member starts with neither a list nor an object: it is no export.
+    /// The member starts with neither a list nor an object, and no line soon behind is one: it is no export.
     #[error("expected '[' or '{{', found {found} at byte {offset}")]
     NotRecords {
         /// Byte of the member that should have been `[` or `{`.

@@ -432,10 +432,6 @@ impl<'a, S: Records> MemberSink<'a, S> {
             let unchecked = usize::try_from(CHECKED_BYTES - bytes % CHECKED_BYTES).unwrap_or(usize::MAX);
             let (next, rest) = piece.split_at_checked(unchecked).unwrap_or((piece, &[]));
             if let Err(error) = self.decoder.push(next, &mut self.out) {
-                if let DecodeError::NotRecords { offset, .. } = error {
-                    // The length of a piece is a matter of how the member was read: what counts is what had to be looked at.
-                    self.bytes = offset.saturating_add(1).max(bytes);
-                }
                 return self.end_of_decoding(&error, None);
             }
             if let Err(refused) = self.out.check_months() {
@@ -465,6 +461,10 @@ impl<'a, S: Records> MemberSink<'a, S> {
         self.decoder.reset();
         if let Some(error) = self.out.error.take() {
             return Err(MemberEnd::Stop(Box::new(error)));
+        }
+        if let (DecodeError::NotRecords { offset, .. }, None) = (error, &fault) {
+            // How much was read until that was clear is a matter of how the member came in pieces: what counts is where it stands.
+            self.bytes = offset.saturating_add(1);
         }
         Err(MemberEnd::Damaged { summary: MemberSummary::default(), fault: fault.unwrap_or_else(|| error.to_string()) })
     }

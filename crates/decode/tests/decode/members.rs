@@ -85,6 +85,46 @@ fn lines_that_are_no_records() {
     ]);
 }
 
+/// As a log whose beginning was cut off, or that a program wrote a line of its own to.
+#[test]
+fn first_lines_that_are_no_records() {
+    check(&[
+        ("5\n$a\n$b", "!0\"5\" a b", &["expected an object, found a number in the record at byte 0"]),
+        ("\u{feff} null\r\n\r\n $a \r\n", "!4\"null\" a", &["expected an object, found null in the record at byte 4"]),
+        ("\"b\"}\n$a", "!0\"\"b\"}\" a", &["expected nothing after the JSON value, found '}' at byte 3"]),
+        (
+            "# log\nof\n$a\n#",
+            "!0\"# log\" !6\"of\" a !61\"#\"",
+            &[
+                "expected a JSON value, found '#' at byte 0",
+                "expected a JSON value, found 'of' at byte 6",
+                "expected a JSON value, found '#' at byte 61",
+            ],
+        ),
+    ]);
+}
+
+/// What is looked for is a whole line of an object, and it is looked for in the first 64 KiB.
+#[test]
+fn texts_with_records_far_behind_or_within_lines_are_no_exports() {
+    let refused = |member: &str| {
+        [1, 1000, 65_536, member.len()].map(|size| {
+            let mut decoder = Decoder::new(DecodeOptions::default());
+            collect(&mut decoder, member.as_bytes().chunks(size)).err().map(|error| error.to_string())
+        })
+    };
+    let expected = Some("expected '[' or '{', found 'x' at byte 0".to_owned());
+    for member in ["x $a", "x\n[\n$a,\n$a]", "x\n{\n\"a\":1}", "x\n{a}", "x\n{}", "x {\n} y"] {
+        assert_eq!(refused(&expand(member)), [const { None }; 4].map(|_: Option<()>| expected.clone()), "{member}");
+    }
+    let record = expand("\n$a");
+    for (line_bytes, is_refused) in [(65_536 - record.len() - 1, false), (65_536 - record.len(), true), (1 << 20, true)]
+    {
+        let member = format!("{}{record}\n{record}", "x".repeat(line_bytes));
+        assert_eq!(refused(&member).map(|error| error.is_some()), [is_refused; 4], "{line_bytes}");
+    }
+}
+
 #[test]
 fn elements_that_are_no_objects() {
     check(&[
@@ -294,7 +334,7 @@ fn members_that_are_no_exports() {
 fn a_failed_member_takes_no_more_bytes() {
     let mut decoder = Decoder::new(DecodeOptions::default());
     let mut sink = keytrail_decode::reference::Collected::default();
-    assert!(matches!(decoder.push(b"x", &mut sink), Err(DecodeError::NotRecords { offset: 0, .. })));
+    assert!(matches!(decoder.push(&[b'x'; 64 << 10], &mut sink), Err(DecodeError::NotRecords { offset: 0, .. })));
     assert!(matches!(decoder.push(b"[]", &mut sink), Err(DecodeError::GivenUp)));
     assert!(matches!(decoder.finish(&mut sink), Err(DecodeError::GivenUp)));
     decoder.push(b"[]", &mut sink).unwrap();

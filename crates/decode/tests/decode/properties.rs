@@ -220,6 +220,38 @@ proptest! {
     }
 
     #[test]
+    fn any_changed_byte_of_lines_leaves_the_other_lines_alone(
+        texts in vec(any::<bool>(), 3..6),
+        at: Index,
+        is_at_start: bool,
+        byte in prop_oneof![select(b"{}]\",:\\ x\n\xef".to_vec()), any::<u8>()],
+        change in 0..3,
+    ) {
+        let records: Vec<String> = texts.iter().enumerate().map(|(number, text)| plain_record(number, *text)).collect();
+        let member = records.join("\n");
+        let at = if is_at_start { 0 } else { at.index(member.len()) };
+        // What begins like a list is one.
+        prop_assume!(at > 0 || change == 2 || byte != b'[');
+        let mut changed = member.as_bytes().to_vec();
+        match change {
+            0 => changed[at] = byte,
+            1 => changed.insert(at, byte),
+            _ => {
+                changed.remove(at);
+            }
+        }
+        let (collected, summary) = collect_whole(&changed, DecodeOptions::default()).unwrap();
+        assert_conserved(&collected, summary);
+        let untouched = decode(member.as_bytes()).0.rows;
+        let mut start = 0;
+        for (record, (_, row)) in records.iter().zip(&untouched) {
+            let touched = at + 1 >= start && at <= start + record.len();
+            prop_assert!(touched || collected.rows.iter().any(|(_, found)| found == row), "{}", changed.escape_ascii());
+            start += record.len() + 1;
+        }
+    }
+
+    #[test]
     fn chunks_do_not_matter(
         parts in vec(select(vec![
             "{", "}", "[", "]", "\"", ",", ":", "\\", " ", "\n", "x", "1", "{\"a\":", ",{\"", "\"time\":\"2026-01-05 08:00:01 UTC\"",

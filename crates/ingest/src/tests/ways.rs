@@ -179,10 +179,15 @@ fn the_way_of_reading_makes_no_difference() {
     let raise = |byte: &mut u8| *byte = byte.wrapping_add(1);
     let lower = |byte: &mut u8| *byte = byte.wrapping_sub(1);
     let html = [b"<html>".to_vec(), vec![b' '; 600 << 10]].concat();
+    let page = b"<html>\n</html>\n";
+    let lines = String::from_utf8(list[1..list.len() - 1].to_vec()).unwrap().replace("},{", "}\n{");
+    let lines = ["of the log\n", lines.as_str()].concat().into_bytes();
     let cases: Vec<(&str, u64, Vec<u8>)> = vec![
         // Name, records accepted, bytes.
         ("plain", 6000, list.clone()),
         ("plain-html", 0, html.clone()),
+        ("plain-page", 0, page.to_vec()),
+        ("plain-lines-behind-damage", 6000, lines.clone()),
         ("plain-blank", 0, vec![b' '; 600 << 10]),
         ("deflated", 6000, one()),
         ("stored", 6000, zip(&[("a.json", STORED, list.clone())])),
@@ -194,6 +199,11 @@ fn the_way_of_reading_makes_no_difference() {
         ),
         ("html-in-zip", 0, zip(&[("a", DEFLATED, html.clone()), ("b", STORED, html.clone())])),
         ("html-in-gzip", 0, gzip(&html)),
+        ("page-in-zip", 0, zip(&[("a", DEFLATED, page.to_vec()), ("b", STORED, page.to_vec())])),
+        ("page-in-gzip", 0, gzip(page)),
+        ("page-in-gzip-cut", 0, gzip(page)[..gzip(page).len() - 3].to_vec()),
+        ("lines-behind-damage-in-zip", 12_000, zip(&[("a", DEFLATED, lines.clone()), ("b", STORED, lines.clone())])),
+        ("lines-behind-damage-in-gzip", 6000, gzip(&lines)),
         ("descriptor", 6000, zip_with_descriptor(&list)),
         ("descriptor-and-no-size", 0, with_entry(zip_with_descriptor(b"[]"), 0, SIZE, set(0))),
         ("wrong-crc", 0, with_entry(one(), 0, CRC, raise)),
