@@ -120,6 +120,16 @@ impl Shared<'_> {
     }
 }
 
+/// Files that the threads of a run take in turn.
+struct Turns<'a, 'e> {
+    jobs: &'a [Job],
+    early: Option<&'a EarlyWriter<'e>>,
+    /// Number of the next file.
+    next: AtomicUsize,
+    /// Whether the others need not go on.
+    is_over: AtomicBool,
+}
+
 /// A file to look at.
 #[derive(Clone)]
 struct Job {
@@ -250,33 +260,12 @@ impl Queue<'_> {
             cores: Arc::new(FreeCores::new(cores(self.options.jobs).saturating_sub(rayon::current_num_threads()))),
             room: Arc::clone(room),
         };
-        let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let turns = Turns { jobs, early, next: AtomicUsize::new(0), is_over: AtomicBool::new(false) };
         let outcomes = rayon::broadcast(|_| {
-            let mut outcomes = Vec::new();
-            let mut hands = None;
-            let mut work = || -> Result<(), IngestError> {
-                while !is_over.load(Ordering::Relaxed) {
-                    let is_left = next.load(Ordering::Relaxed) < jobs.len();
-                    if early.map_or(Ok(false), |early| early.write_next(is_left))? {
-                        continue;
-                    }
-                    let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else {
-                        break;
-                    };
-                    shared.ask_ahead(job, jobs);
-                    let outcome = self.outcome(job, &shared, &mut hands)?;
-                    if let Some(early) = early {
-                        early.done((job.begin, job.number), outcome.found());
-                        is_over.fetch_or(early.is_wrong(), Ordering::Relaxed);
-                    }
-                    outcomes.push((job, outcome));
-                }
-                Ok(())
-            };
-            let done = work();
-            is_over.fetch_or(done.is_err(), Ordering::Relaxed);
+            let outcomes = self.take_turns(&turns, &shared);
+            turns.is_over.fetch_or(outcomes.is_err(), Ordering::Relaxed);
             shared.cores.add();
-            done.map(|()| outcomes)
+            outcomes
         });
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, IngestError>>()?;
         if early.is_some_and(EarlyWriter::is_wrong) {
@@ -284,20 +273,53 @@ impl Queue<'_> {
         }
         let mut outcomes: Vec<(&Job, Outcome)> = outcomes.into_iter().flatten().collect();
         outcomes.par_sort_unstable_by_key(|(job, _)| job.position);
-        // An equal file was left to another one, which then could not be read: its turn comes now, on one of the cores that had nothing left.
+        self.decode_left_behind(&mut outcomes, &shared)?;
+        Ok(Some(Decoded { memory: shared.room, ..collect(outcomes, shared.of_run) }))
+    }
+
+    /// What one thread does: as long as files are left it takes one, and writes what is settled between them.
+    fn take_turns<'a>(
+        &self,
+        turns: &Turns<'a, '_>,
+        shared: &Shared<'_>,
+    ) -> Result<Vec<(&'a Job, Outcome)>, IngestError> {
+        let Turns { jobs, early, next, is_over } = turns;
+        let mut outcomes = Vec::new();
+        let mut hands = None;
+        while !is_over.load(Ordering::Relaxed) {
+            let is_left = next.load(Ordering::Relaxed) < jobs.len();
+            if early.map_or(Ok(false), |early| early.write_next(is_left))? {
+                continue;
+            }
+            let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                break;
+            };
+            shared.ask_ahead(job, jobs);
+            let outcome = self.outcome(job, shared, &mut hands)?;
+            if let Some(early) = early {
+                early.done((job.begin, job.number), outcome.found());
+                is_over.fetch_or(early.is_wrong(), Ordering::Relaxed);
+            }
+            outcomes.push((job, outcome));
+        }
+        Ok(outcomes)
+    }
+
+    /// An equal file was left to another one, which then could not be read: its turn comes now, on one of the cores that have nothing left.
+    fn decode_left_behind(&self, outcomes: &mut [(&Job, Outcome)], shared: &Shared<'_>) -> Result<(), IngestError> {
         let mut hands = None;
         shared.cores.take();
         loop {
-            let again = left_behind(&outcomes);
+            let again = left_behind(outcomes);
             if again.is_empty() {
-                return Ok(Some(Decoded { memory: shared.room, ..collect(outcomes, shared.of_run) }));
+                return Ok(());
             }
             for (sha256, index) in again {
                 let Some((job, outcome)) = outcomes.get_mut(index) else {
                     continue;
                 };
                 shared.claims.give_back(&sha256);
-                *outcome = self.outcome(job, &shared, &mut hands)?;
+                *outcome = self.outcome(job, shared, &mut hands)?;
             }
         }
     }
