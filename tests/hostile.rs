@@ -152,6 +152,19 @@ fn very_many_services_are_not_counted() {
     assert_eq!(counted, ["1,1", ",440"]);
 }
 
+/// A hundred faults are told, by the run and by the ledger, and how many more there are.
+#[test]
+fn the_ledger_says_how_many_faults_an_archive_has() {
+    let bench = Bench::new();
+    bench.write("in/a.zip", zip((0..300).map(|n| format!("{n:07}").into_bytes()), &Content::of(b""), false));
+    let ran = bench.keytrail(&["ingest", "in"]);
+    assert!(ran.code == 3 && ran.stderr.contains("and 200 more faults"), "{}", ran.stderr);
+    let notes = bench.json("SELECT notes FROM archives");
+    let notes: Vec<serde_json::Value> = serde_json::from_str(notes[0]["notes"].as_str().unwrap()).unwrap();
+    assert_eq!(notes.len(), 101);
+    assert_eq!(notes.last().unwrap()["text"], "and 200 more faults");
+}
+
 #[test]
 fn names_of_files_and_members_cannot_act_on_a_terminal() {
     let hidden = |letter: char| letter.is_control() && letter != '\n' || ('\u{202a}'..='\u{202e}').contains(&letter);

@@ -3,22 +3,24 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use keytrail_model::text::is_hidden;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// All done.
     Done,
-    /// Nothing done: the machine or the store failed.
+    /// The machine or the store failed; what had been done by then is said.
     Failed,
     /// What was asked makes no sense.
     WrongUsage,
     /// Done, but some input was refused: rejected records or failed archives.
     RefusedInput,
-    /// The report was made, and has findings that the caller wants to fail on.
+    /// The report or the coverage was made, and has findings that the caller wants to fail on.
     Findings,
     /// Verification found damage.
     Damaged,
-    /// Verification could not be done.
+    /// Verification could not be done, or not wholly.
     NotVerified,
 }
 
@@ -58,9 +60,7 @@ pub(crate) fn say(words: &str) {
 fn harmless(words: &str) -> String {
     let mut shown = String::with_capacity(words.len());
     for letter in words.chars() {
-        let is_hidden = letter.is_control() && !matches!(letter, '\n' | '\t')
-            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if is_hidden { shown.extend(letter.escape_unicode()) } else { shown.push(letter) }
+        if is_hidden(letter) && letter != '\t' { shown.extend(letter.escape_unicode()) } else { shown.push(letter) }
     }
     shown
 }

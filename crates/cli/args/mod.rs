@@ -29,7 +29,7 @@ pub(crate) use store::{FilesArgs, HeadArgs, ListingArgs, SignArgs, VerifyArgs, V
 #[derive(Debug, Parser)]
 #[command(name = "keytrail", version, max_term_width = 110)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some input was refused; 4 report or coverage done, with findings at or above --fail-on; 5 verification found damage; 6 verification could not be done."
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some input was refused; 4 report or coverage done, with findings at or above --fail-on; 5 verification found damage; 6 verification could not be done, or not wholly."
 )]
 pub(crate) struct Keytrail {
     #[command(subcommand)]

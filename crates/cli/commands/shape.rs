@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use keytrail_model::time::format_service;
+use keytrail_model::time::{format_service, now};
 use keytrail_store::{CompactedMonth, Compaction, Forgetting, Snapshot, Store, Vacuumed, Writer};
 
 use crate::args::{CompactArgs, ForgetArgs, VacuumArgs};
@@ -189,9 +189,4 @@ fn say_waiting(vacuumed: &Vacuumed) {
 
 fn count(files: usize, bytes: u64) -> String {
     format!("{files} {} ({:.1} MB)", if files == 1 { "file" } else { "files" }, bytes as f64 / 1e6)
-}
-
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

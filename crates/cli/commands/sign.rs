@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &SignArgs) -> anyhow::Result<Outcome> {
 fn sign_file(file: &Path, key: &SecretKey, comment: Option<&str>) -> anyhow::Result<Outcome> {
     let content = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
     let name = file.file_name().unwrap_or_default().to_string_lossy().replace(char::is_control, "?");
-    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let seconds = keytrail_model::time::now() / 1_000_000;
     let mut trusted = format!("timestamp:{seconds} file:{name}");
     if let Some(comment) = comment {
         trusted = format!("{trusted} {comment}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use keytrail_decode::{DecodeError, DecodeOptions, Decoder, MemberSummary, Reject, Rows, Sink, SinkError};
-use keytrail_model::ledger::{Note, ServiceSpan};
+use keytrail_model::ledger::{ArchiveStatus, Note, ServiceSpan};
 use keytrail_model::time::Month;
 
 use crate::claims::ArchiveId;
@@ -69,6 +69,15 @@ impl DecodedArchive {
     /// Rejects, as they were staged.
     pub(crate) fn rejected(&self) -> u64 {
         self.rejects.iter().map(|(_, rows)| rows).sum()
+    }
+
+    /// What has become of the archive, with or without `--salvage`.
+    pub(crate) fn status(&self, salvage: bool) -> ArchiveStatus {
+        match (self.faults.is_empty(), salvage && self.accepted > 0) {
+            (true, _) => ArchiveStatus::Stored,
+            (false, true) => ArchiveStatus::Salvaged,
+            (false, false) => ArchiveStatus::Failed,
+        }
     }
 
     /// Name of a member, by its index.

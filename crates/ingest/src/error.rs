@@ -49,6 +49,9 @@ pub enum IngestError {
     /// Arrow could not build or read a batch of ours.
     #[error("internal: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
+    /// The options of the run could not be written into its commit.
+    #[error("internal: options of the run: {0}")]
+    Options(serde_json::Error),
     /// A staged block is not what was staged, or could not be.
     #[error("internal: a staged block: expected {expected}, found {found}")]
     StagedBlock {

@@ -17,8 +17,8 @@ pub(crate) const THREAD_BYTES: u64 = 40 << 20;
 pub struct IngestOptions {
     /// Threads that decode and write; all cores where `None`. Fewer where the memory has no room for them, 40 MiB each; [`JOBS_MAX`] at most.
     pub jobs: Option<NonZeroUsize>,
-    /// Memory that the run plans with, in bytes. Bounds the table of the duplicate check and, with half of it, what threads hold of
-    /// archives that are read as a whole; larger ones are read as streams. A row group of a million rows is held while it is encoded, so a
+    /// Memory that the run plans with, in bytes. Bounds the sorted runs of identities of the duplicate check and, with half of it, what
+    /// threads hold of archives that are read as a whole; larger ones are read as streams. A row group of a million rows is held while it is encoded, so a
     /// run may take some 110 MiB however little this is (150 where records have kilobytes), and what is known of each archive 1.5 KiB.
     pub memory_bytes: u64,
     /// Whether damaged members give up what can be decoded, instead of nothing.

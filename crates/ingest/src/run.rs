@@ -5,7 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::mem::take;
 use std::path::{Path, PathBuf};
 
-use keytrail_model::ledger::{ArchiveStatus, LedgerRow, Note, RecordCounts, ServiceSpan};
+use keytrail_model::ledger::{ArchiveStatus, LedgerRow, RecordCounts, ServiceSpan};
+use keytrail_model::time;
 use keytrail_store::failpoint::{Point, reach};
 use keytrail_store::{LedgerWriter, RunCommit, RunInfo, Snapshot, StagedLedger, StagedRejects, Writer};
 
@@ -25,9 +26,6 @@ use crate::staging::StagingReader;
 use crate::summary::{Notice, Summary};
 use crate::tidy;
 use crate::write::{self, RowsWritten, Source};
-
-/// Notes about one archive in the ledger: an archive can be made that has a million.
-const NOTES_MAX: usize = 100;
 
 /// Ingests the archives under the given paths into the store, which is made if it is not there.
 ///
@@ -60,7 +58,7 @@ pub fn ingest_observed(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let found = discover(paths, store)?;
     let mut writer = Writer::open(store, on_wait)?;
-    let mut run = Run { options, summary: Summary::default(), known: HashMap::new(), now: now(), observer };
+    let mut run = Run { options, summary: Summary::default(), known: HashMap::new(), now: time::now(), observer };
     run.summary.swept = writer.swept().to_vec();
     run.known = writer.snapshot().ledger()?.into_iter().map(|row| (row.archive.clone(), row)).collect();
     let unreadable = found.unreadable.into_iter().map(|(path, error)| (path, format!("cannot be read: {error}")));
@@ -79,10 +77,6 @@ pub fn ingest_observed(
     run.summary.warnings.extend_from_slice(writer.warnings());
     run.summary.notices.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(run.summary)
-}
-
-pub(crate) fn now() -> i64 {
-    jiff::Timestamp::now().as_microsecond()
 }
 
 /// The state of a run.
@@ -235,7 +229,7 @@ impl Run<'_> {
         if ledger.is_empty() {
             return Ok(());
         }
-        let options = serde_json::to_value(self.options).unwrap_or_default();
+        let options = serde_json::to_value(self.options).map_err(IngestError::Options)?;
         let commit = RunCommit { run, committed_at: self.now, options, records, files, ledger, rejects };
         std::thread::scope(|scope| {
             // What is in memory of very many archives takes a while to be given back, and nobody need wait for it. Without a thread for it, it
@@ -302,16 +296,11 @@ impl Run<'_> {
             duplicates: counts.duplicates - found_again,
             rejected: counts.rejected,
         };
-        let status = match (decoded.faults.is_empty(), self.options.salvage && decoded.accepted > 0) {
-            (true, _) => ArchiveStatus::Stored,
-            (false, true) => ArchiveStatus::Salvaged,
-            (false, false) => ArchiveStatus::Failed,
-        };
         LedgerRow {
             archive: archive.digest.sha256.clone(),
             path: display(&archive.path),
             container: decoded.container.map(|container| container.as_str().to_owned()),
-            status,
+            status: decoded.status(self.options.salvage),
             reason: decoded.faults.first().or(decoded.notes.first()).map(|note| note.text.clone()),
             bytes: archive.digest.bytes,
             json_bytes: decoded.json_bytes,
@@ -321,7 +310,7 @@ impl Run<'_> {
             last_time: times.map(|(_, last)| last),
             run: run.to_owned(),
             ingested_at: self.now,
-            notes: notes_of(decoded),
+            notes: decoded.faults.told.iter().chain(&decoded.notes.told).cloned().collect(),
             requests: Vec::new(),
             services: None,
             service_spans: None,
@@ -457,15 +446,4 @@ struct Outcome {
 fn same_outcome(before: &LedgerRow, now: &LedgerRow) -> bool {
     let of = |row: &LedgerRow| (row.status, row.reason.clone(), row.records, row.notes.clone(), row.requests.clone());
     of(before) == of(now)
-}
-
-/// What is odd about an archive, faults first, as much of it as the ledger takes.
-fn notes_of(decoded: &DecodedArchive) -> Vec<Note> {
-    let all = decoded.faults.told.iter().chain(&decoded.notes.told);
-    let mut notes: Vec<Note> = all.clone().take(NOTES_MAX).cloned().collect();
-    let more = all.count() - notes.len();
-    if more > 0 {
-        notes.push(Note::new("more", format!("and {more} more")));
-    }
-    notes
 }

@@ -6,7 +6,7 @@ use keytrail_model::ledger::RecordCounts;
 use keytrail_store::CompactedMonth;
 use serde::Serialize;
 
-/// The outcome of a run. Serialised, it is the JSON object of the command line contract (without `seconds`, which the caller adds).
+/// The outcome of a run. Serialised, it is the JSON object of the command line contract (but for `seconds` and `version`, which the caller adds).
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
     /// Archives by what became of them.

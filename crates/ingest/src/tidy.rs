@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use keytrail_model::time::format_service;
+use keytrail_model::time::{format_service, now};
 use keytrail_store::{DEFAULT_GRACE, Snapshot, Vacuumed, Writer};
 
-use crate::run::now;
 use crate::summary::Summary;
 
 /// Merges small files where many have come together, and frees at once what no reader holds.

@@ -1,13 +1,10 @@
 //! The catalogue of actions: what each code of the service does, and whether its records name a key.
 //!
-//! The list is open. A code that is not in it passes through everything with the category [`UNKNOWN_CATEGORY`]. The reference table is
+//! The list is open. A code that is not in it passes through everything with the category `unknown`. The reference table is
 //! `data/actions.csv`: 45 codes of the vendor's announcement of 2022 and two that came later; whether they name an OUID and the
 //! phases are our reading, not the vendor's word.
 
 use serde::Deserialize;
-
-/// Category of a code that the catalogue does not have.
-pub const UNKNOWN_CATEGORY: &str = "unknown";
 
 /// One code of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

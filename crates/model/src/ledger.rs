@@ -160,7 +160,7 @@ pub struct ExportRequest {
     /// The service's name of the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
-    /// How the job ended, in the service's words; `SUCCEEDED` is the good end.
+    /// How the job ended, in the service's words; [`Self::SUCCEEDED`] is the good end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_state: Option<String>,
     /// When the job began. Nothing later can be in its export.
@@ -175,6 +175,26 @@ pub struct ExportRequest {
     /// What is wrong or odd about the side file, or about the archive in its light.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,
+}
+
+impl ExportRequest {
+    /// The good end of a job.
+    pub const SUCCEEDED: &str = "SUCCEEDED";
+    /// Whether the end of a window belongs to it is unknown, and it may be a second that is meant as a whole.
+    pub const END_MICROS: i64 = 1_000_000;
+
+    /// Whether records with these first and last times may have been asked for with a window. False where there is no window.
+    #[must_use]
+    pub fn covers(&self, (first, last): (i64, i64)) -> bool {
+        let window = self.window_from.zip(self.window_to);
+        window.is_some_and(|(from, to)| first >= from && last < to.saturating_add(Self::END_MICROS))
+    }
+
+    /// How the job ended, where that is said and is not the good end.
+    #[must_use]
+    pub fn bad_end(&self) -> Option<&str> {
+        self.job_state.as_deref().filter(|state| !state.eq_ignore_ascii_case(Self::SUCCEEDED))
+    }
 }
 
 /// What tells the records of one service from those of another.

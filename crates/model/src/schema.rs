@@ -1,4 +1,5 @@
-//! Columns of the tables `events`, `archives` and `rejects`, in their order, with their Arrow types.
+//! Columns of the tables `events`, `archives`, `rejects`, `export_requests` and `archive_services`, and of the ledger's file, in their order, with
+//! their Arrow types.
 //!
 //! Schema version 1. The names are a contract: users' queries and other engines read them.
 

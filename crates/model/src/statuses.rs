@@ -9,8 +9,6 @@ use std::io::Read;
 
 use serde::Deserialize;
 
-/// Class of success.
-pub const OK: &str = "ok";
 /// Class of a status that neither a name nor a pattern knows.
 pub const OTHER_FAILURE: &str = "other_failure";
 

@@ -10,6 +10,12 @@ const MICROS: i64 = 1_000_000;
 /// Fraction digits that microseconds can hold.
 const MICRO_DIGITS: usize = 6;
 
+/// The moment by the clock of the machine, in microseconds since 1970-01-01T00:00:00Z.
+#[must_use]
+pub fn now() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
+
 /// A parsed time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordTime {

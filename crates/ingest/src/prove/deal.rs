@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use keytrail_model::digest::RowsDigest;
@@ -108,7 +107,6 @@ pub(super) struct Deal {
     folder: PathBuf,
     depth: u32,
     parts: Vec<Mutex<Option<File>>>,
-    entries: AtomicU64,
 }
 
 impl Deal {
@@ -118,7 +116,7 @@ impl Deal {
 
     fn at(folder: PathBuf, depth: u32) -> Self {
         let parts = (0..PARTS).map(|_| Mutex::new(None)).collect();
-        Self { folder, depth, parts, entries: AtomicU64::new(0) }
+        Self { folder, depth, parts }
     }
 
     fn path(&self, part: usize) -> PathBuf {
@@ -140,7 +138,6 @@ impl Deal {
         };
         let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.to_bytes()).collect();
         file.write_all(&bytes).map_err(IngestError::io("writing", &path))?;
-        self.entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 

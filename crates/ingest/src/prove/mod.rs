@@ -618,13 +618,9 @@ fn compare_books(
     wrong: &mut dyn FnMut(&str, &dyn std::fmt::Display, &dyn std::fmt::Display),
 ) {
     let row = &book.row;
-    let status = match (decoded.faults.is_empty(), salvage && decoded.accepted > 0) {
-        (true, _) => "stored",
-        (false, true) => "salvaged",
-        (false, false) => "failed",
-    };
-    if row.status.as_str() != status {
-        wrong("status", &row.status.as_str(), &status);
+    let status = decoded.status(salvage);
+    if row.status != status {
+        wrong("status", &row.status.as_str(), &status.as_str());
     }
     let mut count = |what: &str, expected: u64, found: u64| {
         if expected != found {

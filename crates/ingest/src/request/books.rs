@@ -8,9 +8,6 @@ use std::path::PathBuf;
 use keytrail_model::ledger::{ExportRequest, LedgerRow, Note};
 use keytrail_model::time;
 
-/// Whether the end of a window belongs to it is unknown, and it may be a second that is meant as a whole.
-const END_MICROS: i64 = 1_000_000;
-
 /// The side files of a run.
 #[derive(Debug, Default)]
 pub(crate) struct SideFiles {
@@ -70,7 +67,7 @@ pub(crate) fn merged(before: &[ExportRequest], now: &[ExportRequest], times: Opt
 /// Whether records lie outside of the window: then it is not the one they were asked for with.
 fn outside(request: &ExportRequest, (first, last): (i64, i64)) -> Option<Note> {
     let (from, to) = request.window_from.zip(request.window_to).filter(|(from, to)| from < to)?;
-    if first >= from && last < to.saturating_add(END_MICROS) {
+    if request.covers((first, last)) {
         return None;
     }
     let [first, last, from, to] = [first, last, from, to].map(time::format_service);
@@ -121,7 +118,7 @@ mod tests {
 
     #[test]
     fn records_outside_of_the_window_are_said() {
-        let second = END_MICROS;
+        let second = ExportRequest::END_MICROS;
         for (times, is_said) in [
             (None, false),
             (Some((0, 10 * second)), false),

@@ -19,8 +19,6 @@ const FILTERS_MAX: usize = 64;
 /// Longest window that the service takes.
 const WINDOW_DAYS_MAX: i64 = 31;
 const DAY_MICROS: i64 = 86_400_000_000;
-/// The good end of a job.
-const SUCCEEDED: &str = "SUCCEEDED";
 
 /// Whether a text is a request and not a record.
 pub(super) fn is_request(bytes: &[u8]) -> bool {
@@ -159,6 +157,7 @@ fn without_secrets(location: &str) -> Option<String> {
 fn check(made: &mut ExportRequest) {
     let (from, to, started, ended) = (made.window_from, made.window_to, made.job_started_at, made.job_ended_at);
     let told = |micros: i64| time::format_service(micros);
+    let bad_end = made.bad_end().map(str::to_owned);
     let mut say = |text: String| made.notes.push(contradiction(text));
     match (from, to) {
         (Some(from), Some(to)) if from >= to => {
@@ -171,8 +170,9 @@ fn check(made: &mut ExportRequest) {
         (Some(_), Some(_)) => {}
         _ => say("expected both `from` and `to`: without them the window is unknown".into()),
     }
-    if let Some(state) = made.job_state.as_deref().filter(|state| !state.eq_ignore_ascii_case(SUCCEEDED)) {
-        say(format!("expected the state {SUCCEEDED}, found {state}: what the export lacks is unknown"));
+    if let Some(state) = bad_end {
+        let succeeded = ExportRequest::SUCCEEDED;
+        say(format!("expected the state {succeeded}, found {state}: what the export lacks is unknown"));
     }
     if let (Some(started), Some(ended)) = (started, ended)
         && started > ended

@@ -35,8 +35,7 @@ pub(crate) trait Records {
     /// Takes back what was put there from an end on: the member that began then gives nothing.
     fn take_back(&mut self, end: StagedEnd) -> Result<(), IngestError>;
 
-    /// Takes records of a member (its number and name), and notes blocks that
-    /// count them. `first_row` is the position of the first one among all rows of the archive.
+    /// Takes records of a member (its number and name), and notes blocks that count them. `first_row` is the position of the first one among all rows of the archive.
     fn records(
         &mut self,
         rows: Rows<'_>,

@@ -11,8 +11,6 @@ use keytrail_model::time::Month;
 
 /// Longest time that a window, or the records of one archive, are taken to cover. The service exports 31 days at most.
 const SPAN_MICROS_MAX: i64 = 366 * 86_400_000_000;
-/// Whether the end of a window belongs to it is unknown, and it may be a second that is meant as a whole.
-const END_MICROS: i64 = 1_000_000;
 /// Months without any archive between months with some, up to which they are listed; a longer time is one of stray dates.
 const MONTHS_BETWEEN_MAX: usize = 120;
 /// Rows of the calendar. Beyond, it lists for each service only months that an archive touches.
@@ -210,8 +208,8 @@ fn window(request: &ExportRequest, times: Option<(i64, i64)>) -> Option<(i64, i6
     let (from, to) = request.window_from.zip(request.window_to)?;
     // Nothing later than the start of its job can be in an export.
     let until = to.min(request.job_started_at.unwrap_or(to));
-    let is_within = |(first, last)| first >= from && last < to.saturating_add(END_MICROS);
-    (from < until && to.saturating_sub(from) <= SPAN_MICROS_MAX && times.is_none_or(is_within)).then_some((from, until))
+    let is_within = times.is_none_or(|times| request.covers(times));
+    (from < until && to.saturating_sub(from) <= SPAN_MICROS_MAX && is_within).then_some((from, until))
 }
 
 /// Why an export lacks records of the services it is about.
@@ -219,7 +217,7 @@ fn shortfall(status: ArchiveStatus, request: &ExportRequest) -> Option<Arc<str>>
     if status == ArchiveStatus::Salvaged {
         return Some("salvaged".into());
     }
-    if let Some(state) = request.job_state.as_deref().filter(|state| !state.eq_ignore_ascii_case("SUCCEEDED")) {
+    if let Some(state) = request.bad_end() {
         return Some(format!("job state {state}").into());
     }
     let others: Vec<&str> =

@@ -75,12 +75,6 @@ impl Severity {
             Self::Critical => "critical",
         }
     }
-
-    /// The severity of a name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Notice, Self::Warning, Self::Critical].into_iter().find(|severity| severity.as_str() == name)
-    }
 }
 
 /// Something an auditor should look at.

@@ -2,11 +2,7 @@
 
 use std::fmt::Write;
 
-/// Characters that are not seen but change what is: controls, and the marks that turn the direction of text around.
-fn is_hidden(character: char) -> bool {
-    (character.is_control() && character != '\n')
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
+use keytrail_model::text::is_hidden;
 
 /// Whether a text shows all that is in it.
 pub(crate) fn is_plain(text: &str) -> bool {

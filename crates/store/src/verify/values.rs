@@ -57,7 +57,7 @@ struct Claim {
     is_exact: bool,
 }
 
-/// Checks one column of one row group. Rows found in it are returned.
+/// Checks one column of one row group.
 pub(super) fn check_chunk(
     path: &Path,
     metadata: &ArrowReaderMetadata,
