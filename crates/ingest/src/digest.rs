@@ -46,7 +46,7 @@ impl Stamp {
 }
 
 /// What came of reading a file into memory.
-pub(crate) enum Whole {
+pub(crate) enum FileRead {
     /// All of it is there; and whether it came from a disk, to judge by the time that took.
     Read(FileDigest, bool),
     /// It is larger than was asked for.
@@ -75,7 +75,7 @@ impl FileDigest {
     }
 
     /// Reads a regular file of at most `bytes_max` into a buffer, and hashes it there.
-    pub(crate) fn read(path: &Path, buffer: &mut Buffer, bytes_max: usize) -> io::Result<Whole> {
+    pub(crate) fn read(path: &Path, buffer: &mut Buffer, bytes_max: usize) -> io::Result<FileRead> {
         let mut file = open(path)?;
         let stamp = Stamp::of(&file.metadata()?);
         let length = usize::try_from(stamp.bytes).ok().filter(|length| *length <= bytes_max);
@@ -84,7 +84,7 @@ impl FileDigest {
             buffer.release();
         }
         let Some(room) = length.and_then(|length| buffer.room(length, bytes_max / 8)) else {
-            return Ok(Whole::TooLarge);
+            return Ok(FileRead::TooLarge);
         };
         let (mut hasher, mut filled, mut slow) = (Sha256::new(), 0, false);
         while let Some(rest) = room.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -93,7 +93,7 @@ impl FileDigest {
             let piece = rest.get_mut(..piece).unwrap_or_default();
             let started = Instant::now();
             match read_once(&mut file, piece)? {
-                0 => return Ok(Whole::Changed),
+                0 => return Ok(FileRead::Changed),
                 count => {
                     slow |= is_slow(count, started.elapsed());
                     hasher.update(piece.get(..count).unwrap_or_default());
@@ -102,9 +102,9 @@ impl FileDigest {
             }
         }
         if read_once(&mut file, &mut [0; 1])? > 0 || Stamp::of(&file.metadata()?) != stamp {
-            return Ok(Whole::Changed);
+            return Ok(FileRead::Changed);
         }
-        Ok(Whole::Read(Self { sha256: format!("{:x}", hasher.finalize()), bytes: stamp.bytes, stamp }, slow))
+        Ok(FileRead::Read(Self { sha256: format!("{:x}", hasher.finalize()), bytes: stamp.bytes, stamp }, slow))
     }
 
     /// Whether the file still has the length and the time of change that it had when it was hashed: what is decoded after hashing

@@ -17,7 +17,7 @@ use crate::ahead::{ReadAhead, ask_for, ask_for_start};
 use crate::archive::{Archive, DecodedArchive, Worker, order_key};
 use crate::claims::{ArchiveId, Claim, Claims, Naming, Settled};
 use crate::container::{ArchiveFile, Budget, Buffers, Container, FreeCores, Source};
-use crate::digest::{FileDigest, Stamp, Whole};
+use crate::digest::{FileDigest, FileRead, Stamp};
 use crate::discover::FoundFile;
 use crate::early::{EarlyFiles, EarlyWriter, HEAD_BYTES, first_time, takes_no_longer};
 use crate::error::IngestError;
@@ -470,14 +470,14 @@ impl Hands {
         progress: &ArchiveProgress<'_>,
     ) -> Result<Outcome, IngestError> {
         match FileDigest::read(&job.path, &mut self.file, self.buffers.budget().bytes) {
-            Ok(Whole::Read(digest, slow)) => {
+            Ok(FileRead::Read(digest, slow)) => {
                 if slow {
                     ahead.was_slow(job.number);
                 }
                 self.decode_read(job, digest, claims)
             }
-            Ok(Whole::Changed) => Ok(Outcome::Unreadable(CHANGED.into())),
-            Ok(Whole::TooLarge) => {
+            Ok(FileRead::Changed) => Ok(Outcome::Unreadable(CHANGED.into())),
+            Ok(FileRead::TooLarge) => {
                 self.file.release();
                 self.buffers.begin(0);
                 let is_large = job.bytes >= self.buffers.budget().large_bytes;

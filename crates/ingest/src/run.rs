@@ -25,7 +25,7 @@ use crate::request::{self, SideFiles};
 use crate::staging::StagingReader;
 use crate::summary::{Notice, Summary};
 use crate::tidy;
-use crate::write::{self, RowsWritten, Source};
+use crate::write::{self, RowSource, RowsWritten};
 
 /// Ingests the archives under the given paths into the store, which is made if it is not there.
 ///
@@ -202,7 +202,7 @@ impl Run<'_> {
         let retried = self.retried(&archives);
         let duplicates = dedupe::resolve(&decoded, &retried, writer.snapshot(), &reader, staging, seed, memory_bytes)?;
         let files = plan::plan(plan::blocks_of(&archives, &decoded), &duplicates, self.options.row_group_rows);
-        let source = Source { duplicates: &duplicates, reader: &reader, staging, memory_bytes };
+        let source = RowSource { duplicates: &duplicates, reader: &reader, staging, memory_bytes };
         let of = files.len() as u64;
         (self.observer)(Progress::Writing { done: 0, of });
         let named = archives.iter().map(|archive| archive.digest.sha256.as_str());
@@ -225,7 +225,7 @@ impl Run<'_> {
             books.balance(index, archive, &written)?;
         }
         (self.observer)(Progress::Writing { done: of, of });
-        let Books { records, rejects, ledger, .. } = books;
+        let RunBooks { records, rejects, ledger, .. } = books;
         if ledger.is_empty() {
             return Ok(());
         }
@@ -247,14 +247,14 @@ impl Run<'_> {
         numbered.filter(|(sha256, _)| has_rows(sha256)).collect()
     }
 
-    /// The books of one archive: every record read must go somewhere. What writers write is held against them later ([`Books::balance`]).
+    /// The books of one archive: every record read must go somewhere. What writers write is held against them later ([`RunBooks::balance`]).
     fn book(
         &self,
         index: usize,
         (archive, decoded, services): (&Archive, &DecodedArchive, Option<Vec<ServiceSpan>>),
         duplicates: &Duplicates,
         (run, side_files): (&str, &SideFiles),
-    ) -> Result<Outcome, IngestError> {
+    ) -> Result<Booked, IngestError> {
         // Counts of three places: the decoder's own, the marks of the duplicate check among the rows staged, the rejects staged.
         let (own, duplicates) = (duplicates.own(index), duplicates.count(index, 0..decoded.accepted));
         let stored = decoded.accepted.saturating_sub(duplicates);
@@ -269,7 +269,7 @@ impl Run<'_> {
         let known = before.map(|before| before.requests.as_slice()).unwrap_or_default();
         row.requests = request::merged(known, side_files.of(&row.archive), decoded.times);
         let is_news = before.is_none_or(|before| !same_outcome(before, &row));
-        Ok(Outcome { row, counts, is_news, path: archive.path.clone() })
+        Ok(Booked { row, counts, is_news, path: archive.path.clone() })
     }
 
     fn ledger_row(
@@ -318,7 +318,7 @@ impl Run<'_> {
     }
 }
 
-fn summarise(summary: &mut Summary, outcome: &Outcome, decoded: &DecodedArchive) {
+fn summarise(summary: &mut Summary, outcome: &Booked, decoded: &DecodedArchive) {
     match outcome.row.status {
         ArchiveStatus::Failed => summary.archives.failed += 1,
         ArchiveStatus::Stored => summary.archives.new += 1,
@@ -371,7 +371,7 @@ impl Drop for StagingFolder {
 }
 
 /// What a run commits beside its data files.
-struct Books {
+struct RunBooks {
     /// Of each archive, in order, what the run does with its records.
     counts: Vec<RecordCounts>,
     records: RecordCounts,
@@ -390,13 +390,13 @@ struct BookKeeper {
 
 impl BookKeeper {
     /// For about so many rows and services of a ledger.
-    fn start(source: &Source<'_>, rows: usize, services: usize) -> Result<Self, IngestError> {
+    fn start(source: &RowSource<'_>, rows: usize, services: usize) -> Result<Self, IngestError> {
         let ledger = LedgerWriter::create(&source.staging.join("ledger.parquet"), rows, services)?;
         Ok(Self { counts: Vec::new(), records: RecordCounts::default(), news: Vec::new(), ledger })
     }
 
     /// Books the next archive.
-    fn add(&mut self, outcome: Outcome) -> Result<(), IngestError> {
+    fn add(&mut self, outcome: Booked) -> Result<(), IngestError> {
         if outcome.is_news {
             self.news.push(self.counts.len());
             self.records += outcome.counts;
@@ -410,21 +410,21 @@ impl BookKeeper {
     /// of them.
     fn finish(
         self,
-        source: &Source<'_>,
+        source: &RowSource<'_>,
         decoded: &[Box<DecodedArchive>],
         late: Vec<LedgerRow>,
         (snapshot, earlier): (&Snapshot, &[LedgerRow]),
-    ) -> Result<Books, IngestError> {
+    ) -> Result<RunBooks, IngestError> {
         let Self { counts, records, news, mut ledger } = self;
         let news = news.into_iter().filter_map(|index| decoded.get(index));
         let rejects = news.flat_map(|decoded| decoded.rejects.iter().map(|(place, _)| *place));
         let rejects = write::write_rejects(source, rejects, (snapshot, earlier))?;
         late.into_iter().try_for_each(|row| ledger.write(row))?;
-        Ok(Books { counts, records, rejects, ledger: ledger.finish()? })
+        Ok(RunBooks { counts, records, rejects, ledger: ledger.finish()? })
     }
 }
 
-impl Books {
+impl RunBooks {
     /// Holds the rows that writers wrote of an archive, by their own count, against what its books say.
     fn balance(&self, index: usize, archive: &Archive, written: &RowsWritten) -> Result<(), IngestError> {
         let booked = self.counts.get(index).copied().unwrap_or_default();
@@ -434,7 +434,7 @@ impl Books {
 }
 
 /// What became of one archive.
-struct Outcome {
+struct Booked {
     row: LedgerRow,
     /// Counts of this run; those of the row include what an earlier try stored.
     counts: RecordCounts,

@@ -12,7 +12,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use crate::StoreError;
-use crate::sealed_file::{Seal, SealedWriter, read_groups};
+use crate::sealed_file::{FinishedFile, SealedWriter, read_groups};
 
 /// Rows of one archive in one month that are no longer in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ fn forgotten_schema() -> SchemaRef {
 }
 
 /// Writes a tombstone, durably.
-pub(crate) fn write(path: &Path, rows: &[ForgottenRows]) -> Result<Seal, StoreError> {
+pub(crate) fn write(path: &Path, rows: &[ForgottenRows]) -> Result<FinishedFile, StoreError> {
     let level = ZstdLevel::try_new(3).map_err(StoreError::parquet(path))?;
     let properties =
         WriterProperties::builder().set_created_by("keytrail".into()).set_compression(Compression::ZSTD(level)).build();

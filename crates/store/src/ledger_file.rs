@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
-use crate::sealed_file::{Seal, SealedWriter, read_groups};
+use crate::sealed_file::{FinishedFile, SealedWriter, read_groups};
 
 /// Rows from which a ledger is compressed. A store of many small runs has many small ledgers, and setting up sixteen
 /// decompressors takes 0.5 ms a file where reading the plain columns takes 0.1 ms (1000 files of one row, dev build).
@@ -39,7 +39,7 @@ const TEXT_BYTES_MAX: usize = 1 << 30;
 #[derive(Debug)]
 pub struct StagedLedger {
     pub(crate) path: PathBuf,
-    pub(crate) seal: Seal,
+    pub(crate) seal: FinishedFile,
     pub(crate) content: Content,
 }
 

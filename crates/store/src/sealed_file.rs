@@ -18,7 +18,7 @@ use crate::failpoint::{Point, reach};
 
 /// What a finished file holds.
 #[derive(Debug)]
-pub(crate) struct Seal {
+pub(crate) struct FinishedFile {
     pub(crate) sha256: String,
     pub(crate) bytes: u64,
     pub(crate) rows: u64,
@@ -69,10 +69,10 @@ impl SealedWriter {
     }
 
     /// Writes the footer and syncs the contents. The file's *name* is made durable by the commit that moves it.
-    pub(crate) fn finish(self) -> Result<(PathBuf, Seal), StoreError> {
+    pub(crate) fn finish(self) -> Result<(PathBuf, FinishedFile), StoreError> {
         let Self { path, writer, rows, .. } = self;
         let file = writer.into_inner().map_err(StoreError::parquet(&path))?.seal()?;
-        Ok((path, Seal { sha256: file.sha256, bytes: file.bytes, rows }))
+        Ok((path, FinishedFile { sha256: file.sha256, bytes: file.bytes, rows }))
     }
 }
 
@@ -181,7 +181,7 @@ fn synced(sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
 }
 
 /// Length and SHA-256 of a file that is on the disk.
-pub(crate) struct FileSeal {
+pub(crate) struct FileSum {
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
 }
@@ -212,10 +212,10 @@ impl HashingFile {
     }
 
     /// Syncs the contents.
-    pub(crate) fn seal(mut self) -> Result<FileSeal, StoreError> {
+    pub(crate) fn seal(mut self) -> Result<FileSum, StoreError> {
         let synced = self.flush().and_then(|()| synced(|| self.file.get_ref().sync_all()));
         synced.map_err(StoreError::io("sync the file", &self.path))?;
-        Ok(FileSeal { bytes: self.bytes, sha256: hex(&self.digest.finalize()) })
+        Ok(FileSum { bytes: self.bytes, sha256: hex(&self.digest.finalize()) })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::leases::{self, Lease};
 use crate::ledger_file::Content;
 use crate::lock::Lock;
 use crate::rejects_file::StagedRejects;
-use crate::sealed_file::{Seal, sha256};
+use crate::sealed_file::{FinishedFile, sha256};
 use crate::{Snapshot, StagedLedger, StoreError, checkpoints, durable, sweep};
 
 /// Commits between two checkpoints: other engines replay at most so many commit files.
@@ -166,7 +166,7 @@ impl Writer {
         check(&run, version, &self.staging)?;
         let archives = SidecarRecord::new(layout::sidecar("archives", &run.run), &run.ledger.seal);
         let StagedRejects { path: staged_rejects, rows, bytes, sha256 } = run.rejects;
-        let rejects = SidecarRecord::new(layout::sidecar("rejects", &run.run), &Seal { sha256, bytes, rows });
+        let rejects = SidecarRecord::new(layout::sidecar("rejects", &run.run), &FinishedFile { sha256, bytes, rows });
         let (adds, files) = self.name_files(&run.run, &run.files);
 
         let root = self.layout.root();
@@ -344,7 +344,7 @@ pub(crate) struct Placed {
 }
 
 impl SidecarRecord {
-    pub(crate) fn new(path: String, seal: &Seal) -> Self {
+    pub(crate) fn new(path: String, seal: &FinishedFile) -> Self {
         Self { path, sha256: seal.sha256.clone(), rows: seal.rows, bytes: seal.bytes }
     }
 }

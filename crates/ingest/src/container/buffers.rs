@@ -13,7 +13,7 @@ use libdeflater::Decompressor;
 use super::ahead::{FreeCores, ReadPieces, read};
 use super::content::{Content, PIECE_BYTES, Streamed, Watched};
 use super::parts::{Odd, Parts, PartsRoom};
-use super::proven::{PARTS_AHEAD, PARTS_IN_TURN, Proven, Seal};
+use super::proven::{PARTS_AHEAD, PARTS_IN_TURN, Proven, Sum};
 use super::zip_layout::may_end_early;
 use crate::pages::Buffer;
 
@@ -203,7 +203,7 @@ impl Buffers {
         &mut self,
         parts: Parts<impl Read + Send>,
         stream: impl Read + Send,
-        declared: Seal,
+        declared: Sum,
         visit: impl FnOnce(&mut dyn Content) -> T,
     ) -> (T, bool) {
         let mut proven = Proven::new(parts, stream, declared);
@@ -370,7 +370,7 @@ mod tests {
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(text.as_bytes()).unwrap();
         let data = encoder.finish().unwrap();
-        let declared = Seal::of(text.len() as u64, libdeflater::crc32(text.as_bytes()));
+        let declared = Sum::of(text.len() as u64, libdeflater::crc32(text.as_bytes()));
         let left = 5000 + text.len();
         let budget = room + left;
         let mut buffers =

@@ -8,7 +8,7 @@ use super::Members;
 use super::buffers::Buffers;
 use super::content::{Content, Watched, Whole, read_piece};
 use super::parts::Parts;
-use super::proven::Seal;
+use super::proven::Sum;
 use super::source::{Source, SourceReader};
 use super::stretch::{Pattern, Stretch};
 
@@ -38,10 +38,10 @@ pub(super) fn visit<M: Members>(
     }
     let mut stream = Watched::new(GzipStream::new(source, file_bytes, members.members_max()));
     let is_whole = match long {
-        Some(Long { name, parts, seal }) => {
+        Some(Long { name, parts, sum }) => {
             let name = name_or(name, file_name);
             let visit = |content: &mut dyn Content| members.member(&name, content);
-            let (outcome, is_proven) = buffers.in_parts(parts, &mut stream, seal, visit);
+            let (outcome, is_proven) = buffers.in_parts(parts, &mut stream, sum, visit);
             outcome?;
             // Then its trailer is the end of the file, and nothing is behind it.
             !is_proven && buffers.skip_rest(&mut stream, |bytes| members.admits(bytes))
@@ -107,7 +107,7 @@ struct Long<'a> {
     /// File name in its header.
     name: Option<String>,
     parts: Parts<Take<SourceReader<'a>>>,
-    seal: Seal,
+    sum: Sum,
 }
 
 impl<'a> Long<'a> {
@@ -128,7 +128,7 @@ impl<'a> Long<'a> {
         data.seek(SeekFrom::Start(start)).ok()?;
         // What a trailer in front of the last one says counts, whatever it is.
         let parts = buffers.parts(data.take(trailer_start.checked_sub(start)?), |_| true)?;
-        Some(Self { name, parts, seal: Seal::of_low_bits(length, u32::from_le_bytes(*crc32)) })
+        Some(Self { name, parts, sum: Sum::of_low_bits(length, u32::from_le_bytes(*crc32)) })
     }
 }
 

@@ -47,14 +47,14 @@ const PARTS_UNDER_WAY: usize = 3;
 
 /// Length and CRC-32 of a content, as the container has them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seal {
+pub(super) struct Sum {
     bytes: u64,
     /// The bits of the length that the container keeps.
     kept: u64,
     crc32: u32,
 }
 
-impl Seal {
+impl Sum {
     pub(super) fn of(bytes: u64, crc32: u32) -> Self {
         Self { bytes, kept: u64::MAX, crc32 }
     }
@@ -77,7 +77,7 @@ impl Seal {
 pub(super) struct Proven<D, S> {
     parts: Parts<D>,
     stream: S,
-    declared: Seal,
+    declared: Sum,
     state: State,
     /// Parts that are not handed on yet.
     held: VecDeque<Part>,
@@ -91,7 +91,7 @@ impl<D: Read, S: Read + Send> Proven<D, S> {
     /// The most that the stream may lose before damage: what one call would give.
     const HELD_BYTES: usize = PIECE_BYTES;
 
-    pub(super) fn new(parts: Parts<D>, stream: S, declared: Seal) -> Self {
+    pub(super) fn new(parts: Parts<D>, stream: S, declared: Sum) -> Self {
         Self { parts, stream, declared, state: State::Parts, held: VecDeque::new(), bytes: 0, handed: (0, Crc::new()) }
     }
 
@@ -247,8 +247,8 @@ mod tests {
     fn told(parts: &[u8], data: &[u8], declared: (u64, u32)) -> ((Vec<u8>, Option<String>), usize) {
         let read = AtomicUsize::new(0);
         let parts = Parts::new(parts, |_| false, PART_BYTES, PartsRoom::default());
-        let seal = Seal::of(declared.0, declared.1);
-        let mut proven = Proven::new(parts, stream(data, declared, &read), seal);
+        let sum = Sum::of(declared.0, declared.1);
+        let mut proven = Proven::new(parts, stream(data, declared, &read), sum);
         let told = all(|buffer| {
             let text = proven.next(buffer)?;
             proven.used(&buffer[text.clone()]);
@@ -310,8 +310,8 @@ mod tests {
     }
 
     #[test]
-    fn a_seal_may_have_the_low_bits_of_the_length_only() {
-        let (whole, low) = (Seal::of(7, 1), Seal::of_low_bits(7, 1));
+    fn a_sum_may_have_the_low_bits_of_the_length_only() {
+        let (whole, low) = (Sum::of(7, 1), Sum::of_low_bits(7, 1));
         for (bytes, is_of_whole, is_of_low) in [(7, true, true), (8, false, false), ((1 << 32) + 7, false, true)] {
             assert_eq!((whole.is_of(bytes, 1), low.is_of(bytes, 1)), (is_of_whole, is_of_low), "{bytes}");
             assert_eq!((whole.may_be_of(bytes), low.may_be_of(bytes)), (bytes <= 7, true), "{bytes}");

@@ -14,7 +14,7 @@ use zip::unstable::read::ZipIterable;
 
 use super::buffers::{Buffers, Declared};
 use super::content::{Content, Late, Watched, Whole};
-use super::proven::Seal;
+use super::proven::Sum;
 use super::salvage::Search;
 use super::source::{Source, SourceReader};
 use super::zip_layout::{self, Entry, FLAG_DESCRIPTOR, Layout};
@@ -265,7 +265,7 @@ fn visit_entry<M: Members>(
     let visit = |members: &mut M, content: &mut dyn Content| members.member(&name, content);
     let mut beyond = None;
     if let Some(parts) = parts {
-        let declared = Seal::of(declared_bytes, entry.crc32());
+        let declared = Sum::of(declared_bytes, entry.crc32());
         let mut content = Watched::new(Late::new(|| body.content(entry)));
         let (outcome, is_proven) = buffers.in_parts(parts, &mut content, declared, |content| visit(members, content));
         outcome?;

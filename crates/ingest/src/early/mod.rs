@@ -29,7 +29,7 @@ use crate::error::IngestError;
 use crate::options::IngestOptions;
 use crate::plan::{self, PlannedFile, PlannedGroup};
 use crate::staging::{MemoryRoom, Place, StagedBlock, StagingReader};
-use crate::write::{self, GroupMemory, Numbered, RowsWritten, Source, ToDisk, ToWrite};
+use crate::write::{self, GroupMemory, Numbered, RowSource, RowsWritten, ToDisk, ToWrite};
 
 pub(crate) use guess::{HEAD_BYTES, first_time};
 pub(crate) use order::takes_no_longer;
@@ -120,7 +120,7 @@ struct Begun {
 }
 
 /// The rows of a month that are settled.
-struct Settled {
+struct SettledRows {
     month: Month,
     /// Archives in their final order, and how many of their blocks of the month these rows are.
     archives: Vec<Arc<Done>>,
@@ -233,7 +233,7 @@ impl<'a> EarlyWriter<'a> {
     /// Writes a row group to the file of its month that it belongs to, by its place in the month.
     fn write(
         &self,
-        settled: &Settled,
+        settled: &SettledRows,
         duplicates: &Duplicates,
         (file, group): (usize, &PlannedGroup<'_>),
         hand: &mut Hand<'_>,
@@ -242,7 +242,7 @@ impl<'a> EarlyWriter<'a> {
         let places = group.blocks.iter().map(|planned| planned.block.place);
         let reader = StagingReader::open_some(self.staging, Arc::clone(&self.room), places.clone())?;
         let source =
-            Source { duplicates, reader: &reader, staging: self.staging, memory_bytes: self.options.memory_bytes };
+            RowSource { duplicates, reader: &reader, staging: self.staging, memory_bytes: self.options.memory_bytes };
         let written = RowsWritten::new(settled.archives.len());
         if hand.begun.get(&month).is_some_and(|begun| begun.file != file) {
             hand.end_file(month, &mut self.state())?;
@@ -278,7 +278,7 @@ impl<'a> EarlyWriter<'a> {
 
 impl State {
     /// The settled rows of the earliest month that is not over, if they may make a row group. `stored` are spans of time of the store's files.
-    fn settled(&mut self, stored: &[(i64, i64)], row_group_rows: u64) -> Option<Settled> {
+    fn settled(&mut self, stored: &[(i64, i64)], row_group_rows: u64) -> Option<SettledRows> {
         let (&(begin, _), _) = self.open.first_key_value()?;
         let until = begin.saturating_sub(MARGIN);
         if !self.is_trusted {
@@ -305,7 +305,7 @@ impl State {
                 self.end(month);
                 continue;
             }
-            return Some(Settled { month, blocks: count, groups: state.groups, is_complete, archives });
+            return Some(SettledRows { month, blocks: count, groups: state.groups, is_complete, archives });
         }
     }
 

@@ -27,7 +27,7 @@ const DEPTH_MAX: u32 = 5;
 pub(super) struct Entry {
     /// SHA-256 of the record, or of the row with its place.
     pub(super) hash: [u64; 4],
-    /// Number of the archive; [`STORED`] for a row of the store.
+    /// Number of the archive; [`OF_THE_STORE`] for a row of the store.
     pub(super) owner: u32,
     /// Where it comes from: a number for each member that was read.
     pub(super) member: u32,
@@ -40,7 +40,7 @@ pub(super) struct Entry {
 }
 
 /// Owner of rows of the store.
-pub(super) const STORED: u32 = u32::MAX;
+pub(super) const OF_THE_STORE: u32 = u32::MAX;
 
 impl Entry {
     /// The digest of it alone.

@@ -33,14 +33,14 @@ use rayon::prelude::*;
 use crate::archive::{DecodedArchive, Worker};
 use crate::claims::ArchiveId;
 use crate::container::{ArchiveFile, Budget, Buffers, FreeCores, Source};
-use crate::digest::{FileDigest, Whole};
+use crate::digest::{FileDigest, FileRead};
 use crate::discover::discover;
 use crate::error::IngestError;
 use crate::options::{Limits, threads};
 use crate::pages::Buffer;
 use crate::progress::{ArchiveProgress, Observer, Progress};
 use books::{Book, Books, Try};
-use deal::{Deal, Dealer, Entry, STORED};
+use deal::{Deal, Dealer, Entry, OF_THE_STORE};
 use spans::Spans;
 use watch::{Subject, Sums, Watch, digest_of_rejects, merge};
 
@@ -285,8 +285,8 @@ impl Work<'_> {
                         let (ordinal, time) = (place.ordinal, record.time);
                         dealer.deal(Entry {
                             hash: digest.limbs(),
-                            owner: STORED,
-                            member: STORED,
+                            owner: OF_THE_STORE,
+                            member: OF_THE_STORE,
                             ordinal,
                             time,
                             archive: number,
@@ -427,9 +427,9 @@ impl Work<'_> {
         let (sums, _) = self.read_archives(&subject, &deal, given)?;
         let mut named = Named::default();
         deal.each_group(self.part_bytes(), &|entry| !sums.dropped.contains(&entry.member), &mut |group| {
-            let (stored, expected) = (count_where(group, |owner| owner == STORED), most_of_one(group));
+            let (stored, expected) = (count_where(group, |owner| owner == OF_THE_STORE), most_of_one(group));
             if stored != expected {
-                let of_archive = group.iter().find(|entry| entry.owner != STORED);
+                let of_archive = group.iter().find(|entry| entry.owner != OF_THE_STORE);
                 named.add(
                     &self.books,
                     of_archive.or(group.first()),
@@ -453,9 +453,9 @@ impl Work<'_> {
         let mut named = Named::default();
         let wanted = |entry: &Entry| wanted.contains(&entry.archive) && !sums.dropped.contains(&entry.member);
         deal.each_group(self.part_bytes(), &wanted, &mut |group| {
-            let stored = count_where(group, |owner| owner == STORED);
+            let stored = count_where(group, |owner| owner == OF_THE_STORE);
             // Members of one name share places, and another of them may be the one that is stored: fewer rows are no fault.
-            if stored > count_where(group, |owner| owner != STORED) {
+            if stored > count_where(group, |owner| owner != OF_THE_STORE) {
                 named.add(&self.books, group.last(), "expected the record at this place, found a row of another");
             }
             Ok(())
@@ -506,7 +506,7 @@ impl Named {
 /// How often a record is in the archive that has it most often.
 fn most_of_one(group: &[Entry]) -> u64 {
     let of_archives = group.chunk_by(|one, next| one.owner == next.owner);
-    of_archives.map(|of| count_where(of, |owner| owner != STORED)).max().unwrap_or_default()
+    of_archives.map(|of| count_where(of, |owner| owner != OF_THE_STORE)).max().unwrap_or_default()
 }
 
 /// How many records stand there of owners that are asked for.
@@ -585,14 +585,14 @@ impl Hands<'_> {
         let (sha256, name) = (row.archive.as_str(), Path::new(&row.path));
         let id = ArchiveId::of(sha256);
         match FileDigest::read(path, &mut self.file, self.buffers.budget().bytes) {
-            Ok(Whole::Read(digest, _)) if digest.sha256 == sha256 => {
+            Ok(FileRead::Read(digest, _)) if digest.sha256 == sha256 => {
                 self.buffers.begin(self.file.held());
                 let bytes = usize::try_from(digest.bytes).unwrap_or_default();
                 let source = Source::Memory(self.file.filled(bytes));
                 self.worker.decode_guarded(name, digest.bytes, source, &id, &mut self.buffers)
             }
-            Ok(Whole::Read(..) | Whole::Changed) => Ok(changed()),
-            Ok(Whole::TooLarge) => {
+            Ok(FileRead::Read(..) | FileRead::Changed) => Ok(changed()),
+            Ok(FileRead::TooLarge) => {
                 self.file.release();
                 self.buffers.begin(0);
                 let digest = match FileDigest::of(path) {

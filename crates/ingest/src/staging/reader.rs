@@ -19,11 +19,11 @@ use crate::error::IngestError;
 /// The staging files of a run, open for reading, and what was staged in memory.
 pub(crate) struct StagingReader {
     /// By number; workers did not need all.
-    files: Vec<Option<StagedFile>>,
+    files: Vec<Option<StagingFile>>,
     memory: Arc<MemoryRoom>,
 }
 
-struct StagedFile {
+struct StagingFile {
     path: PathBuf,
     file: File,
     /// `None` where a worker may still append to it.
@@ -40,7 +40,7 @@ impl StagingReader {
         let mut files = Vec::new();
         for worker in 0.. {
             let of_worker =
-                (0..WORKER_FILES).map(|file| StagedFile::open(file_path(folder, file_number(worker, file))));
+                (0..WORKER_FILES).map(|file| StagingFile::open(file_path(folder, file_number(worker, file))));
             let of_worker = of_worker.collect::<Result<Vec<_>, _>>()?;
             // Each worker has the first one.
             if of_worker.first().is_none_or(Option::is_none) {
@@ -64,8 +64,8 @@ impl StagingReader {
         let mut files = Vec::new();
         for number in places.map(|place| place.file).filter(|file| *file != MEMORY).collect::<BTreeSet<u32>>() {
             files.resize_with(number as usize, || None);
-            let file = StagedFile::open(file_path(folder, number))?;
-            files.push(file.map(|file| StagedFile { unused: None, ..file }));
+            let file = StagingFile::open(file_path(folder, number))?;
+            files.push(file.map(|file| StagingFile { unused: None, ..file }));
         }
         Ok(Self { files, memory })
     }
@@ -90,7 +90,7 @@ impl StagingReader {
             bytes.get_mut(..block.len()).ok_or_else(given_back)?.copy_from_slice(&block);
             return Ok(());
         }
-        let StagedFile { path, file, .. } = self.file(place)?;
+        let StagingFile { path, file, .. } = self.file(place)?;
         let read = reach(Point::BlockReading).and_then(|()| file.read_exact_at(bytes, place.offset));
         read.map_err(IngestError::io("reading", path))
     }
@@ -119,11 +119,11 @@ impl StagingReader {
 
     /// Gives the room of all files back. Nothing can be read from then on.
     pub(crate) fn discard(&self) {
-        self.files.iter().flatten().for_each(StagedFile::discard);
+        self.files.iter().flatten().for_each(StagingFile::discard);
         self.memory.discard();
     }
 
-    fn file(&self, place: Place) -> Result<&StagedFile, IngestError> {
+    fn file(&self, place: Place) -> Result<&StagingFile, IngestError> {
         self.files.get(place.file as usize).and_then(Option::as_ref).ok_or_else(|| IngestError::StagedBlock {
             expected: format!("one of {} files of the staging area", self.files.len()),
             found: format!("number {}", place.file),
@@ -146,7 +146,7 @@ fn given_back() -> IngestError {
     IngestError::StagedBlock { expected: "a block in memory".into(), found: "memory that was given back".into() }
 }
 
-impl StagedFile {
+impl StagingFile {
     /// `None` where there is no such file.
     fn open(path: PathBuf) -> Result<Option<Self>, IngestError> {
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));

@@ -15,7 +15,7 @@ use crate::archive::{Archive, DecodedArchive};
 use crate::digest::FileDigest;
 use crate::early::EarlyFiles;
 use crate::staging::{StagingReader, StagingWriter};
-use crate::write::{Source, write_events};
+use crate::write::{RowSource, write_events};
 use crate::{dedupe, plan};
 
 const ROWS: u64 = 1 << 20;
@@ -86,7 +86,7 @@ fn speed() {
             let start = Instant::now();
             let files = plan::plan(plan::blocks_of(&archives, &decoded), &duplicates, plan::ROW_GROUP_ROWS);
             let source =
-                Source { duplicates: &duplicates, reader: &reader, staging: &staging, memory_bytes: 512 << 20 };
+                RowSource { duplicates: &duplicates, reader: &reader, staging: &staging, memory_bytes: 512 << 20 };
             let early = EarlyFiles::none(archives.len());
             let (files, ..) = write_events(&source, &files, early, || Ok(())).unwrap();
             print("plan and write, all threads", start.elapsed(), ROWS);

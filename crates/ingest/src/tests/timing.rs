@@ -13,7 +13,7 @@ use libdeflater::{Crc, Decompressor};
 use sha2::{Digest, Sha256};
 
 use crate::container::{self, Budget, Buffers, Content, Members, Source};
-use crate::digest::{FileDigest, Whole};
+use crate::digest::{FileDigest, FileRead};
 use crate::pages::Buffer;
 
 /// Takes members to their end and counts their bytes.
@@ -62,7 +62,7 @@ impl Members for Counted {
 fn as_a_run(paths: &[PathBuf], file: &mut Buffer, buffers: &mut Buffers) -> u64 {
     let mut members = Counted::default();
     for path in paths {
-        let Whole::Read(digest, _) = FileDigest::read(path, file, 96 << 20).unwrap() else {
+        let FileRead::Read(digest, _) = FileDigest::read(path, file, 96 << 20).unwrap() else {
             panic!("{}: does not fit", path.display());
         };
         buffers.begin(file.held());

@@ -10,7 +10,7 @@ use keytrail_model::schema;
 use keytrail_store::{ChunkMemory, ColumnEncoder, EncodedColumn};
 use rayon::prelude::*;
 
-use super::{RowsWritten, Source};
+use super::{RowSource, RowsWritten};
 use crate::error::IngestError;
 use crate::plan::{PlannedBlock, PlannedGroup};
 use crate::staging::{BlockView, Place, StagedColumn};
@@ -20,7 +20,7 @@ const PORTION_BYTES: usize = 4 << 20;
 
 /// Encodes row groups, one after the other, in memory that is used again.
 pub(super) struct GroupEncoder<'a> {
-    source: &'a Source<'a>,
+    source: &'a RowSource<'a>,
     written: &'a RowsWritten,
     threads: usize,
     memory: GroupMemory,
@@ -75,13 +75,13 @@ struct Loaded<'a> {
 
 impl<'a> GroupEncoder<'a> {
     /// `threads` encode columns side by side.
-    pub(super) fn new(source: &'a Source<'a>, written: &'a RowsWritten, threads: usize) -> Self {
+    pub(super) fn new(source: &'a RowSource<'a>, written: &'a RowsWritten, threads: usize) -> Self {
         Self::within(source, written, threads, GroupMemory::default())
     }
 
     /// The same, in memory that was used before.
     pub(super) fn within(
-        source: &'a Source<'a>,
+        source: &'a RowSource<'a>,
         written: &'a RowsWritten,
         threads: usize,
         memory: GroupMemory,

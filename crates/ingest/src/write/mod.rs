@@ -38,7 +38,7 @@ const LONG_WAITING: usize = 4;
 pub(crate) const LITTLE_MEMORY: u64 = 256 << 20;
 
 /// What the files of a run are made from.
-pub(crate) struct Source<'a> {
+pub(crate) struct RowSource<'a> {
     pub(crate) duplicates: &'a Duplicates,
     pub(crate) reader: &'a StagingReader,
     pub(crate) staging: &'a Path,
@@ -46,7 +46,7 @@ pub(crate) struct Source<'a> {
     pub(crate) memory_bytes: u64,
 }
 
-impl Source<'_> {
+impl RowSource<'_> {
     fn has_little_memory(&self) -> bool {
         self.memory_bytes < LITTLE_MEMORY
     }
@@ -78,7 +78,7 @@ impl RowsWritten {
 /// # Errors
 /// The disk refuses, or what is staged cannot be read again.
 pub(crate) fn write_events<T: Send>(
-    source: &Source<'_>,
+    source: &RowSource<'_>,
     files: &[PlannedFile<'_>],
     mut early: EarlyFiles,
     beside: impl FnOnce() -> Result<T, IngestError> + Send,
@@ -123,7 +123,7 @@ impl ToWrite<'_> {
     }
 
     /// Where it is written to, from now on; with its number.
-    fn open(self, source: &Source<'_>) -> Result<(usize, Box<EventsWriter>), IngestError> {
+    fn open(self, source: &RowSource<'_>) -> Result<(usize, Box<EventsWriter>), IngestError> {
         let number = self.file.number;
         let writer = match self.begun {
             Some(begun) => begun,
@@ -141,7 +141,7 @@ impl ToWrite<'_> {
 /// # Errors
 /// As [`write_events`].
 pub(crate) fn encode_group(
-    source: &Source<'_>,
+    source: &RowSource<'_>,
     group: &PlannedGroup<'_>,
     written: &RowsWritten,
     memory: &mut GroupMemory,
@@ -155,7 +155,11 @@ pub(crate) fn encode_group(
 /// Files with their numbers.
 pub(crate) type Numbered = Vec<(usize, StagedFile)>;
 
-fn write_short(source: &Source<'_>, files: Vec<ToWrite<'_>>, written: &RowsWritten) -> Result<Numbered, IngestError> {
+fn write_short(
+    source: &RowSource<'_>,
+    files: Vec<ToWrite<'_>>,
+    written: &RowsWritten,
+) -> Result<Numbered, IngestError> {
     // More threads than cores: they wait for the disk most of the time, which serves many as fast as one.
     let per_thread = if source.has_little_memory() { 1 } else { SHORT_PER_THREAD };
     let threads = (rayon::current_num_threads() * per_thread).min(SHORT_AT_ONCE).min(files.len());
@@ -172,7 +176,7 @@ fn write_short(source: &Source<'_>, files: Vec<ToWrite<'_>>, written: &RowsWritt
 
 /// Writes one file after the other, as long as there are any that no thread has taken.
 fn write_next_short(
-    source: &Source<'_>,
+    source: &RowSource<'_>,
     files: &Mutex<std::vec::IntoIter<ToWrite<'_>>>,
     written: &RowsWritten,
 ) -> Result<Numbered, IngestError> {
@@ -187,7 +191,7 @@ fn write_next_short(
 
 /// Writes a file, with no more than a row group in memory.
 fn write_whole(
-    source: &Source<'_>,
+    source: &RowSource<'_>,
     file: ToWrite<'_>,
     encoder: &mut GroupEncoder<'_>,
 ) -> Result<(usize, StagedFile), IngestError> {
@@ -200,7 +204,11 @@ fn write_whole(
 }
 
 /// Writes long files with as little memory as there may be.
-fn write_in_turn(source: &Source<'_>, files: Vec<ToWrite<'_>>, written: &RowsWritten) -> Result<Numbered, IngestError> {
+fn write_in_turn(
+    source: &RowSource<'_>,
+    files: Vec<ToWrite<'_>>,
+    written: &RowsWritten,
+) -> Result<Numbered, IngestError> {
     let mut encoder = GroupEncoder::new(source, written, rayon::current_num_threads());
     files.into_iter().map(|file| write_whole(source, file, &mut encoder)).collect()
 }
@@ -229,7 +237,7 @@ pub(crate) fn ended_early(staging: &Path) -> IngestError {
 }
 
 fn write_long<T>(
-    source: &Source<'_>,
+    source: &RowSource<'_>,
     files: Vec<ToWrite<'_>>,
     written: &RowsWritten,
     when_encoded: impl FnOnce() -> Result<T, IngestError>,
@@ -259,7 +267,7 @@ fn write_long<T>(
 
 /// Encodes all row groups; whether all were taken.
 fn encode_long(
-    source: &Source<'_>,
+    source: &RowSource<'_>,
     groups: &[&PlannedGroup<'_>],
     written: &RowsWritten,
     sender: &SyncSender<Vec<EncodedColumn>>,
@@ -276,7 +284,7 @@ fn encode_long(
 
 /// Appends row groups as they come: those of the first file, then those of the next. Hands on each file that has all of its own.
 fn append_long(
-    source: &Source<'_>,
+    source: &RowSource<'_>,
     files: Vec<ToWrite<'_>>,
     groups: &Receiver<Vec<EncodedColumn>>,
     to_disk: &SyncSender<ToDisk>,
@@ -328,7 +336,7 @@ pub(crate) fn finish_files(to_disk: &Receiver<ToDisk>) -> Result<Numbered, Inges
 /// # Errors
 /// As [`write_events`].
 pub(crate) fn write_rejects(
-    source: &Source<'_>,
+    source: &RowSource<'_>,
     places: impl Iterator<Item = Place>,
     (snapshot, late): (&Snapshot, &[LedgerRow]),
 ) -> Result<StagedRejects, IngestError> {

@@ -52,7 +52,7 @@ impl Codes<'_> {
     /// The codes as numbers.
     #[must_use]
     pub fn to_keys(&self) -> Vec<i32> {
-        fn keys<K: Key>(codes: &[K]) -> Vec<i32> {
+        fn keys<K: Place>(codes: &[K]) -> Vec<i32> {
             codes.iter().map(|code| i32::try_from(code.place()).unwrap_or(i32::MAX)).collect()
         }
         match self {
@@ -87,7 +87,7 @@ impl<'a> CodedTexts<'a> {
     /// Which rows are not null; `None` where all are.
     #[must_use]
     pub fn nulls(&self) -> Option<NullBuffer> {
-        fn valid<K: Key>(codes: &[K], null: usize) -> NullBuffer {
+        fn valid<K: Place>(codes: &[K], null: usize) -> NullBuffer {
             let is_valid = |row: usize| codes.get(row).is_some_and(|code| code.place() != null);
             NullBuffer::new(BooleanBuffer::collect_bool(codes.len(), is_valid))
         }
@@ -141,30 +141,30 @@ impl<'a> KeyTexts<'a> {
 }
 
 /// A place in a list of texts, as a row has it.
-pub(super) trait Key: Copy {
+pub(super) trait Place: Copy {
     /// Beyond any list where the key is none.
     fn place(self) -> usize;
 }
 
-impl Key for i32 {
+impl Place for i32 {
     fn place(self) -> usize {
         usize::try_from(self).unwrap_or(usize::MAX)
     }
 }
 
-impl Key for u8 {
+impl Place for u8 {
     fn place(self) -> usize {
         self.into()
     }
 }
 
-impl Key for [u8; 2] {
+impl Place for [u8; 2] {
     fn place(self) -> usize {
         u16::from_le_bytes(self).into()
     }
 }
 
-impl Key for [u8; 4] {
+impl Place for [u8; 4] {
     fn place(self) -> usize {
         usize::try_from(u32::from_le_bytes(self)).unwrap_or(usize::MAX)
     }

@@ -14,7 +14,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::PAGE_ROWS;
 use super::bits::width_of;
 use super::chunk::{Bound, Chunk, DataPage, DictionaryPage, FinishedChunk};
-use super::coded::{CodedTexts, Codes, Key, KeyTexts, TextList};
+use super::coded::{CodedTexts, Codes, KeyTexts, Place, TextList};
 use super::compress::{Zstd, zstd};
 use super::entries::Entries;
 use super::hybrid::{put_indices, put_levels};
@@ -96,7 +96,7 @@ impl Dictionary {
         }
     }
 
-    fn push_rows<K: Key>(&mut self, keys: &[K], nulls: Option<&NullBuffer>, texts: &impl TextList) -> Result<()> {
+    fn push_rows<K: Place>(&mut self, keys: &[K], nulls: Option<&NullBuffer>, texts: &impl TextList) -> Result<()> {
         if let (None, 1, Some(text), Some(_)) = (nulls, texts.count(), texts.text(0), keys.first())
             && keys.iter().all(|key| key.place() == 0)
         {
@@ -300,7 +300,7 @@ impl Dictionary {
     }
 
     /// Appends indices for codes, up to the first text that the dictionary has no room for.
-    fn push_codes<K: Key>(&mut self, keys: &[K], texts: &impl TextList) -> Result<usize> {
+    fn push_codes<K: Place>(&mut self, keys: &[K], texts: &impl TextList) -> Result<usize> {
         let start = self.page.indices.len();
         self.page.indices.resize(start + keys.len(), UNKNOWN);
         let indices = self.page.indices.get_mut(start..).unwrap_or_default();
