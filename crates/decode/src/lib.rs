@@ -10,13 +10,14 @@
 //! The way of the bytes, by module: `decoder` (chunks) -> `list` or `lines` (where records start and end; `scan` and `resync` help) ->
 //! `intake` (counts) -> `row` (a record's members to columns; `members`, `canonical` and `number` help) -> `columns` (`rows` hands them out). `row` reads
 //! JSON through `tape`, which chooses between the fast parser and `exact`. Most records take a shorter way: those of a shape met before go
-//! from `intake` through `usual` to `columns`, with the same outcome.
+//! from `intake` through `usual` to `columns`, with the same outcome. `first_time` guesses when a member begins.
 
 mod canonical;
 mod coded;
 mod columns;
 mod decoder;
 mod exact;
+mod first_time;
 mod intake;
 mod lines;
 mod list;
@@ -39,6 +40,7 @@ mod window;
 
 pub use coded::{CodedRows, Codes, KeyRows};
 pub use decoder::Decoder;
+pub use first_time::first_time;
 pub use options::{
     DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, DEFAULT_MAX_DEPTH, DEFAULT_MAX_RECORD_BYTES, DecodeOptions,
 };

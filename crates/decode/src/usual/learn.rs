@@ -59,7 +59,9 @@ pub(super) fn steps(record: &[u8], extra: Option<&str>, differ: bool, clock: &mu
     let has_time = walk.steps.iter().any(|step| step.slot == Slot::Time);
     // Only trace ids are plain texts; the reader has room for one.
     let plain = walk.steps.iter().filter(|step| matches!(step.slot, Slot::Plain(_))).count();
-    (has_time && plain <= 1 && walk.at == record.len()).then_some(walk.steps)
+    // What is remembered of values is taken from where the steps say that they are: they have to be all of the record.
+    let bytes: usize = walk.steps.iter().map(|step| step.literal.length() + step.length).sum();
+    (has_time && plain <= 1 && walk.at == record.len() && bytes == record.len()).then_some(walk.steps)
 }
 
 /// A walk through a record.
@@ -262,6 +264,7 @@ impl<'a> Walk<'a> {
         let differs = self.differ && token_length(self.rest()) == Some(length);
         if differs {
             self.add_step(Slot::UnknownToken, 0)?;
+            self.steps.last_mut()?.length = length;
             self.literal_start = self.at + length;
         }
         self.at += length;

@@ -284,6 +284,7 @@ impl UsualReader {
             };
             if let (Some(text), Some(id), Some(cache)) =
                 (record.get(start..at), columns.newest_id(column), self.caches.get_mut(column))
+                && record.get(at) == Some(&step.end)
                 && !are_plain(text)
             {
                 cache.insert(text, id);

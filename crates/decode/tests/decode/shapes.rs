@@ -234,12 +234,51 @@ fn damage() -> impl Strategy<Value = Damage> {
     (any::<Index>(), length(), put).prop_map(|(at, taken, put)| Damage { at, taken, put })
 }
 
+const TOKENS: [&str; 12] = ["1", "2", "12", "13", "123", "true", "false", "null", "-1.5", "100000000", "[]", "{}"];
+const FRAGMENTS: [&str; 16] = [
+    "CO",
+    "CU",
+    "",
+    "\\\"",
+    ":\\\"",
+    "\\\\",
+    "\\\\\\\"",
+    ":\"",
+    "\":\"",
+    "ä",
+    ",\\\"role",
+    "\\\":\\\"",
+    "\\\\\":\\\\\"",
+    "e\\\":\\\"CO",
+    "\u{80}",
+    "\\u0022",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
     fn good_and_odd_records(members in members(), cuts in vec(any::<Index>(), 0..3)) {
         both_ways_agree(&members, &cuts, DecodeOptions { batch_rows: 16, ..DecodeOptions::default() });
+    }
+
+    /// Numbers and the like of an unknown name, of other lengths in each record, in front of texts that look like what stands between values.
+    #[test]
+    fn odd_texts_behind_unknown_values_that_differ(
+        records in vec((select(TOKENS.to_vec()), vec(select(FRAGMENTS.to_vec()), 3)), 8..60),
+        in_meta: bool,
+        meta_is_text: bool,
+    ) {
+        let records = records.iter().map(|(token, texts)| {
+            let [source, role, hsm] = [0, 1, 2].map(|text| texts[text]);
+            let quote = if meta_is_text { "\\\"" } else { "\"" };
+            let unknown = |quote: &str| format!("{quote}n{quote}:{token},");
+            let meta = format!("{}{quote}role{quote}:{quote}{role}{quote},{quote}hsmid{quote}:{quote}{hsm}{quote}", if in_meta { unknown(quote) } else { String::new() });
+            let end = if meta_is_text { "\"" } else { "" };
+            let envelope = if in_meta { String::new() } else { unknown("\"") };
+            format!("{{\"time\":\"2026-01-05 08:00:01 UTC\",{envelope}\"source\":\"{source}\",\"meta\":{end}{{{meta}}}{end}}}")
+        });
+        both_ways_agree(&[records.collect::<Vec<_>>().join("\n").into_bytes()], &[], DecodeOptions::default());
     }
 
     #[test]
@@ -444,6 +483,22 @@ fn texts_that_are_not_plain() {
                 both_ways_agree(&[member], &[], DecodeOptions { batch_rows: 16, ..DecodeOptions::default() });
             }
         }
+    }
+}
+
+/// What is remembered of an odd text is where it stands, whatever stands before it.
+#[test]
+fn odd_texts_behind_a_number_that_differs() {
+    let record =
+        |n: u32, role: &str| format!(r#"{{"time":"2026-01-05 08:00:01 UTC","n":{n},"meta":{{"role":"{role}"}}}}"#);
+    let usual = || [1, 2, 3, 12].map(|n| record(n, "CO")).to_vec();
+    let in_text =
+        || [1, 2, 3, 12].map(|n| record(n, "CO").replace(r#"{"role":"CO"}"#, r#""{\"role\":\"CO\"}""#)).to_vec();
+    for mut records in [usual(), in_text(), [usual(), in_text()].concat()] {
+        for role in ["CU", "\\\"", ":\"", "\":\"", "ä"] {
+            records.push(record(13, role));
+        }
+        both_ways_agree(&[records.join("\n").into_bytes()], &[], DecodeOptions::default());
     }
 }
 
