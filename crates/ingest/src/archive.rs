@@ -9,7 +9,7 @@ use keytrail_model::time::Month;
 
 use crate::claims::ArchiveId;
 use crate::container::{self, Buffers, Container, Content, Members, Source};
-use crate::digest::FileDigest;
+use crate::digest::{FileDigest, cannot_be_read};
 use crate::error::IngestError;
 use crate::options::Limits;
 use crate::rejects::PendingRejects;
@@ -180,7 +180,7 @@ impl<S: Records> Worker<S> {
         let ArchiveVisit { mut decoded, services, system_error, .. } = visit;
         decoded.container = container;
         decoded.services = services.finish();
-        let failure = || source.failure().map(|error| format!("cannot be read: {error}"));
+        let failure = || source.failure().map(cannot_be_read);
         if let Some(error) = system_error.or_else(failure) {
             decoded = DecodedArchive::unsettled(container, error);
             self.staging.take_back(staged)?;
@@ -264,7 +264,7 @@ impl<S: Records> Members for ArchiveVisit<'_, S> {
     }
 
     fn unreadable(&mut self, error: &std::io::Error) {
-        self.system_error = Some(format!("cannot be read: {error}"));
+        self.system_error = Some(cannot_be_read(error));
     }
 
     fn fault(&mut self, fault: Note) {

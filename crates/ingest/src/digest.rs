@@ -3,6 +3,7 @@
 //! A file that fits into memory is read once: what is hashed is what is decoded. A larger one is read twice, and held against its
 //! length and time of change at the end.
 
+use std::fmt::Display;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
@@ -43,6 +44,14 @@ impl Stamp {
     pub(crate) fn now(path: &Path) -> io::Result<Self> {
         Ok(Self::of(&std::fs::metadata(path)?))
     }
+}
+
+/// Why nothing is said about an archive that did not stay the same.
+pub(crate) const CHANGED: &str = "the file changed while it was read";
+
+/// Why nothing is said about an archive that the system did not let us read.
+pub(crate) fn cannot_be_read(error: impl Display) -> String {
+    format!("cannot be read: {error}")
 }
 
 /// What came of reading a file into memory.

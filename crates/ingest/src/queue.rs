@@ -17,7 +17,7 @@ use crate::ahead::{ReadAhead, ask_for, ask_for_start};
 use crate::archive::{Archive, DecodedArchive, Worker, order_key};
 use crate::claims::{ArchiveId, Claim, Claims, Naming, Settled};
 use crate::container::{ArchiveFile, Budget, Buffers, Container, FreeCores, Source};
-use crate::digest::{FileDigest, FileRead, Stamp};
+use crate::digest::{CHANGED, FileDigest, FileRead, Stamp, cannot_be_read};
 use crate::discover::FoundFile;
 use crate::early::{EarlyFiles, EarlyWriter, HEAD_BYTES, first_time, takes_no_longer};
 use crate::error::IngestError;
@@ -36,7 +36,6 @@ const STAGING_FILES: usize = 256;
 const MEAN_BYTES_MIN: u64 = 256 << 10;
 /// What a thread holds beside an archive while it decodes it, usually.
 const PART_BYTES: u64 = 24 << 20;
-const CHANGED: &str = "the file changed while it was read";
 
 /// What became of the files of a run.
 #[derive(Default)]
@@ -588,5 +587,5 @@ fn known(digest: FileDigest, refused: Claim) -> Outcome {
 }
 
 fn unreadable(error: &std::io::Error) -> Outcome {
-    Outcome::Unreadable(format!("cannot be read: {error}"))
+    Outcome::Unreadable(cannot_be_read(error))
 }

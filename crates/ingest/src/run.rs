@@ -14,6 +14,7 @@ use crate::archive::{Archive, DecodedArchive, display};
 use crate::claims::Settled;
 use crate::container::Budget;
 use crate::dedupe::{self, Duplicates};
+use crate::digest::cannot_be_read;
 use crate::discover::{FoundFile, discover};
 use crate::early::EarlyFiles;
 use crate::error::IngestError;
@@ -61,7 +62,7 @@ pub fn ingest_observed(
     let mut run = Run { options, summary: Summary::default(), known: HashMap::new(), now: time::now(), observer };
     run.summary.swept = writer.swept().to_vec();
     run.known = writer.snapshot().ledger()?.into_iter().map(|row| (row.archive.clone(), row)).collect();
-    let unreadable = found.unreadable.into_iter().map(|(path, error)| (path, format!("cannot be read: {error}")));
+    let unreadable = found.unreadable.into_iter().map(|(path, error)| (path, cannot_be_read(error)));
     run.refuse(unreadable.collect());
     found.side_files.into_iter().for_each(|(path, words)| run.say(path, "note", words));
     let before = writer.snapshot().version();

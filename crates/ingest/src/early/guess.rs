@@ -7,7 +7,6 @@ use std::io::Read;
 use std::path::Path;
 
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder};
-use keytrail_model::time;
 
 use crate::container::{Container, LOCAL_HEADER_BYTES, name_and_extra_bytes};
 use crate::digest::open;
@@ -26,7 +25,7 @@ const DEFLATED: u16 = 8;
 pub(crate) fn first_time(path: &Path) -> Option<i64> {
     let mut bytes = Vec::new();
     open(path).ok()?.take(HEAD_BYTES).read_to_end(&mut bytes).ok()?;
-    time_in(&text_of(&bytes)?)
+    keytrail_decode::first_time(&text_of(&bytes)?)
 }
 
 /// The first bytes of the JSON in a ZIP, in a gzip file or in none of them.
@@ -52,16 +51,6 @@ fn text_of(bytes: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// The first time behind the name `time`.
-fn time_in(text: &[u8]) -> Option<i64> {
-    let text = String::from_utf8_lossy(text);
-    let mut values = text.split("\"time\"").skip(1).filter_map(|behind| {
-        let value = behind.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
-        time::parse(value.split_once('"')?.0)
-    });
-    values.next().map(|time| time.micros)
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -70,6 +59,8 @@ mod tests {
     use flate2::write::GzEncoder;
     use zip::write::SimpleFileOptions;
     use zip::{CompressionMethod, ZipWriter};
+
+    use keytrail_model::time;
 
     use super::*;
 

@@ -102,6 +102,17 @@ fn of_one_owner(one: &Entry, other: &Entry) -> bool {
     (one.hash, one.owner) == (other.hash, other.owner)
 }
 
+/// How often a record is in the archive that has it most often.
+pub(super) fn most_of_one(group: &[Entry]) -> u64 {
+    let of_archives = group.chunk_by(|one, next| one.owner == next.owner);
+    of_archives.map(|of| count_where(of, |owner| owner != OF_THE_STORE)).max().unwrap_or_default()
+}
+
+/// How many records stand there of owners that are asked for.
+pub(super) fn count_where(group: &[Entry], is_wanted: impl Fn(u32) -> bool) -> u64 {
+    group.iter().filter(|entry| is_wanted(entry.owner)).map(|entry| u64::from(entry.count)).sum()
+}
+
 /// The files of a deal.
 pub(super) struct Deal {
     folder: PathBuf,

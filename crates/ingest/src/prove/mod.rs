@@ -4,7 +4,7 @@
 //! as often as in the archive that has it most often. By archive: every row of the store is the record that stands at its place, rejects are
 //! the same, and so are the counts of the ledger. Both by sums of SHA-256 that do not depend on order; where sums differ, a second pass
 //! names records. What was read before its month was forgotten does not count: its rows are gone, and what is ingested later is held
-//! against what is there. `books` holds what the store says, `watch` looks at archives, `deal` brings equal records of several archives together,
+//! against what is there. `books` holds what the store says, `archive` decodes one again, `watch` looks at what is in it, `name` names what differs, `deal` brings equal records of several archives together,
 //! `spans` says which can have equals at all.
 //!
 //! Of moments that an archive covers which was not given nothing is said about how often a record should be there.
@@ -12,40 +12,38 @@
 //! Memory: `memory_bytes` for archives and for dealt records, a bit or two for each record that is stored and for each of archives that are
 //! read in several ways (more where they are strewn), some hundred bytes for each archive.
 
+mod archive;
 mod books;
 mod deal;
+mod name;
 mod spans;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keytrail_model::digest::{PlacedRows, RowsDigest};
-use keytrail_model::ledger::LedgerRow;
 use keytrail_model::schema::ARCHIVE;
 use keytrail_model::time::{Month, format_service};
 use keytrail_store::{DataFile, Snapshot, read_data_file};
 use rayon::prelude::*;
 
-use crate::archive::{DecodedArchive, Worker};
-use crate::claims::ArchiveId;
-use crate::container::{ArchiveFile, Budget, Buffers, FreeCores, Source};
-use crate::digest::{FileDigest, FileRead};
+use crate::archive::Worker;
+use crate::container::{Budget, Buffers, FreeCores};
+use crate::digest::{FileDigest, cannot_be_read};
 use crate::discover::discover;
 use crate::error::IngestError;
 use crate::options::{Limits, threads};
 use crate::pages::Buffer;
 use crate::progress::{ArchiveProgress, Observer, Progress};
-use books::{Book, Books, Try};
-use deal::{Deal, Dealer, Entry, OF_THE_STORE};
+use archive::{Findings, Hands};
+use books::{Book, Books};
+use deal::{Deal, Dealer, Entry, OF_THE_STORE, most_of_one};
 use spans::Spans;
 use watch::{Subject, Sums, Watch, digest_of_rejects, merge};
-
-/// Differences that are named, of each kind.
-const NAMED_MAX: usize = 20;
 
 /// Options of a proof.
 #[derive(Debug, Clone)]
@@ -144,7 +142,7 @@ impl Work<'_> {
         let hashed: Vec<_> = found.files.into_par_iter().map(|file| (FileDigest::of(&file.path), file.path)).collect();
         for (digest, path) in hashed {
             match digest {
-                Err(error) => self.proof.unchecked.push(format!("{}: cannot be read: {error}", path.display())),
+                Err(error) => self.proof.unchecked.push(format!("{}: {}", path.display(), cannot_be_read(&error))),
                 Ok(digest) => match self.books.number(&digest.sha256) {
                     None => self.proof.notes.push(format!("{}: not in the ledger", path.display())),
                     Some(number) => {
@@ -418,230 +416,11 @@ impl Work<'_> {
         }
         differing
     }
-
-    /// Names records that are missing from the store or too many there.
-    fn name_records(&mut self, months: &Spans, unknown: &Spans, given: &[u32]) -> Result<(), IngestError> {
-        let subject = Subject { books: &self.books, unknown, shared: months, deal_rows: false };
-        let deal = Deal::new(&self.folder.join("records"));
-        self.read_store(&subject, Some(&deal))?;
-        let (sums, _) = self.read_archives(&subject, &deal, given)?;
-        let mut named = Named::default();
-        deal.each_group(self.part_bytes(), &|entry| !sums.dropped.contains(&entry.member), &mut |group| {
-            let (stored, expected) = (count_where(group, |owner| owner == OF_THE_STORE), most_of_one(group));
-            if stored != expected {
-                let of_archive = group.iter().find(|entry| entry.owner != OF_THE_STORE);
-                named.add(
-                    &self.books,
-                    of_archive.or(group.first()),
-                    &format!("expected {expected} times, found {stored}"),
-                );
-            }
-            Ok(())
-        })?;
-        self.proof.damages.extend(named.words());
-        Ok(())
-    }
-
-    /// Names rows that are not the records at their places.
-    fn name_rows(&mut self, archives: &[u32], unknown: &Spans) -> Result<(), IngestError> {
-        let all = Spans::covered([(i64::MIN, i64::MAX)].into_iter(), 1);
-        let subject = Subject { books: &self.books, unknown, shared: &all, deal_rows: true };
-        let deal = Deal::new(&self.folder.join("rows"));
-        self.read_store(&subject, Some(&deal))?;
-        let (sums, _) = self.read_archives(&subject, &deal, archives)?;
-        let wanted: HashSet<u32> = archives.iter().copied().collect();
-        let mut named = Named::default();
-        let wanted = |entry: &Entry| wanted.contains(&entry.archive) && !sums.dropped.contains(&entry.member);
-        deal.each_group(self.part_bytes(), &wanted, &mut |group| {
-            let stored = count_where(group, |owner| owner == OF_THE_STORE);
-            // Members of one name share places, and another of them may be the one that is stored: fewer rows are no fault.
-            if stored > count_where(group, |owner| owner != OF_THE_STORE) {
-                named.add(&self.books, group.last(), "expected the record at this place, found a row of another");
-            }
-            Ok(())
-        })?;
-        self.proof.damages.extend(named.words());
-        Ok(())
-    }
 }
 
 /// Lengths of archives, as the ledger has them; it may be forged.
 fn bytes_of<'a>(books: impl Iterator<Item = &'a Book>) -> u64 {
     books.fold(0, |sum, book| sum.saturating_add(book.row.bytes))
-}
-
-/// Damages of archives, and archives that could not be read.
-#[derive(Default)]
-struct Findings {
-    damages: Vec<String>,
-    unsettled: HashMap<u32, String>,
-}
-
-/// Some differences in words, and how many there are.
-#[derive(Default)]
-struct Named {
-    words: Vec<String>,
-    all: usize,
-}
-
-impl Named {
-    fn add(&mut self, books: &Books, entry: Option<&Entry>, what: &str) {
-        self.all += 1;
-        if let Some(entry) = entry.filter(|_| self.words.len() < NAMED_MAX) {
-            let archive = books.get(entry.archive).map_or("unknown", |book| book.row.archive.as_str());
-            let time = format_service(entry.time);
-            self.words.push(format!("record of {time}, archive {archive}, ordinal {}: {what}", entry.ordinal));
-        }
-    }
-
-    fn words(mut self) -> Vec<String> {
-        let more = self.all.saturating_sub(self.words.len());
-        if more > 0 {
-            self.words.push(format!("{more} more records like these"));
-        }
-        self.words
-    }
-}
-
-/// How often a record is in the archive that has it most often.
-fn most_of_one(group: &[Entry]) -> u64 {
-    let of_archives = group.chunk_by(|one, next| one.owner == next.owner);
-    of_archives.map(|of| count_where(of, |owner| owner != OF_THE_STORE)).max().unwrap_or_default()
-}
-
-/// How many records stand there of owners that are asked for.
-fn count_where(group: &[Entry], is_wanted: impl Fn(u32) -> bool) -> u64 {
-    group.iter().filter(|entry| is_wanted(entry.owner)).map(|entry| u64::from(entry.count)).sum()
-}
-
-/// What a thread works with.
-struct Hands<'a> {
-    file: Buffer,
-    buffers: Buffers,
-    worker: Worker<Watch<'a>>,
-}
-
-impl Hands<'_> {
-    /// Decodes an archive in each way that a run did, and compares it with its ledger row.
-    fn read(
-        &mut self,
-        number: u32,
-        book: &Book,
-        progress: &ArchiveProgress<'_>,
-        subject: &Subject<'_>,
-        findings: &mut Findings,
-    ) -> Result<(), IngestError> {
-        let Some(path) = &book.path else {
-            return Ok(());
-        };
-        let sha256 = book.row.archive.as_str();
-        let rejects = subject.books.rows_of(number).map(|rows| rows.rejects).unwrap_or_default();
-        self.worker.staging_mut().begin(number, sha256, book.tries.len());
-        let mut last = None;
-        // The last one first: of a record that several of them read, the last one says when it was read.
-        for try_ in book.tries.iter().rev() {
-            self.worker.staging_mut().begin_try(try_.version);
-            let decoded = self.decode(path, &book.row, try_, progress)?;
-            let is_settled = !decoded.is_unsettled;
-            if !is_settled {
-                let why = decoded.faults.first().map(|fault| fault.text.clone()).unwrap_or_default();
-                findings.unsettled.insert(number, format!("archive {sha256} ({}): {why}", path.display()));
-                self.worker.staging_mut().end_archive(false);
-                return Ok(());
-            }
-            self.worker.staging_mut().end_try();
-            last = last.or(Some((decoded, try_.salvage)));
-        }
-        self.worker.staging_mut().end_archive(true);
-        let Some((decoded, salvage)) = last.filter(|_| !subject.deal_rows) else {
-            return Ok(());
-        };
-        let found = subject.books.rows_of(number).map(|rows| rows.rejects).unwrap_or_default();
-        let mut wrong = |what: &str, expected: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
-            let expected = format!("expected {what} {expected}, as in the ledger, found {found}");
-            findings.damages.push(format!("archive {sha256} ({}): {expected}", path.display()));
-        };
-        compare_books(book, &decoded, salvage, &mut wrong);
-        if rejects != found {
-            wrong("rejects with the digest", &rejects, &found);
-        }
-        // What the store has of them is compared once; a second pass finds it as it was.
-        if let Some(mut rows) = subject.books.rows_of(number) {
-            rows.rejects = rejects;
-        }
-        Ok(())
-    }
-
-    /// Decodes the file that was given for an archive, under the name that it had when it was read: that of its member where it is its own.
-    fn decode(
-        &mut self,
-        path: &Path,
-        row: &LedgerRow,
-        try_: &Try,
-        progress: &ArchiveProgress<'_>,
-    ) -> Result<DecodedArchive, IngestError> {
-        self.worker.set_limits(try_.limits.clone(), try_.salvage);
-        let changed = || DecodedArchive::unsettled(None, "the file changed while it was read".into());
-        let (sha256, name) = (row.archive.as_str(), Path::new(&row.path));
-        let id = ArchiveId::of(sha256);
-        match FileDigest::read(path, &mut self.file, self.buffers.budget().bytes) {
-            Ok(FileRead::Read(digest, _)) if digest.sha256 == sha256 => {
-                self.buffers.begin(self.file.held());
-                let bytes = usize::try_from(digest.bytes).unwrap_or_default();
-                let source = Source::Memory(self.file.filled(bytes));
-                self.worker.decode_guarded(name, digest.bytes, source, &id, &mut self.buffers)
-            }
-            Ok(FileRead::Read(..) | FileRead::Changed) => Ok(changed()),
-            Ok(FileRead::TooLarge) => {
-                self.file.release();
-                self.buffers.begin(0);
-                let digest = match FileDigest::of(path) {
-                    Ok(digest) if digest.sha256 == sha256 => digest,
-                    Ok(_) => return Ok(changed()),
-                    Err(error) => return Ok(DecodedArchive::unsettled(None, format!("cannot be read: {error}"))),
-                };
-                let file = ArchiveFile::new(path, progress);
-                let source = Source::File(&file);
-                let decoded = self.worker.decode_guarded(name, digest.bytes, source, &id, &mut self.buffers)?;
-                Ok(if digest.is_current(path) { decoded } else { changed() })
-            }
-            Err(error) => Ok(DecodedArchive::unsettled(None, format!("cannot be read: {error}"))),
-        }
-    }
-}
-
-/// Compares what was found in an archive with its ledger row.
-fn compare_books(
-    book: &Book,
-    decoded: &DecodedArchive,
-    salvage: bool,
-    wrong: &mut dyn FnMut(&str, &dyn std::fmt::Display, &dyn std::fmt::Display),
-) {
-    let row = &book.row;
-    let status = decoded.status(salvage);
-    if row.status != status {
-        wrong("status", &row.status.as_str(), &status.as_str());
-    }
-    let mut count = |what: &str, expected: u64, found: u64| {
-        if expected != found {
-            wrong(what, &expected, &found);
-        }
-    };
-    count("bytes of JSON", row.json_bytes, decoded.json_bytes);
-    count("members", row.members, decoded.members.len() as u64);
-    count("records rejected", row.records.rejected, decoded.rejected());
-    // The row of an archive that was tried again counts records of several tries.
-    if !book.was_tried_again {
-        count("records read", row.records.read, decoded.read);
-        let span = row.first_time.zip(row.last_time);
-        if span != decoded.times {
-            let words = |span: Option<(i64, i64)>| match span {
-                Some((first, last)) => format!("{} to {}", format_service(first), format_service(last)),
-                None => "none".into(),
-            };
-            wrong("times", &words(span), &words(decoded.times));
-        }
-    }
 }
 
 #[cfg(test)]

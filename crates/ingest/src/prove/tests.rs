@@ -7,6 +7,8 @@ use keytrail_model::ledger::{LedgerRow, RecordCounts};
 use keytrail_store::{EventsWriter, RejectsWriter, RunCommit, StagedLedger, Store, Writer};
 use proptest::prelude::*;
 
+use std::path::Path;
+
 use super::*;
 use crate::{IngestOptions, ingest};
 
