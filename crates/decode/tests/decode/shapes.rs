@@ -194,6 +194,61 @@ fn member_of(shapes: Vec<Shape>) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Shapes with several members of unknown names, here and there among a few of the known ones.
+fn shape_of_unknown() -> impl Strategy<Value = Shape> {
+    let unknown = || vec((select(vec!["a", "b", "n", "Zone", "ä", "Source", "x\\u0041"]), any::<Index>()), 0..3);
+    let known = proptest::sample::subsequence(vec!["source", "actorID", "status", "traceID"], 0..3);
+    let of_meta = proptest::sample::subsequence(vec!["role", "hsmid", "ouid"], 0..3);
+    (known, of_meta, unknown(), unknown(), any::<(Index, Index, bool)>()).prop_map(
+        |(mut names, mut meta_names, unknown, unknown_of_meta, (time, meta, meta_is_text))| {
+            unknown.iter().for_each(|(name, place)| names.insert(place.index(names.len() + 1), name));
+            unknown_of_meta.iter().for_each(|(name, place)| meta_names.insert(place.index(meta_names.len() + 1), name));
+            names.insert(time.index(names.len() + 1), "time");
+            names.insert(meta.index(names.len() + 1), "meta");
+            Shape { names, meta_names, meta_is_text, colon: ":", comma: ",", ends: ("{", "}") }
+        },
+    )
+}
+
+/// Values of all kinds, of which many begin or end like what stands between values.
+fn odd_value() -> impl Strategy<Value = String> {
+    let text = prop_oneof![
+        4 => select(FRAGMENTS.to_vec()).prop_map(|text| format!("\"{text}\"")),
+        1 => vec(select(FRAGMENTS.to_vec()), 2..4).prop_map(|texts| format!("\"{}\"", texts.concat())),
+    ];
+    let leaf = prop_oneof![4 => text, 3 => select(TOKENS.to_vec()).prop_map(str::to_owned), 1 => value()];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..3).prop_map(|values| format!("[{}]", values.join(","))),
+            vec((select(vec!["k", "role", "ä"]), inner), 0..3).prop_map(|members| {
+                let members = members.iter().map(|(name, value)| format!("\"{name}\":{value}"));
+                format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+            }),
+        ]
+    })
+}
+
+/// Members of one or two of these shapes; each of their places has a few values of its own.
+fn members_of_unknown() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let tokens = || vec(select(TOKENS.to_vec()).prop_map(str::to_owned), 2..6);
+    let texts = || vec(select(FRAGMENTS.to_vec()).prop_map(|text| format!("\"{text}\"")), 2..6);
+    let pool = prop_oneof![2 => tokens(), 3 => texts(), 1 => vec(odd_value(), 1..6)];
+    (vec(shape_of_unknown(), 1..3), vec(pool, 9)).prop_flat_map(|(shapes, pools)| {
+        let records = vec((any::<Index>(), vec(any::<Index>(), 9), time()), 8..60);
+        let between = select(vec![",", ",\n", " ,\r\n  ", "\n"]);
+        let member = (records, between).prop_map(move |(records, between)| {
+            let records = records.iter().map(|(shape, values, time)| {
+                let values = values.iter().zip(&pools).map(|(value, pool)| pool[value.index(pool.len())].clone());
+                let record = shapes[shape.index(shapes.len())].record(&values.collect::<Vec<_>>(), time);
+                if between == "\n" { record.replace(['\n', '\t'], " ") } else { record }
+            });
+            let text = records.collect::<Vec<_>>().join(between);
+            if between == "\n" { text } else { format!("[{text}]") }.into_bytes()
+        });
+        vec(member, 1..3)
+    })
+}
+
 /// Some bytes in the place of others.
 #[derive(Debug, Clone)]
 struct Damage {
@@ -279,6 +334,18 @@ proptest! {
             format!("{{\"time\":\"2026-01-05 08:00:01 UTC\",{envelope}\"source\":\"{source}\",\"meta\":{end}{{{meta}}}{end}}}")
         });
         both_ways_agree(&[records.collect::<Vec<_>>().join("\n").into_bytes()], &[], DecodeOptions::default());
+    }
+
+    #[test]
+    fn records_with_many_unknown_members(members in members_of_unknown(), cuts in vec(any::<Index>(), 0..3)) {
+        both_ways_agree(&members, &cuts, DecodeOptions { batch_rows: 16, ..DecodeOptions::default() });
+    }
+
+    #[test]
+    fn damaged_records_with_many_unknown_members(members in members_of_unknown(), damages in vec(damage(), 1..4)) {
+        let damage = |member| damages.iter().fold(member, |member, damage| damage.done_to(member));
+        let damaged: Vec<Vec<u8>> = members.into_iter().map(damage).collect();
+        both_ways_agree(&damaged, &[], DecodeOptions { batch_rows: 16, ..DecodeOptions::default() });
     }
 
     #[test]
