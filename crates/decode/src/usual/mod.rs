@@ -27,7 +27,7 @@ use std::ops::Range;
 use keytrail_model::key::Key;
 use keytrail_model::schema::TEXT_COLUMNS;
 
-use crate::columns::{Columns, EXTRA, TO_BE_FOUND};
+use crate::columns::{Columns, EXTRA, Row, TO_BE_FOUND};
 use crate::text::tail;
 use clock::Clock;
 use shapes::{NewStep, Shapes, Slot, Step};
@@ -147,62 +147,21 @@ impl UsualReader {
                 at += step.literal.length();
             }
             at_value = false;
-            let rest = window.get(at..)?;
-            at += match step.slot {
+            match step.slot {
                 Slot::End => {
                     found.end = place;
                     return Some(at);
                 }
-                Slot::Nothing => 0,
-                Slot::Time => {
-                    let length = step.guess(rest)?;
-                    found.time = clock.micros(rest.get(..length)?)?;
-                    length
-                }
-                Slot::Plain(column) => {
-                    let length = step.guess_plain(rest)?;
-                    // A shape has one at most.
-                    found.plain = Some((column, at, length));
-                    length
-                }
-                Slot::UnknownText => {
-                    let length = step.guess_plain(rest).or_else(|| kept_length(rest, step.end))?;
-                    found.others.push(at..at + length);
-                    length
-                }
-                Slot::UnknownToken => {
-                    let Some(length) = token_length(rest) else {
-                        // A text, a list or an object may stand there.
+                Slot::Nothing => {}
+                _ => match found.value(step, (caches, clock), row, window, at)? {
+                    Some(length) => at += length,
+                    // Another kind of value may stand there.
+                    None => {
                         (at, place, open) = (before, step.other, Open::NONE);
                         continue;
-                    };
-                    found.others.push(at..at + length);
-                    length
-                }
-                Slot::Text(column) => {
-                    let (id, length) = known_text(step, caches.get(column)?, rest)?;
-                    match id {
-                        Some(id) => row.set_id(column, id),
-                        None => found.unknown.push((column, at, at + length)),
                     }
-                    length
-                }
-                Slot::Key(column) => {
-                    let key = Key::of(rest, step.end);
-                    let (id, length) = match key {
-                        Some(_) => (Some(TO_BE_FOUND), Key::length()),
-                        None => known_text(step, caches.get(column)?, rest)?,
-                    };
-                    row.set_key(key.unwrap_or_default());
-                    match id {
-                        Some(id) => row.set_id(column, id),
-                        // An empty text is null.
-                        None if length == 0 => {}
-                        None => found.unknown.push((column, at, at + length)),
-                    }
-                    length
-                }
-            };
+                },
+            }
             if place == open.last {
                 found.unknown_stretches.push((open.stretch, open.start, at));
             }
@@ -314,6 +273,72 @@ impl UsualReader {
     pub(super) fn forget_ids(&mut self) {
         self.caches.iter_mut().for_each(ValueCache::forget);
         self.stretches.forget();
+    }
+}
+
+impl Found {
+    /// Reads the value of a step, which stands at this place of the window: puts what is known of it into the row, notes what is to be looked up
+    /// when the record is taken, and tells its length. `Some(None)` where no value of its kind stands there, `None` where the record
+    /// is for the general path.
+    #[inline(always)]
+    fn value(
+        &mut self,
+        step: &mut Step,
+        (caches, clock): (&[ValueCache], &mut Clock),
+        row: &mut Row,
+        window: &[u8],
+        at: usize,
+    ) -> Option<Option<usize>> {
+        let rest = window.get(at..)?;
+        Some(Some(match step.slot {
+            Slot::End | Slot::Nothing => 0,
+            Slot::Time => {
+                let length = step.guess(rest)?;
+                self.time = clock.micros(rest.get(..length)?)?;
+                length
+            }
+            Slot::Plain(column) => {
+                let length = step.guess_plain(rest)?;
+                // A shape has one at most.
+                self.plain = Some((column, at, length));
+                length
+            }
+            Slot::UnknownText => {
+                let length = step.guess_plain(rest).or_else(|| kept_length(rest, step.end))?;
+                self.others.push(at..at + length);
+                length
+            }
+            Slot::UnknownToken => {
+                let Some(length) = token_length(rest) else {
+                    return Some(None);
+                };
+                self.others.push(at..at + length);
+                length
+            }
+            Slot::Text(column) => {
+                let (id, length) = known_text(step, caches.get(column)?, rest)?;
+                match id {
+                    Some(id) => row.set_id(column, id),
+                    None => self.unknown.push((column, at, at + length)),
+                }
+                length
+            }
+            Slot::Key(column) => {
+                let key = Key::of(rest, step.end);
+                let (id, length) = match key {
+                    Some(_) => (Some(TO_BE_FOUND), Key::length()),
+                    None => known_text(step, caches.get(column)?, rest)?,
+                };
+                row.set_key(key.unwrap_or_default());
+                match id {
+                    Some(id) => row.set_id(column, id),
+                    // An empty text is null.
+                    None if length == 0 => {}
+                    None => self.unknown.push((column, at, at + length)),
+                }
+                length
+            }
+        }))
     }
 }
 

@@ -204,6 +204,6 @@ fn hostile_members_take_time_in_proportion_to_their_length() {
             decoder.push(chunk, &mut collected).unwrap();
         }
         decoder.finish(&mut collected).unwrap();
-        assert!(start.elapsed().as_secs() < 20, "{pattern} took {:?}", start.elapsed());
+        assert!(start.elapsed().as_secs() < 60, "{pattern} took {:?}", start.elapsed());
     }
 }

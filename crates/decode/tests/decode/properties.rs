@@ -113,6 +113,16 @@ fn chunks<'a>(bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
 }
 
 /// All outcomes in order, `None` for rejects.
+/// With another byte in the place of one, or in front of it, or without it.
+fn changed(bytes: &[u8], at: usize, change: u8, byte: u8) -> Vec<u8> {
+    let (front, rest) = bytes.split_at(at);
+    match change {
+        0 => [front, &[byte], &rest[1..]].concat(),
+        1 => [front, &[byte], rest].concat(),
+        _ => [front, &rest[1..]].concat(),
+    }
+}
+
 fn outcomes(collected: &Collected) -> Vec<Option<Row>> {
     let mut all: Vec<(u64, Option<Row>)> = collected.rejects.iter().map(|reject| (reject.ordinal, None)).collect();
     let rows = collected.rows.iter().map(|(ordinal, row)| (u64::try_from(*ordinal).unwrap(), Some(row.clone())));
@@ -191,19 +201,12 @@ proptest! {
         texts in vec(any::<bool>(), 3..6),
         place: Index,
         byte in prop_oneof![select(b"{}[]\",:\\ x\n".to_vec()), any::<u8>()],
-        change in 0..3,
+        change in 0..3_u8,
     ) {
         let records: Vec<String> = texts.iter().enumerate().map(|(number, text)| plain_record(number, *text)).collect();
         let member = format!("[{}]", records.join(","));
         let at = 1 + place.index(member.len() - 2);
-        let mut changed = member.as_bytes().to_vec();
-        match change {
-            0 => changed[at] = byte,
-            1 => changed.insert(at, byte),
-            _ => {
-                changed.remove(at);
-            }
-        }
+        let changed = changed(member.as_bytes(), at, change, byte);
         let (collected, summary) = collect_whole(&changed, DecodeOptions::default()).unwrap();
         assert_conserved(&collected, summary);
         let untouched = decode(member.as_bytes()).0.rows;
@@ -225,21 +228,14 @@ proptest! {
         at: Index,
         is_at_start: bool,
         byte in prop_oneof![select(b"{}]\",:\\ x\n\xef".to_vec()), any::<u8>()],
-        change in 0..3,
+        change in 0..3_u8,
     ) {
         let records: Vec<String> = texts.iter().enumerate().map(|(number, text)| plain_record(number, *text)).collect();
         let member = records.join("\n");
         let at = if is_at_start { 0 } else { at.index(member.len()) };
         // What begins like a list is one.
         prop_assume!(at > 0 || change == 2 || byte != b'[');
-        let mut changed = member.as_bytes().to_vec();
-        match change {
-            0 => changed[at] = byte,
-            1 => changed.insert(at, byte),
-            _ => {
-                changed.remove(at);
-            }
-        }
+        let changed = changed(member.as_bytes(), at, change, byte);
         let (collected, summary) = collect_whole(&changed, DecodeOptions::default()).unwrap();
         assert_conserved(&collected, summary);
         let untouched = decode(member.as_bytes()).0.rows;
