@@ -106,9 +106,14 @@ impl Finder {
         let pattern = pattern.ok_or_else(not_found)?;
         let bad =
             |error: glob::PatternError| IngestError::Pattern { pattern: pattern.into(), message: error.to_string() };
-        let (mut matches, before) = (Vec::new(), self.unreadable.len());
+        // What ends in `**` is all that is below.
+        let (pattern, is_folder) = pattern.strip_suffix("/**").map_or((pattern, false), |folder| (folder, true));
+        let (mut matches, before) = (odd_names(pattern), self.unreadable.len());
+        let meant = glob::Pattern::new(pattern).map_err(bad)?;
         for entry in glob::glob(pattern).map_err(bad)? {
             match entry {
+                Ok(found) if is_folder && !found.is_dir() => {}
+                Ok(found) if is_passed_over(&found, &meant) => {}
                 Ok(found) => matches.push(found),
                 Err(error) => {
                     let words = format!("cannot be looked at: {}", error.error());
@@ -172,6 +177,39 @@ impl Finder {
         files.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(Discovered { files, unreadable, side_files: side_files.into_iter().collect() })
     }
+}
+
+/// How shells match: names that begin with a point are meant only where the pattern says so.
+const AS_SHELLS_DO: glob::MatchOptions =
+    glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+/// Whether a match is hidden, or leads to the resource forks of a Mac, and the pattern does not say so. (The library's own option for hidden
+/// names panics at names that are no UTF-8, and finds none where the pattern says so.)
+fn is_passed_over(found: &Path, meant: &glob::Pattern) -> bool {
+    let text = found.to_string_lossy();
+    let with_hidden = glob::MatchOptions { require_literal_leading_dot: false, ..AS_SHELLS_DO };
+    let is_hidden = meant.matches_with(&text, with_hidden) && !meant.matches_with(&text, AS_SHELLS_DO);
+    is_hidden || text.contains("__MACOSX") && !meant.as_str().contains("__MACOSX")
+}
+
+/// What a pattern stands for of which a name is no UTF-8: the library that reads patterns passes that over in silence. A character that is
+/// none is matched by `?`.
+fn odd_names(pattern: &str) -> Vec<PathBuf> {
+    let Ok(meant) = glob::Pattern::new(pattern) else {
+        // The caller says so.
+        return Vec::new();
+    };
+    let names: Vec<&str> = pattern.split('/').collect();
+    let literal = names.iter().take_while(|name| !name.contains(['*', '?', '['])).count();
+    let depth = if names.contains(&"**") { usize::MAX } else { names.len() - literal };
+    let root = names.get(..literal).unwrap_or_default().join("/");
+    let root = if literal == 0 { Path::new(".") } else { Path::new(if root.is_empty() { "/" } else { root.as_str() }) };
+    let found = WalkDir::new(root).min_depth(1).max_depth(depth).follow_links(depth < usize::MAX).sort_by_file_name();
+    let odd = found.into_iter().filter_map(Result::ok).map(|entry| match entry.path().strip_prefix(".") {
+        Ok(path) if literal == 0 => path.to_path_buf(),
+        _ => entry.into_path(),
+    });
+    odd.filter(|path| path.to_str().is_none() && meant.matches_with(&path.to_string_lossy(), AS_SHELLS_DO)).collect()
 }
 
 /// Where the files of a folder really are. Asking the system costs a call for each folder above a file: so it is asked once for all files
@@ -269,6 +307,11 @@ mod tests {
         assert_eq!(names(root, &["a"]), ["a/1.zip", "a/2.zip", "a/b/3.gz", "a/x.request.json"]);
         assert_eq!(names(root, &["a/*.zip", "a/1.zip", "./a/1.zip"]), ["a/1.zip", "a/2.zip"]);
         assert_eq!(names(root, &["a/.hidden"]), ["a/.hidden"]);
+        let below = ["a/1.zip", "a/2.zip", "a/b/3.gz", "a/x.request.json"];
+        for pattern in ["a/*", "a/**", "a/**/*", "[a]/**"] {
+            assert_eq!(names(root, &[pattern]), below, "what is passed over in a folder no pattern means: {pattern}");
+        }
+        assert_eq!(names(root, &["a/.h*"]), ["a/.hidden"]);
         assert_eq!(names(root, &["."]).len(), 5, "the store inside the folder is passed over");
         assert_eq!(names(root, &["*"]).len(), 5, "also where a pattern names it");
         assert_eq!(names(root, &["store/**/*", "c*"]), ["c d.json"], "or a file of it");
@@ -306,6 +349,22 @@ mod tests {
         assert_eq!(beside(&[a.join("1.zip")]), [None], "a folder that was not looked through");
         let error = discover(&[lonely], &root.path().join("store")).unwrap_err().to_string();
         assert!(error.contains("name the archive"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_utf_8_are_matched_by_patterns() {
+        use std::os::unix::ffi::OsStrExt;
+        let root = tree(&["a/1.json", "a/b/2.json"]);
+        let odd = root.path().join(std::ffi::OsStr::from_bytes(b"a/caf\xe9.json"));
+        if fs::write(&odd, "").is_err() {
+            return; // Not every file system takes such names.
+        }
+        for (pattern, count) in [("a/*.json", 2), ("a/caf?.json", 1), ("*/*", 3), ("a/**/*.json", 3), ("a/1*", 1)] {
+            let found = discover(&[root.path().join(pattern)], &root.path().join("store")).unwrap().files;
+            assert_eq!(found.len(), count, "{pattern}");
+            assert_eq!(found.iter().any(|file| file.path == odd), pattern != "a/1*", "{pattern}");
+        }
     }
 
     #[cfg(unix)]

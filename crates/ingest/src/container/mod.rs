@@ -38,7 +38,7 @@ const FIRST_BYTES: usize = 1 << 10;
 /// Kinds of container, told apart by content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Container {
-    /// `PK\x03\x04`, or `PK\x05\x06` for one without members; or one with other bytes in front of it, told by its end.
+    /// `PK\x03\x04`, or `PK\x05\x06` or `PK\x06\x06` for one without members; or one with other bytes in front of it, told by its end.
     Zip,
     /// `1f 8b`.
     Gzip,
@@ -49,7 +49,7 @@ pub(crate) enum Container {
 impl Container {
     pub(crate) fn of(first_bytes: &[u8]) -> Self {
         match first_bytes {
-            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Self::Zip,
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] | [b'P', b'K', 6, 6, ..] => Self::Zip,
             [0x1f, 0x8b, ..] => Self::Gzip,
             _ => Self::Plain,
         }

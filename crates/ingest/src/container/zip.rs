@@ -55,7 +55,7 @@ pub(super) fn visit<M: Members>(
         members.damaged(None, format!("ZIP directory: expected at most {at_most} members, found {found}"));
         return Ok(());
     }
-    let Checked { layout, named, overlapping, broken } = match check(&mut directory) {
+    let Checked { layout, overlapping, broken } = match check(&mut directory) {
         Ok(checked) => checked,
         Err(error) => {
             tell(members, None, &error);
@@ -74,13 +74,21 @@ pub(super) fn visit<M: Members>(
         }
     };
     let mut body = Body { source, reader: None };
+    // Length and CRC-32 of the members that were read: what is equal to one is the same once more.
+    let mut named = HashSet::new();
     for (position, entry) in entries.enumerate() {
         match entry {
             Ok(entry) if overlapping.contains(&position) => {
                 let name = name_of(&entry);
                 members.damaged(Some(&name), "shares its bytes with another member: expected bytes of its own".into());
             }
-            Ok(entry) => unnamed.extend(visit_entry(&entry, &mut body, buffers, members)?),
+            Ok(entry) => {
+                let visited = visit_entry(&entry, &mut body, buffers, members)?;
+                unnamed.extend(visited.unnamed);
+                if visited.is_read {
+                    named.insert((entry.size(), entry.crc32()));
+                }
+            }
             // Told already.
             Err(_) => break,
         }
@@ -170,8 +178,6 @@ pub(super) fn has_directory(source: Source<'_>) -> bool {
 /// What there is to know of a directory before its members are read.
 struct Checked {
     layout: Layout,
-    /// Length and CRC-32 of its members, as far as they are read.
-    named: HashSet<(u64, u32)>,
     /// Positions of entries whose members are not: see [`Layout::overlapping`].
     overlapping: HashSet<usize>,
     /// Why it could not be read to its end.
@@ -204,9 +210,7 @@ fn check(directory: &mut Directory<'_>) -> io::Result<Checked> {
     let found = zip_layout::Directory { start, entries, is_broken: broken.is_some() };
     let layout = zip_layout::check(directory.files().map_err(io_error)?.reader_mut(), &found)?;
     let overlapping: HashSet<usize> = layout.overlapping.iter().copied().collect();
-    let read = found.entries.iter().enumerate().filter(|(index, _)| !overlapping.contains(index));
-    let named = read.map(|(_, entry)| (entry.bytes, entry.crc32)).collect();
-    Ok(Checked { layout, named, overlapping, broken })
+    Ok(Checked { layout, overlapping, broken })
 }
 
 /// Whether a member begins in the first bytes of a file without directory.
@@ -231,24 +235,37 @@ fn is_folder(entry: &ZipFileEntry<'_>) -> bool {
         && entry.compressed_size() <= data_at_most
 }
 
-/// Visits a member; gives the places of others that its data hides.
+/// What came of a member.
+struct Visited {
+    /// Places of others that its data hides.
+    unnamed: Vec<(u64, u64)>,
+    /// Whether its content was read, be it to a bad end, or need not be.
+    is_read: bool,
+}
+
+impl Visited {
+    const READ: Self = Self { unnamed: Vec::new(), is_read: true };
+    const REFUSED: Self = Self { unnamed: Vec::new(), is_read: false };
+}
+
+/// Visits a member.
 fn visit_entry<M: Members>(
     entry: &ZipFileEntry<'static>,
     body: &mut Body<'_>,
     buffers: &mut Buffers,
     members: &mut M,
-) -> Result<Vec<(u64, u64)>, M::Stop> {
+) -> Result<Visited, M::Stop> {
     let name = name_of(entry);
     if is_folder(entry) || is_resource_fork(&name) {
-        return Ok(Vec::new());
+        return Ok(Visited::READ);
     }
     if !matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated) {
         members.damaged(Some(&name), format!("compressed by {}: expected stored or deflated", method(entry)));
-        return Ok(Vec::new());
+        return Ok(Visited::REFUSED);
     }
     if entry.encrypted() {
         members.damaged(Some(&name), "encrypted: expected plain content".into());
-        return Ok(Vec::new());
+        return Ok(Visited::REFUSED);
     }
     let declared_bytes = entry.size();
     let is_admitted = members.admits(declared_bytes);
@@ -260,7 +277,7 @@ fn visit_entry<M: Members>(
         && let Some(content) = body.whole(entry, buffers)
     {
         members.member(&name, &mut Whole::checked(content, entry.crc32()))?;
-        return Ok(Vec::new());
+        return Ok(Visited::READ);
     }
     let visit = |members: &mut M, content: &mut dyn Content| members.member(&name, content);
     let mut beyond = None;
@@ -282,17 +299,20 @@ fn visit_entry<M: Members>(
                     beyond = Some(content.reader.beyond());
                 }
             }
-            Err(error) => tell(members, Some(&name), &error),
+            Err(error) => {
+                tell(members, Some(&name), &error);
+                return Ok(Visited::REFUSED);
+            }
         }
     }
     let found = beyond.map(|beyond| body.reader().and_then(|reader| zip_layout::beyond(reader, beyond)));
     Ok(match found {
-        Some(Ok(found)) => tell_layout(members, found),
+        Some(Ok(found)) => Visited { unnamed: tell_layout(members, found), is_read: true },
         Some(Err(error)) => {
             tell(members, Some(&name), &error);
-            Vec::new()
+            Visited::READ
         }
-        None => Vec::new(),
+        None => Visited::READ,
     })
 }
 

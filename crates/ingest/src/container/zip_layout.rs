@@ -31,6 +31,8 @@ const PATTERNS: [Pattern; 3] = [
     Pattern::of(&DIRECTORY_ENTRY),
     Pattern::of(&END_RECORD),
 ];
+/// Kind of the fault that there are members which nothing names.
+const UNNAMED: &str = "unnamed_member";
 /// Bytes looked at at a time.
 const SEARCHED_BYTES: usize = 16 << 10;
 /// Zeros that the data of no deflated text ends in: the code of its end would have to be zeros, and what comes before it.
@@ -133,6 +135,10 @@ impl Layout {
         order.sort_by_key(|(index, entry)| (entry.header_start, *index));
         let mut covered = 0_u64;
         for (index, entry) in order {
+            // An entry that leads to no header tells nothing of the bytes there; reading its member will say so.
+            let Some(header_bytes) = local_header_bytes(file, entry.header_start)? else {
+                continue;
+            };
             if entry.header_start < covered {
                 self.overlapping.push(index);
                 continue;
@@ -140,7 +146,7 @@ impl Layout {
             if entry.header_start > covered {
                 self.gap(file, (covered, entry.header_start))?;
             }
-            let data_start = entry.header_start.saturating_add(local_header_bytes(file, entry.header_start)?);
+            let data_start = entry.header_start.saturating_add(header_bytes);
             covered = data_start.saturating_add(entry.compressed_bytes);
             if entry.has_descriptor {
                 covered = covered.saturating_add(descriptor_bytes(file, covered, entry)?);
@@ -165,10 +171,10 @@ impl Layout {
             stretch.first_bytes().starts_with(&LOCAL_HEADER) && stretch.bytes >= LOCAL_HEADER_BYTES as u64;
         if let Some(at) = is_at_start.then_some(from).or(stretch.first_of(&LOCAL_HEADER)) {
             let text = format!("the directory names no member at byte {at}, but there is one");
-            self.faults.push(stretch.note("unnamed_member", text));
+            self.faults.push(stretch.note(UNNAMED, text));
             self.unnamed.push((at, to));
-        } else {
-            self.notes.extend(note(&stretch));
+        } else if let Some(note) = note(&stretch) {
+            if note.kind == UNNAMED { self.faults.push(note) } else { self.notes.push(note) }
         }
         Ok(())
     }
@@ -201,9 +207,24 @@ impl Layout {
             Some(comment.note("zip_comment", format!("a ZIP comment of {} bytes", comment.bytes)))
         })?;
         self.unclaimed(file, (end, file_bytes), |rest| {
+            if let Some(what) = begins_like_content(rest) {
+                let bytes = rest.bytes;
+                return Some(
+                    rest.note(UNNAMED, format!("{bytes} bytes follow the end of the ZIP, which begin like {what}")),
+                );
+            }
             let (kind, zero) = if rest.is_padding() { ("padding", "zero ") } else { ("bytes_after", "") };
             Some(rest.note(kind, format!("{} {zero}bytes follow the end of the ZIP", rest.bytes)))
         })
+    }
+}
+
+/// What bytes behind a container begin like that are no padding: what others joined to it would be lost in silence.
+pub(super) fn begins_like_content(rest: &Stretch) -> Option<&'static str> {
+    match rest.first_bytes() {
+        [0x1f, 0x8b, 8, ..] => Some("gzip"),
+        [b'[', b'{', ..] | [b'{', b'"', ..] => Some("records"),
+        _ => None,
     }
 }
 
@@ -315,10 +336,10 @@ pub(super) fn u64_at(file: &mut (impl Read + Seek), at: u64) -> io::Result<u64> 
     Ok(u64::from_le_bytes(read_at(file, at)?))
 }
 
-/// Length of a local header with its name and its extra field.
-fn local_header_bytes(file: &mut (impl Read + Seek), at: u64) -> io::Result<u64> {
-    let lengths: [u8; 4] = read_at(file, at.saturating_add(26))?;
-    Ok(LOCAL_HEADER_BYTES as u64 + u64::from(sum_of_two(lengths)))
+/// Length of a local header with its name and its extra field; `None` where there is none.
+fn local_header_bytes(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<u64>> {
+    let header: [u8; LOCAL_HEADER_BYTES] = read_at(file, at)?;
+    Ok(name_and_extra_bytes(&header).map(|bytes| LOCAL_HEADER_BYTES as u64 + u64::from(bytes)))
 }
 
 /// Bytes between a local header and the data: its name and its extra field. `None` where it is no local header.

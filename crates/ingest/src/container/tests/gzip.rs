@@ -60,12 +60,15 @@ fn a_gzip_member_behind_other_bytes_is_told() {
         other[place] ^= 1;
         other
     };
-    let behind: [(&str, Vec<u8>, &str); 8] = [
+    let behind: [(&str, Vec<u8>, &str); 11] = [
         ("first byte changed", changed(0), "byte 0 of them"),
         ("second byte changed", changed(1), "byte 0 of them"),
         ("behind zeros", [&[0; 512], other.as_slice()].concat(), "byte 512 of them"),
         ("behind a line feed", [b"\n", other.as_slice()].concat(), "byte 1 of them"),
         ("behind a byte of it", [b"\x1e", other.as_slice()].concat(), "byte 1 of them"),
+        ("a ZIP", zip(&[member(b"b", 0, OTHER)], b""), "which begin like a ZIP"),
+        ("a list", b"[{\"a\":1}]".to_vec(), "which begin like records"),
+        ("lines", RECORD.to_vec(), "which begin like records"),
         ("text", b"more than three bytes".to_vec(), ""),
         ("zeros", vec![0; 512], ""),
         ("two bytes", vec![7, 0x8b], ""),

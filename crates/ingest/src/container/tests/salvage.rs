@@ -55,6 +55,7 @@ fn salvage_goes_on_behind_what_cannot_be_read() {
         Member { flags: 8, descriptor, local, ..plain }
     };
     let damaged = Member { data: [&a.data[..9], &[0xff; 20], &a.data[29..]].concat(), ..a.clone() };
+    let encrypted = Member { flags: 1, ..a.clone() };
     let headers = b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\n\r\n";
     let broken = Member { bytes: u32::MAX, extra: vec![1, 0, 2, 0, 0, 0], ..b.clone() };
     let [zip_a, zip_c] = [&a, &c].map(|member| zip(std::slice::from_ref(member), b""));
@@ -79,6 +80,8 @@ fn salvage_goes_on_behind_what_cannot_be_read() {
         ("two ZIPs joined", [zip_c.as_slice(), &zip_a].concat(), "a c", "the directory names no member at byte 0"),
         ("a ZIP joined to itself", zip_a.repeat(2), "a", "the directory names no member at byte 0"),
         ("a cut ZIP behind HTTP headers", [headers, cut(&[a.clone(), c.clone()]).as_slice()].concat(), "a c", ""),
+        ("an offset to no header", zip(&[Member { offset: Some(1), ..a.clone() }, c.clone()], b""), "c a", "a: "),
+        ("a copy of an encrypted one", [zip_a.as_slice(), &zip(&[encrypted], b"")].concat(), "a", "a: encrypted"),
         ("an entry that cannot be read", zip(&[broken, c.clone()], b""), "b c", "entry 0 of 2"),
         ("behind the data of another", zip(&[Member { data: slack, ..a }], b""), "a c", "names no member"),
     ];

@@ -76,6 +76,12 @@ fn archives_that_lie() {
             "a: cut: expected 4294967295",
             1,
         ),
+        (
+            "an offset to no header",
+            zip(&[Member { offset: Some(1), ..a() }, b()], b""),
+            "a: expected a local header",
+            1,
+        ),
         ("an offset beyond the file", zip(&[a(), Member { offset: Some(1 << 30), ..b() }], b""), "b: ", 1),
         (
             "an offset beyond any file",
@@ -196,6 +202,11 @@ fn bytes_that_belong_to_nothing_are_told_and_members_among_them_are_damage() {
             assert!(expected.is_none_or(|expected| expected == told.damage[0]), "{case}: {told:?}");
             assert_eq!(told.members, [("a".to_owned(), RECORD.to_vec())], "{case}");
         }
+    }
+    for (behind, expected) in [(gzip(RECORD), "gzip"), (RECORD.to_vec(), "records"), (b"[{}]".to_vec(), "records")] {
+        let told = told(&[named.as_slice(), &behind].concat(), false);
+        let text = format!("ZIP: {} bytes follow the end of the ZIP, which begin like {expected}", behind.len());
+        assert_eq!((told.damage, told.members.len()), (vec![text], 1));
     }
     let noted: [(&str, Vec<u8>, &str); 9] = [
         ("before the directory", before_directory(b"other"), "5 bytes at byte"),
