@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::StoreError;
 use crate::delta::{self, Live};
 use crate::failpoint::{Point, reach};
+use crate::folder::entries;
 use crate::layout::{self, Layout};
 use crate::parallel::read_in_parallel;
 use crate::seal::{self, Seal};
@@ -401,14 +402,9 @@ impl Listing {
     }
 
     fn once(layout: &Layout) -> Result<Self, StoreError> {
-        let folder = layout.log();
         let mut listing = Self { commits: Vec::new(), checkpoint: None };
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(listing),
-            entries => entries.map_err(StoreError::io("list the log", &folder))?,
-        };
-        for entry in entries {
-            let name = entry.map_err(StoreError::io("list the log", &folder))?.file_name();
+        for entry in entries(&layout.log())? {
+            let name = entry.file_name();
             let name = name.to_string_lossy();
             match layout::parse_log_name(&name) {
                 Some((version, "json")) => listing.commits.push(version),

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::failpoint::{Point, reach};
+use crate::folder::entries;
 use crate::layout::{self, Layout};
 use crate::{StoreError, durable};
 
@@ -75,13 +76,7 @@ pub(crate) fn remove_over(layout: &Layout, epoch: u64) -> Result<(), StoreError>
 
 /// Calls `each` with every epoch before `epoch`, its file, and whether somebody reads in it. Otherwise the file is locked meanwhile.
 fn each_before(layout: &Layout, epoch: u64, each: &mut dyn FnMut(u64, &Path, bool)) -> Result<(), StoreError> {
-    let folder = layout.readers();
-    let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(StoreError::io("list the folder", &folder))?,
-    };
-    for entry in entries {
-        let entry = entry.map_err(StoreError::io("list the folder", &folder))?;
+    for entry in entries(&layout.readers())? {
         let Some(of) = entry.file_name().to_str().and_then(|name| name.parse().ok()).filter(|&of| of < epoch) else {
             continue;
         };

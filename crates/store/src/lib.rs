@@ -15,6 +15,7 @@ mod durable;
 mod error;
 mod events_file;
 pub mod failpoint;
+mod folder;
 mod forget;
 mod forgotten_file;
 mod layout;

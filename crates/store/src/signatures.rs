@@ -5,12 +5,11 @@
 //! beside a signature only shows that the files are whole; that the signature is who it should be shows a key kept elsewhere.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use keytrail_sign::{SecretKey, Signature};
 
+use crate::folder::entries;
 use crate::layout::Layout;
 use crate::{Snapshot, StoreError, durable};
 
@@ -153,14 +152,9 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn list(layout: &Layout) -> Result<Self, StoreError> {
-        let folder = layout.signatures();
         let mut files = Self::default();
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(files),
-            entries => entries.map_err(StoreError::io("list the signatures", &folder))?,
-        };
-        for entry in entries {
-            let path = entry.map_err(StoreError::io("list the signatures", &folder))?.path();
+        for entry in entries(&layout.signatures())? {
+            let path = entry.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if let Some(key) = name.strip_suffix(PUBLIC_KEY) {
                 files.keys.insert(key.to_owned(), path);
@@ -172,7 +166,6 @@ impl Files {
                 files.others.push(path);
             }
         }
-        files.others.sort_unstable();
         Ok(files)
     }
 }

@@ -5,10 +5,11 @@
 //! ours to delete, and is told.
 
 use std::collections::HashSet;
-use std::fs::{self, DirEntry};
+use std::fs;
 use std::path::Path;
 
 use crate::failpoint::{Point, reach};
+use crate::folder::entries;
 use crate::layout::{self, Layout};
 use crate::signatures::Files as SignatureFiles;
 use crate::{Snapshot, StoreError, checkpoints, durable};
@@ -241,15 +242,4 @@ fn parquet_files(folder: &Path, start: &str, found: &mut Vec<String>) -> Result<
         }
     }
     Ok(())
-}
-
-/// Entries of a folder, sorted by name; none where there is no such folder.
-fn entries(folder: &Path) -> Result<Vec<DirEntry>, StoreError> {
-    let listed = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        listed => listed.and_then(Iterator::collect::<Result<Vec<_>, _>>),
-    };
-    let mut entries = listed.map_err(StoreError::io("list the folder", folder))?;
-    entries.sort_by_key(DirEntry::file_name);
-    Ok(entries)
 }
