@@ -173,3 +173,32 @@ fn a_checkpoint_that_fails_or_is_cut_off_costs_nothing() {
         assert_eq!(bench.keytrail(&["verify"]).code, 0, "{fault}");
     });
 }
+
+#[test]
+fn a_commit_that_cannot_be_read_back_is_said_to_be_possible() {
+    let mut told = 0;
+    for when in 1.. {
+        let bench = Bench::new();
+        let archive = bench.write("a.json", record("2026-01-05 08:00:01 UTC", "LUNA_LOGIN"));
+        bench.ingest(&[&archive], &[]);
+        let later = bench.write("b.json", record("2026-01-05 08:00:02 UTC", "LUNA_LOGIN"));
+        let mut command = bench.command();
+        command.arg("ingest").arg(&later).env("KEYTRAIL_FAIL_AT", format!("commit-reading#{when}:error"));
+        let ran = Ran::of(command.output().unwrap());
+        if ran.code == 0 {
+            break;
+        }
+        let stands = bench.keytrail(&["head"]).stdout.trim_end().ends_with("@2");
+        let is_possible = ran.stderr.contains("version 2 may be committed or not, run again: ");
+        assert_eq!(
+            stands,
+            is_possible || ran.stderr.contains("version 2 is committed, but "),
+            "{when}: {}",
+            ran.stderr
+        );
+        told += usize::from(is_possible);
+        assert_eq!(bench.ingest(&[&later], &[]).0, 0, "{when}");
+        assert_eq!(bench.rows("SELECT count(*) FROM events"), ["2"], "{when}");
+    }
+    assert_eq!(told, 1, "it is read back once");
+}

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use keytrail_model::record::ColumnError;
 use keytrail_store::StoreError;
 
-/// A run that could not be done. Nothing of it is in the store, unless the error is [`StoreError::AfterCommit`].
+/// A run that could not be done. Nothing of it is in the store, unless the error is [`StoreError::AfterCommit`], or perhaps
+/// [`StoreError::OutcomeUnknown`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IngestError {

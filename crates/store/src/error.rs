@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use parquet::errors::ParquetError;
 
 /// An error of the store. Nothing is half done when one is returned: the last commit stands, left-overs are swept by the
-/// next [`crate::Writer`]. Only [`Self::AfterCommit`] tells of a commit that was made.
+/// next [`crate::Writer`]. Only [`Self::AfterCommit`] tells of a commit that was made, and [`Self::OutcomeUnknown`] of one that may be.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -103,6 +103,14 @@ pub enum StoreError {
         /// Version of the table that the commit made.
         version: u64,
         /// What failed.
+        source: Box<StoreError>,
+    },
+    /// Whether the commit was made cannot be told, since the system refuses to say what is in the log. Its files stay: they may be needed.
+    #[error("version {version} may be committed or not, run again: {source}")]
+    OutcomeUnknown {
+        /// Version of the table that the commit makes.
+        version: u64,
+        /// Why it could not be looked up.
         source: Box<StoreError>,
     },
     /// What was handed in for a commit contradicts itself; nothing was committed.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use keytrail_model::ledger::RecordCounts;
@@ -143,7 +144,7 @@ impl Writer {
     ///
     /// # Errors
     /// The figures do not conserve, a file cannot be moved or synced, or another program committed to the table. The last
-    /// commit then still stands, but for [`StoreError::AfterCommit`].
+    /// commit then still stands, but for [`StoreError::AfterCommit`] and [`StoreError::OutcomeUnknown`].
     pub fn commit(&mut self, run: RunCommit) -> Result<Snapshot, StoreError> {
         let placed = self.place(run)?;
         self.publish(&placed)?;
@@ -251,7 +252,8 @@ impl Writer {
     /// Makes a commit of what is in its place, and goes on to it.
     ///
     /// # Errors
-    /// [`StoreError::AfterCommit`] where something failed when the commit stood; any other error where it does not.
+    /// [`StoreError::AfterCommit`] where something failed when the commit stood, [`StoreError::OutcomeUnknown`] where the system does not say; any
+    /// other error where it does not stand.
     pub(crate) fn publish(&mut self, placed: &Placed) -> Result<(), StoreError> {
         let is_durable = self.write_commit(placed).inspect_err(|error| {
             // The version is somebody else's now: later, these files could not be told from any others that no commit names.
@@ -300,7 +302,10 @@ impl Writer {
         // An error may come after the commit file got its name, a conflict may be with ourselves, and an answer may be wrong: whatever it
         // was, the file tells.
         let path = self.layout.commit(*version);
-        if !path.try_exists().map_err(StoreError::io("look for the commit", &path))? {
+        let unknown = |source: StoreError| StoreError::OutcomeUnknown { version: *version, source: Box::new(source) };
+        let is_there =
+            path.try_exists().map_err(|error| unknown(StoreError::io("look for the commit", &path)(error)))?;
+        if !is_there {
             return match outcome? {
                 Committed::Yes => {
                     Err(StoreError::damaged_commit(&path, "the commit that was just made", "no such file"))
@@ -308,10 +313,16 @@ impl Writer {
                 Committed::Conflict => Err(StoreError::Conflict { path: events, version: *version }),
             };
         }
-        if chain::record_of(&self.layout, *version)?.is_none_or(|found| found != *record) {
-            return Err(StoreError::Conflict { path: events, version: *version });
+        let conflict = || Err(StoreError::Conflict { path: events.clone(), version: *version });
+        let was_taken = matches!(outcome, Ok(Committed::Conflict));
+        match chain::record_of(&self.layout, *version) {
+            Ok(Some(found)) if found == *record => Ok(matches!(outcome, Ok(Committed::Yes))),
+            Ok(_) => conflict(),
+            // Ours is whole when it gets its name.
+            Err(error) if was_taken && is_of_another(&error) => conflict(),
+            Err(error @ StoreError::Io { .. }) => Err(unknown(error)),
+            Err(error) => Err(error),
         }
-        Ok(matches!(outcome, Ok(Committed::Yes)))
     }
 
     /// A store without a checkpoint is slower to open for other engines, and as right: a failure is a warning.
@@ -346,6 +357,14 @@ pub(crate) struct Placed {
 impl SidecarRecord {
     pub(crate) fn new(path: String, seal: &FinishedFile) -> Self {
         Self { path, sha256: seal.sha256.clone(), rows: seal.rows, bytes: seal.bytes }
+    }
+}
+
+/// Whether what was read at the place of a commit of ours tells that somebody else wrote it: it is no commit of ours, or not ours to read.
+fn is_of_another(error: &StoreError) -> bool {
+    match error {
+        StoreError::Io { source, .. } => matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::IsADirectory),
+        _ => true,
     }
 }
 

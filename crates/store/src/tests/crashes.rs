@@ -71,6 +71,32 @@ fn a_kill_while_the_store_is_made_is_made_good() {
 }
 
 #[test]
+fn whoever_took_the_version_nothing_of_ours_stays() {
+    let foreign = r#"{"commitInfo":{"operation":"WRITE"}}"#;
+    let takers: [(&str, &dyn Fn(&Path)); 4] = [
+        ("a commit", &|path| fs::write(path, foreign).unwrap()),
+        ("a damaged one", &|path| fs::write(path, "{\"commitInfo\":{\"keytrail\"").unwrap()),
+        ("an empty file", &|path| fs::write(path, "").unwrap()),
+        ("a folder", &|path| fs::create_dir(path).unwrap()),
+    ];
+    for (what, take) in takers {
+        let room = Room::new();
+        let mut writer = room.writer();
+        commit(&mut writer, "aa", &[&[MORNING]]);
+        let run = run(&writer, "bb", &[&[MORNING + 1], &[FEBRUARY]]);
+        let outside_of_staging = || {
+            let files = room.files().into_iter();
+            files.filter(|path| !path.starts_with("_staging/")).collect::<Vec<_>>()
+        };
+        let before = outside_of_staging();
+        take(&room.commit_file(2));
+        let error = writer.commit(run).unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { version: 2, .. }), "{what}: {error}");
+        assert_eq!(outside_of_staging(), before, "{what}");
+    }
+}
+
+#[test]
 fn an_error_after_the_commit_file_got_its_name_is_no_error() {
     let room = Room::new();
     let mut writer = room.writer();

@@ -46,7 +46,7 @@ fn a_commit_that_is_not_whole_is_refused() {
         (2, |text| text.lines().next().unwrap().to_owned() + "\n", "expected 2 added and 0 removed files"),
         (2, |text| text.trim_end().to_owned(), "expected a newline at its end, found a cut after"),
         (2, |text| text[..40].to_owned() + "\n", "expected a JSON object in line 1"),
-        (2, |text| "\0".repeat(text.len()), "expected a newline at its end"),
+        (2, |text| "\0".repeat(text.len()), "expected a JSON object in line 1"),
         (2, |text| text.replace("\"size\":", "\"size\":1"), "expected 2 added and 0 removed files"),
         (2, |text| text.replace("\"prev\":\"", "\"prev\":\"0"), "of the commit before it, found 0"),
         (
@@ -134,6 +134,32 @@ fn a_data_file_of_another_length_is_not_read() {
     fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     let read = crate::read_events::<StoreError>(&snapshot, i64::MIN, i64::MAX, &mut |_| Ok(()));
     assert!(matches!(read, Err(StoreError::DamagedFile { .. })));
+}
+
+#[test]
+fn a_commit_of_another_program_may_end_without_a_newline() {
+    let info = r#"{"commitInfo":{"timestamp":1767600000000,"operation":"WRITE"}}"#;
+    let add = r#"{"add":{"path":"month=2026-01/x.parquet","partitionValues":{"month":"2026-01"},"size":9,"modificationTime":0,"dataChange":true,"stats":"{\"numRecords\":3}"}}"#;
+    for lines in [[info, add], [add, info]] {
+        let room = store_of_two_runs();
+        let text = lines.join("\n");
+        fs::write(room.commit_file(3), &text).unwrap();
+        let snapshot = room.snapshot();
+        assert_eq!((snapshot.foreign_commits(), snapshot.rows()), (&[3][..], 7));
+        let found = crate::verify(&room.root, crate::Depth::Quick).unwrap();
+        let told = found.damages[0].to_string();
+        assert!(told.contains("expected a commit of keytrail, found version 3 of another program"), "{told}");
+        assert_eq!(found.notes, [] as [&str; 0]);
+        commit(&mut room.writer(), "cc", &[&[MORNING]]);
+        assert_eq!(room.snapshot().rows(), 8, "the chain goes on");
+        fs::remove_file(room.commit_file(4)).unwrap();
+
+        for (length, line) in [(text.len() - 1, 2), (lines[0].len() - 1, 1)] {
+            fs::write(room.commit_file(3), &text[..length]).unwrap();
+            let error = Store::open(&room.root).unwrap().snapshot().unwrap_err().to_string();
+            assert!(error.contains(&format!("expected a JSON object in line {line}")), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -111,6 +111,17 @@ fn damage_of_commits_is_named() {
 }
 
 #[test]
+fn a_damaged_last_commit_is_not_said_to_be_of_an_earlier_keytrail() {
+    for change in [|_: &str| String::new(), |text: &str| text[..40].to_owned(), |_: &str| "{}".into()] {
+        let room = store_of_two_runs();
+        damage(&room, 2, change);
+        let found = check(&room, Depth::Quick);
+        assert!(!found.damages.is_empty());
+        assert!(!found.notes.iter().any(|note| note.contains("seal")), "{:?}", found.notes);
+    }
+}
+
+#[test]
 fn missing_commits_are_named() {
     let room = store_of_two_runs();
     fs::remove_file(room.commit_file(1)).unwrap();

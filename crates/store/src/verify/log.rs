@@ -127,10 +127,12 @@ impl Log {
             }
             parsed => parsed,
         };
-        // A commit of another program has none of ours.
-        let is_foreign = parsed.as_ref().is_ok_and(|commit| commit.record.is_none());
+        // A commit of another program has none of ours; of one that cannot be read nobody knows who wrote it.
+        let is_ours = parsed.as_ref().is_ok_and(|commit| commit.record.is_some());
+        let is_foreign = parsed.is_ok() && !is_ours;
+        let seal = if is_foreign { None } else { findings.take(chain::check_seal(&path, &bytes))? };
         // Nothing where it is broken, which is damage, and told.
-        self.is_sealed = is_foreign || findings.take(chain::check_seal(&path, &bytes))?.unwrap_or(true);
+        self.is_sealed = !is_ours || seal.unwrap_or(true);
         let Some(commit) = findings.take(parsed)? else {
             return Ok(None);
         };
