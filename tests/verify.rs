@@ -290,6 +290,57 @@ fn archives_that_cannot_be_compared_hide_no_damage() {
 }
 
 #[test]
+fn what_makes_the_parquet_library_fail_is_told_as_damage() {
+    let bench = Bench::new();
+    let lines: Vec<String> = (0..60).map(|n| record(&format!("2026-01-05 08:00:{n:02} UTC"), "LUNA_LOGIN")).collect();
+    let archive = bench.write("a.json", lines.join("\n"));
+    bench.ingest(&[&archive], &[]);
+    let listed = bench.keytrail(&["files"]).stdout;
+    let whole = std::fs::read(listed.trim_end()).unwrap();
+    // The header of the first page of numbers is there: with other widths, some of it makes an assertion of the library fail.
+    for at in 20..48 {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x80;
+        std::fs::write(listed.trim_end(), changed).unwrap();
+        let ran = bench.keytrail(&[Path::new("verify"), Path::new("--archives"), &archive]);
+        assert_eq!(
+            (ran.code, ran.stdout.lines().next().map(|line| &line[..7])),
+            (5, Some("DAMAGED")),
+            "byte {at}: {}",
+            ran.stderr
+        );
+        assert!(!ran.stderr.contains("panicked"), "byte {at}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_changed_data_file_decides_nothing() {
+    let bench = Bench::new();
+    let lines: Vec<String> = (0..60).map(|n| record(&format!("2026-01-05 08:00:{n:02} UTC"), "LUNA_LOGIN")).collect();
+    bench.ingest(&[&bench.write("a.json", lines.join("\n"))], &[]);
+    // The same export again, in other bytes.
+    let again = bench.write("b.json", format!("[{}]", lines.join(",")));
+    let head = bench.keytrail(&["head"]).stdout;
+    let listed = bench.keytrail(&["files"]).stdout;
+    let whole = std::fs::read(listed.trim_end()).unwrap();
+    for at in (4..whole.len()).step_by(whole.len() / 12) {
+        let mut changed = whole.clone();
+        changed[at] ^= 4;
+        std::fs::write(listed.trim_end(), changed).unwrap();
+        let (code, _, ingested) = bench.ingest(&[&again], &[]);
+        let exported = bench.keytrail(&["export"]);
+        assert_eq!((code, exported.code, exported.stdout.as_str()), (1, 1, ""), "byte {at}: {ingested}");
+        for words in [ingested, exported.stderr] {
+            assert!(words.contains("damaged file: expected SHA-256 "), "byte {at}: {words}");
+        }
+        assert_eq!(bench.keytrail(&["head"]).stdout, head, "byte {at}");
+    }
+    std::fs::write(listed.trim_end(), &whole).unwrap();
+    let (code, summary, words) = bench.ingest(&[&again], &[]);
+    assert_eq!((code, &summary["records"]["duplicates"]), (0, &60.into()), "{words}");
+}
+
+#[test]
 fn archives_prove_a_store_under_any_name() {
     let bench = Bench::new();
     let line = record("2026-01-05 08:00:01 UTC", "LUNA_LOGIN") + "\noops\n";

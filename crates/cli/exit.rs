@@ -1,6 +1,7 @@
 //! Exit codes: part of the command line contract, because batch jobs act on them.
 
 use std::io::{self, Write};
+use std::panic::{PanicHookInfo, set_hook, take_hook};
 use std::process::ExitCode;
 
 use keytrail_model::text::is_hidden;
@@ -63,6 +64,16 @@ fn harmless(words: &str) -> String {
         if is_hidden(letter) && letter != '\t' { shown.extend(letter.escape_unicode()) } else { shown.push(letter) }
     }
     shown
+}
+
+/// Keeps panics of a library at damaged bytes from the terminal: what they mean is said with the name of the file.
+pub(crate) fn hush_told_panics() {
+    let usual_hook = take_hook();
+    set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        if !keytrail_store::is_guarded() {
+            usual_hook(panic);
+        }
+    }));
 }
 
 /// Whether an error of writing only says that the reader of our output went away.

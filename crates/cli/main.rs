@@ -16,6 +16,7 @@ use args::{Command, Keytrail};
 use exit::Outcome;
 
 fn main() -> ExitCode {
+    exit::hush_told_panics();
     let arguments = Keytrail::parse();
     let done = match arguments.command {
         Command::Ingest(arguments) => commands::ingest::run(&arguments),

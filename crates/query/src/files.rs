@@ -2,6 +2,7 @@
 //!
 //! Knows Parquet, folders and bounds; does not know what the columns mean.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
@@ -15,11 +16,13 @@ use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFacto
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use keytrail_model::schema::TIME;
+use keytrail_store::check_sha256;
 
 use crate::pruning;
 
@@ -34,6 +37,8 @@ pub(crate) struct TableFile {
     pub(crate) rows: u64,
     /// Value of the folder column for all its rows.
     pub(crate) folder: String,
+    /// Where it lies and its SHA-256, where it is compared with that whenever it is scanned; it is small then.
+    pub(crate) sealed: Option<(PathBuf, String)>,
     /// Inclusive bounds of the column `time`, microseconds since the epoch, where it has one.
     pub(crate) time: Option<(i64, i64)>,
 }
@@ -139,6 +144,9 @@ impl TableProvider for FilesTable {
         let files = pruning::matching(&self.files, filters, schema, &self.folder_column, session)?;
         if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(project_schema(schema, projection)?)));
+        }
+        for (path, sha256) in files.iter().filter_map(|file| file.sealed.as_ref()) {
+            check_sha256(path, sha256).map_err(|error| DataFusionError::External(error.into()))?;
         }
         let statistics = self.statistics_of(&files);
         let scanned = FileGroup::new(files.into_iter().map(|file| self.scanned(file)).collect());

@@ -71,6 +71,7 @@ pub(crate) fn events(snapshot: &Snapshot, url: ObjectStoreUrl) -> FilesTable {
         bytes: file.bytes,
         rows: file.rows,
         folder: file.month.clone(),
+        sealed: None,
         time: Some((file.min_time, file.max_time)),
     });
     FilesTable::new(url, with_views(&schema::events_file_schema()), schema::MONTH, files.collect())
@@ -89,6 +90,7 @@ fn rejects(snapshot: &Snapshot, archives: Arc<dyn TableProvider>) -> Result<Arc<
         bytes: run.rejects.bytes,
         rows: run.rejects.rows,
         folder: run.run.clone(),
+        sealed: Some((snapshot.root().join(&run.rejects.path), run.rejects.sha256.clone())),
         time: None,
     });
     let columns = schema::rejects_schema();

@@ -180,6 +180,11 @@ impl StoreError {
         Self::DamagedCommit { path: path.to_owned(), expected: expected.into(), found: found.into() }
     }
 
+    /// A file at which the library below failed.
+    pub(crate) fn undecodable(path: &Path) -> Self {
+        Self::damaged_file(path, "a Parquet file that can be read", "one that makes the Parquet library fail")
+    }
+
     pub(crate) fn damaged_file(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Self::DamagedFile { path: path.to_owned(), expected: expected.into(), found: found.into() }
     }

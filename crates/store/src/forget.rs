@@ -14,7 +14,7 @@ use crate::chain::{CommitRecord, ForgetRecord, SidecarRecord};
 use crate::forgotten_file::{self, ForgottenRows};
 use crate::parallel::{in_parallel, readers};
 use crate::scan::{read_whole, wrong_columns};
-use crate::sealed_file::{sha256, sha256_of_file};
+use crate::sealed_file::{check_sha256, sha256};
 use crate::writer::{Placed, RUN_DIGEST_DIGITS, move_file};
 use crate::{DataFile, ForgetInfo, Snapshot, StoreError, Writer, durable, layout};
 
@@ -187,19 +187,16 @@ type Tally = BTreeMap<String, RowsDigest>;
 fn read_all(snapshot: &Snapshot, files: &[&DataFile]) -> Result<Vec<Tally>, StoreError> {
     let path = |file: &DataFile| snapshot.events_dir().join(&file.path);
     let done = in_parallel(readers(files.len()), files, |file| read(&path(file), file));
-    let panicked = |file| Err(StoreError::damaged_file(&path(file), "a data file that can be read", "a panic"));
+    let panicked = |file| Err(StoreError::undecodable(&path(file)));
     done.into_iter().zip(files).map(|(done, file)| done.unwrap_or_else(|| panicked(*file))).collect()
 }
 
 fn read(path: &Path, file: &DataFile) -> Result<Tally, StoreError> {
     if let Some(expected) = &file.sha256 {
-        let found = sha256_of_file(path)?;
-        if found != *expected {
-            return Err(StoreError::damaged_file(path, format!("SHA-256 {expected}"), found));
-        }
+        check_sha256(path, expected)?;
     }
     let (mut tally, mut rows) = (Tally::new(), 0);
-    read_whole(path, &mut |batch| -> Result<(), StoreError> {
+    read_whole(path, file.sha256.is_some(), &mut |batch| -> Result<(), StoreError> {
         let placed = PlacedRows::of(batch).map_err(wrong_columns(path))?;
         for (record, place) in (0..batch.num_rows()).filter_map(|row| placed.row(row)) {
             rows += 1;

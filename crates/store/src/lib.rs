@@ -49,9 +49,10 @@ pub use events_file::{
 pub use forget::{Forgetting, ForgettingMonth};
 pub use forgotten_file::ForgottenRows;
 pub use ledger_file::{LedgerWriter, StagedLedger};
+pub use parallel::is_guarded;
 pub use rejects_file::{RejectsWriter, StagedRejects};
-pub use scan::{read_data_file, read_events};
-pub use sealed_file::FileHandle;
+pub use scan::{RowReader, read_data_file, read_events};
+pub use sealed_file::{FileHandle, check_sha256};
 pub use signatures::{SignedStatement, Statement};
 pub use snapshot::{CompactionInfo, DataFile, ForgetInfo, RunFile, RunInfo, Sidecar, Snapshot};
 pub use vacuum::{DEFAULT_GRACE, FreeFile, Vacuumed};

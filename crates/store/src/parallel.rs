@@ -1,5 +1,6 @@
-//! Work on several threads, with results in the order of the tasks.
+//! Work on several threads, with results in the order of the tasks; and work in which a library below may panic.
 
+use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +26,24 @@ pub(crate) fn readers(most: usize) -> NonZeroUsize {
     NonZeroUsize::new(cores.min(READERS_MAX).min(most)).unwrap_or(NonZeroUsize::MIN)
 }
 
+thread_local! {
+    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread does work of which a panic is told as damage of the file at hand: a program's hook need not tell it, too.
+#[must_use]
+pub fn is_guarded() -> bool {
+    IS_GUARDED.get()
+}
+
+/// Runs `work`. `None` where it panicked, which a library below may do on hostile bytes.
+pub(crate) fn guarded<R>(work: impl FnOnce() -> R) -> Option<R> {
+    let before = IS_GUARDED.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work)).ok();
+    IS_GUARDED.set(before);
+    done
+}
+
 /// Runs `work` on every task. `None` where it panicked, which a library below may do on hostile bytes.
 pub(crate) fn in_parallel<T: Sync, R: Send>(
     threads: NonZeroUsize,
@@ -39,7 +58,7 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(
             let (Some(task), Some(result)) = (tasks.get(number), results.get(number)) else {
                 return;
             };
-            let done = catch_unwind(AssertUnwindSafe(|| work(task))).ok();
+            let done = guarded(|| work(task));
             *result.lock().unwrap_or_else(PoisonError::into_inner) = done;
         }
     };

@@ -123,7 +123,11 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 
 /// SHA-256 of a file, lower-case hex, read piece by piece.
 pub(crate) fn sha256_of_file(path: &Path) -> Result<String, StoreError> {
-    let mut file = File::open(path).map_err(StoreError::io("open the file", path))?;
+    sha256_of(path, &mut File::open(path).map_err(StoreError::io("open the file", path))?)
+}
+
+/// The same of a file that is open, from where it stands; `path` is for messages only.
+fn sha256_of(path: &Path, file: &mut File) -> Result<String, StoreError> {
     let (mut digest, mut chunk) = (Sha256::new(), vec![0; HASHED_BYTES]);
     loop {
         match file.read(&mut chunk) {
@@ -132,6 +136,23 @@ pub(crate) fn sha256_of_file(path: &Path) -> Result<String, StoreError> {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(StoreError::io("read the file", path)(error)),
         }
+    }
+}
+
+/// Compares a file with the SHA-256 (lower-case hex) that a commit names.
+///
+/// # Errors
+/// [`StoreError::DamagedFile`] where it has another; or it cannot be read.
+pub fn check_sha256(path: &Path, expected: &str) -> Result<(), StoreError> {
+    check_sha256_of(path, &mut File::open(path).map_err(StoreError::io("open the file", path))?, expected)
+}
+
+/// The same of a file that is open, from where it stands.
+pub(crate) fn check_sha256_of(path: &Path, file: &mut File, expected: &str) -> Result<(), StoreError> {
+    let found = sha256_of(path, file)?;
+    match found == expected {
+        true => Ok(()),
+        false => Err(StoreError::damaged_file(path, format!("SHA-256 {expected}"), found)),
     }
 }
 

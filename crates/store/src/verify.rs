@@ -253,7 +253,7 @@ impl<'a> Findings<'a> {
 
     /// A file at which a library failed.
     fn undecodable(&mut self, path: &Path) {
-        self.damage(path, "a Parquet file that can be read", "one that makes the Parquet library fail");
+        let _ = self.take::<()>(Err(StoreError::undecodable(path)));
     }
 }
 

@@ -11,7 +11,8 @@
 //! Equal records have equal times, so only spans of time that two archives share, or an archive and a file of the store, are looked
 //! at (`spans`): archives that do not overlap cost nothing here. Identities of records in those spans are computed from the staged
 //! blocks, sorted on disk (`spill`) and walked through in the order of identity, archive and row, which is all that the running rule
-//! asks for. The outcome (`bits`) does not depend on threads or memory.
+//! asks for. The outcome (`bits`) does not depend on threads or memory. Files of the store that are looked at are hashed first, each once: a
+//! changed byte would make a record that is stored look like a new one.
 
 mod bits;
 mod own;
@@ -28,7 +29,7 @@ use bytes::Bytes;
 use keytrail_model::places::MemberPlaces;
 use keytrail_model::record::{Identifier, RecordColumns};
 use keytrail_model::schema::ORDINAL;
-use keytrail_store::Snapshot;
+use keytrail_store::{RowReader, Snapshot};
 use rayon::prelude::*;
 
 use crate::archive::DecodedArchive;
@@ -63,20 +64,21 @@ pub(crate) fn resolve(
     memory_bytes: u64,
 ) -> Result<Duplicates, IngestError> {
     let memory = Memory::share(memory_bytes, rayon::current_num_threads());
-    let own = OwnRows::find(archives, retried, snapshot)?;
-    resolve_within(&memory, archives, &own, snapshot, reader, staging, seed)
+    let stored = RowReader::new(snapshot);
+    let own = OwnRows::find(archives, retried, &stored)?;
+    resolve_within(&memory, archives, &own, &stored, reader, staging, seed)
 }
 
 fn resolve_within(
     memory: &Memory,
     archives: &[Box<DecodedArchive>],
     own: &OwnRows,
-    snapshot: &Snapshot,
+    stored: &RowReader<'_>,
     reader: &StagingReader,
     staging: &Path,
     seed: u64,
 ) -> Result<Duplicates, IngestError> {
-    let files = snapshot.files().iter().map(|file| (file.min_time, file.max_time));
+    let files = stored.snapshot().files().iter().map(|file| (file.min_time, file.max_time));
     let spans = Spans::of(archives.iter().filter_map(|archive| archive.times), files);
     let mut duplicates = Duplicates::none(archives.len());
     let owners = Owners::find(archives, own, &spans);
@@ -87,7 +89,7 @@ fn resolve_within(
         duplicates.prepare(numbered.index, numbered.rows);
     }
     let spill = Spill::create(staging.join("identities"), memory.threads * PARTS_PER_THREAD)?;
-    let search = Search { snapshot, reader, spans: &spans, identifier: Identifier::with_seed(seed), spill: &spill };
+    let search = Search { stored, reader, spans: &spans, identifier: Identifier::with_seed(seed), spill: &spill };
     search.run(&tasks(archives, &owners, &spans), memory)?;
     let parts = AtomicUsize::new(0);
     on_threads(memory.threads, || {
@@ -194,7 +196,7 @@ fn tasks<'a>(archives: &'a [Box<DecodedArchive>], owners: &'a Owners<'a>, spans:
 
 /// Computes identities and spills them.
 struct Search<'a> {
-    snapshot: &'a Snapshot,
+    stored: &'a RowReader<'a>,
     reader: &'a StagingReader,
     spans: &'a Spans,
     identifier: Identifier,
@@ -219,7 +221,7 @@ impl Search<'_> {
 
     fn stored(&self, from: i64, to: i64, filler: &mut Filler<'_>) -> Result<(), IngestError> {
         let mut each = |batch: &RecordBatch| self.identities(batch, false, |_| 0, filler);
-        keytrail_store::read_events(self.snapshot, from, to, &mut each)
+        self.stored.read(from, to, &mut each)
     }
 
     fn block(

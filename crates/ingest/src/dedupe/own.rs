@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use arrow::array::RecordBatch;
 use keytrail_model::digest::PlacedRows;
 use keytrail_model::places::MemberPlaces;
-use keytrail_store::Snapshot;
+use keytrail_store::RowReader;
 
 use crate::archive::DecodedArchive;
 use crate::error::IngestError;
@@ -19,7 +19,7 @@ impl OwnRows {
     pub(super) fn find(
         archives: &[Box<DecodedArchive>],
         retried: &HashMap<&str, usize>,
-        snapshot: &Snapshot,
+        stored: &RowReader<'_>,
     ) -> Result<Self, IngestError> {
         let mut found = Self::default();
         let times = retried.values().filter_map(|&index| archives.get(index)?.times);
@@ -37,7 +37,7 @@ impl OwnRows {
             }
             Ok(())
         };
-        keytrail_store::read_events(snapshot, from, to, &mut each)?;
+        stored.read(from, to, &mut each)?;
         Ok(found)
     }
 

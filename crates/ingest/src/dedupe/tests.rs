@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use keytrail_store::Writer;
+use keytrail_store::{RowReader, Writer};
 use proptest::prelude::*;
 
 use super::*;
@@ -106,7 +106,8 @@ proptest! {
             let spill = folder.path().join(format!("{threads}-{bytes}"));
             std::fs::create_dir(&spill).unwrap();
             let memory = Memory { threads, bytes };
-            let found = resolve_within(&memory, &decoded, &OwnRows::default(), store.snapshot(), &reader, &spill, 7).unwrap();
+            let stored = RowReader::new(store.snapshot());
+            let found = resolve_within(&memory, &decoded, &OwnRows::default(), &stored, &reader, &spill, 7).unwrap();
             for (index, marks) in expected.iter().enumerate() {
                 let rows = 0..marks.len() as u64;
                 let marked: Vec<bool> = rows.clone().map(|row| found.contains(index, row)).collect();

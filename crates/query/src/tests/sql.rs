@@ -131,6 +131,17 @@ async fn archives_and_rejects() {
     assert_eq!(store.rows(archives).await, "a.zip,stored,2,1,1,2026-01-01T00:00:00Z\nbad.zip,failed,0,0,0,");
     let expected = format!("{},m.json,0,0,\"expected an object, found 1\",01ff", hash("a.zip"));
     assert_eq!(store.rows("SELECT * FROM rejects").await, expected);
+
+    let snapshot = &store.snapshot;
+    let path = snapshot.root().join(&snapshot.runs()[1].rejects.path);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let session = store.session().await;
+    let refused = session.sql("SELECT count(*) FROM rejects").await.unwrap().execute_stream().await;
+    let error = refused.map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("damaged file: expected SHA-256 "), "{error}");
+    assert_eq!(rows(&session, "SELECT count(*) FROM archives").await, "2", "whoever asks for no rejects needs none");
 }
 
 #[tokio::test]

@@ -134,7 +134,7 @@ impl<'a> Output<'a> {
 /// Digest of the rows of a file as a reader gets them.
 fn read_back(path: &Path) -> Result<RowsDigest, StoreError> {
     let mut digest = RowsDigest::default();
-    read_whole(path, &mut |batch| digest.add_batch(batch).map_err(wrong_columns(path)))?;
+    read_whole(path, true, &mut |batch| digest.add_batch(batch).map_err(wrong_columns(path)))?;
     Ok(digest)
 }
 

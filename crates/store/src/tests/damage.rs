@@ -137,6 +137,59 @@ fn a_data_file_of_another_length_is_not_read() {
 }
 
 #[test]
+fn a_changed_data_file_is_not_read_by_time() {
+    let room = store_of_two_runs();
+    let snapshot = room.snapshot();
+    let path = snapshot.events_dir().join(&snapshot.files()[1].path);
+    let whole = fs::read(&path).unwrap();
+    for at in (4..whole.len()).step_by(97) {
+        let mut changed = whole.clone();
+        changed[at] ^= 8;
+        fs::write(&path, changed).unwrap();
+        let mut rows = 0;
+        let error = crate::read_events::<StoreError>(&snapshot, i64::MIN, i64::MAX, &mut |batch| {
+            rows += batch.num_rows();
+            Ok(())
+        })
+        .unwrap_err();
+        assert!(
+            matches!(&error, StoreError::DamagedFile { expected, .. } if expected.starts_with("SHA-256 ")),
+            "{error}"
+        );
+        assert_eq!(rows, 1, "those of the file before it, and none of its own");
+    }
+    assert_eq!(times(&snapshot, FEBRUARY, i64::MAX), [FEBRUARY, FEBRUARY + 1], "what is not read is not hashed");
+}
+
+#[test]
+fn bytes_at_which_the_library_panics_are_damage() {
+    let room = store_of_two_runs();
+    let snapshot = room.snapshot();
+    let ours = &snapshot.files()[0];
+    let path = snapshot.events_dir().join(&ours.path);
+    let whole = fs::read(&path).unwrap();
+    // Nobody vouches for the bytes of another program's file, so they are decoded as they are.
+    let foreign = crate::DataFile { sha256: None, ..ours.clone() };
+    let mut snapshot = snapshot.clone();
+    snapshot.files = vec![foreign.clone()];
+    let mut panics = [0, 0];
+    // The first page of numbers: numbers that do not end are what the library asserts there are none of.
+    for at in 4..100 {
+        let mut changed = whole.clone();
+        changed[at..at + 12].fill(0xff);
+        fs::write(&path, changed).unwrap();
+        let by_time = crate::read_events::<StoreError>(&snapshot, i64::MIN, i64::MAX, &mut |_| Ok(()));
+        let as_a_whole = crate::read_data_file::<StoreError>(&snapshot, &foreign, &mut |_| Ok(()));
+        for (count, read) in panics.iter_mut().zip([by_time, as_a_whole]) {
+            *count +=
+                usize::from(read.is_err_and(|error| error.to_string().contains("makes the Parquet library fail")));
+        }
+    }
+    assert!(panics.iter().all(|&count| count > 0), "{panics:?}: there are such bytes");
+    assert!(!crate::is_guarded());
+}
+
+#[test]
 fn a_commit_of_another_program_may_end_without_a_newline() {
     let info = r#"{"commitInfo":{"timestamp":1767600000000,"operation":"WRITE"}}"#;
     let add = r#"{"add":{"path":"month=2026-01/x.parquet","partitionValues":{"month":"2026-01"},"size":9,"modificationTime":0,"dataChange":true,"stats":"{\"numRecords\":3}"}}"#;

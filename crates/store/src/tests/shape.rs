@@ -375,6 +375,68 @@ fn another_program_that_was_faster_is_told_and_nothing_is_lost() {
     assert!(error.contains("foreign.parquet"), "a tombstone cannot tell what is in it: {error}");
 }
 
+/// Commits rows as another program would, whose columns may be null or not.
+fn foreign(room: &Room, version: u64, rows: &RecordBatch, may_be_null: bool) {
+    let path = room.root.join("events/month=2026-01/foreign.parquet");
+    let fields = rows
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(may_be_null))
+        .collect::<Vec<_>>();
+    let rows = RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), rows.columns().to_vec()).unwrap();
+    let mut file = parquet::arrow::ArrowWriter::try_new(fs::File::create(&path).unwrap(), rows.schema(), None).unwrap();
+    file.write(&rows).unwrap();
+    file.close().unwrap();
+    let (count, bytes) = (rows.num_rows(), fs::metadata(path).unwrap().len());
+    let lines = format!(
+        "{{\"commitInfo\":{{\"operation\":\"OPTIMIZE\"}}}}\n{{\"add\":{{\"path\":\"month=2026-01/foreign.parquet\",\
+         \"partitionValues\":{{\"month\":\"2026-01\"}},\"size\":{bytes},\"modificationTime\":0,\"dataChange\":false,\
+         \"stats\":\"{{\\\"numRecords\\\":{count}}}\"}}}}"
+    );
+    fs::write(room.commit_file(version), lines).unwrap();
+}
+
+/// The same rows without their times.
+fn with_null_times(rows: &RecordBatch) -> RecordBatch {
+    let fields =
+        rows.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
+    let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+    let columns = schema.fields().iter().zip(rows.columns()).map(|(field, column)| match field.name().as_str() {
+        schema::TIME => arrow::array::new_null_array(field.data_type(), rows.num_rows()),
+        _ => Arc::clone(column),
+    });
+    RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap()
+}
+
+/// The same rows with a text in each column.
+fn without_nulls(rows: &RecordBatch) -> RecordBatch {
+    let texts = rows.column_by_name("status").unwrap();
+    let columns = rows.columns().iter().map(|column| if column.null_count() > 0 { texts } else { column });
+    RecordBatch::try_new(rows.schema(), columns.map(Arc::clone).collect()).unwrap()
+}
+
+#[test]
+fn rows_that_another_program_wrote_can_be_forgotten() {
+    let rows = batch_of("a", 0, &[MORNING, MORNING + 1]);
+    for may_be_null in [true, false] {
+        let room = store_of_many();
+        let rows = if may_be_null { rows.clone() } else { without_nulls(&rows) };
+        foreign(&room, 6, &rows, may_be_null);
+        let found = damages(&room);
+        assert!(!found.iter().any(|words| words.contains("foreign.parquet")), "it can be read: {found:#?}");
+        let forgetting = room.snapshot().forgetting(Month::parse("2026-02").unwrap()).unwrap();
+        let before = room.snapshot().rows();
+        room.writer().forget(&forgetting, None, NOW).unwrap();
+        assert_eq!(room.snapshot().rows(), before - forgetting.rows());
+    }
+    let room = store_of_many();
+    foreign(&room, 6, &with_null_times(&rows), true);
+    let found = damages(&room);
+    let words = "events/month=2026-01/foreign.parquet: expected `time` in every row, found 2 rows without";
+    assert!(found.contains(&words.to_owned()), "{found:#?}");
+}
+
 #[test]
 fn months_are_forgotten_with_a_tombstone() {
     let room = store_of_many();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::compute::{max, min};
 use arrow::datatypes::TimestampMicrosecondType;
-use keytrail_model::schema::{ARCHIVE, MEMBER, ORDINAL, TIME, events_file_schema};
+use keytrail_model::schema::{ARCHIVE, MEMBER, ORDINAL, TIME};
 use keytrail_model::time::{Month, format_service};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -20,6 +20,7 @@ use super::{Depth, Findings, values};
 use crate::StoreError;
 use crate::layout::Layout;
 use crate::parallel::in_parallel;
+use crate::scan::columns_of;
 use crate::sealed_file::sha256_of_file;
 
 /// Rows whose times and places are looked at at once.
@@ -120,8 +121,8 @@ fn open_data_file<'a>(
         return Ok(None);
     }
     let file = File::open(&path).map_err(StoreError::io("open the data file", &path))?;
-    let options =
-        ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional).with_schema(events_file_schema());
+    let columns = columns_of(&file, live.sha256.is_some()).map_err(StoreError::parquet(&path))?;
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional).with_schema(columns);
     let metadata = ArrowReaderMetadata::load(&file, options).map_err(StoreError::parquet(&path))?;
     Ok(Some(OpenedFile { live, path, metadata }))
 }
