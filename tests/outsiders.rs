@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, Ran, sample};
+use crate::support::{Bench, Ran, record, sample};
 
 pub fn python() -> Option<PathBuf> {
     let venv = std::env::var_os("KEYTRAIL_VENV").map(PathBuf::from);
@@ -45,6 +45,59 @@ fn foreign_engines_count_the_same() {
     bench.ingest(&[&sample("good")], &[]);
     bench.ingest(&[&bench.path("made/archives")], &[]);
     count_the_same(&bench, &python);
+}
+
+#[test]
+fn what_the_deltalake_package_commits_is_read_and_named() {
+    let Some(python) = python() else {
+        return passed_over();
+    };
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/outsiders/change.py");
+    // What it does, the rows then, and what more verify says of them.
+    for (what, rows, words) in [("append", 7, "found 7 rows in the live files"), ("optimize", 4, "")] {
+        let bench = Bench::new();
+        for minute in 0..4 {
+            let line = record(&format!("2026-01-05 08:0{minute}:00 UTC"), "LUNA_LOGIN");
+            bench.ingest(&[&bench.write(&format!("{minute}.json"), line)], &["--no-compact"]);
+        }
+        let ran = Ran::of(Command::new(&python).arg(&script).arg(bench.store()).arg(what).output().unwrap());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(bench.rows("SELECT count(*) FROM events"), [rows.to_string()], "{what}");
+        assert_eq!(bench.keytrail(&["export"]).stdout.lines().count(), rows, "{what}");
+        let ran = bench.keytrail(&["verify"]);
+        assert_eq!(ran.code, 5, "{what}: {}", ran.stderr);
+        for words in [
+            "damage: events/_delta_log/00000000000000000005.json: expected a commit of keytrail, found version 5 of another program",
+            words,
+        ] {
+            assert!(ran.stderr.contains(words), "{what}: {}", ran.stderr);
+        }
+        assert!(!ran.stderr.contains("mismatch") && !ran.stderr.contains("no seal"), "{what}: {}", ran.stderr);
+        // A record that the store has, in another archive.
+        let later = bench.write("later.json", format!("[{}]", record("2026-01-05 08:01:00 UTC", "LUNA_LOGIN")));
+        let (code, summary, words) = bench.ingest(&[&later], &[]);
+        assert_eq!((code, &summary["records"]["duplicates"]), (0, &1.into()), "{what}: {words}");
+        let forgotten = bench.keytrail(&["forget", "--before", "2026-02", "--yes"]);
+        assert_eq!(forgotten.code, 0, "{what}: {}", forgotten.stderr);
+        assert_eq!(bench.rows("SELECT count(*) FROM events"), ["0"], "{what}");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_the_deltalake_package_is_not_said_to_be_of_a_stopped_run() {
+    let Some(python) = python() else {
+        return passed_over();
+    };
+    let bench = Bench::new();
+    bench.ingest(&[&bench.write("a.json", record("2026-01-05 08:00:00 UTC", "LUNA_LOGIN"))], &[]);
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/outsiders/change.py");
+    let ran = Ran::of(Command::new(python).arg(script).arg(bench.store()).arg("checkpoint").output().unwrap());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let (code, _, words) =
+        bench.ingest(&[&bench.write("b.json", record("2026-01-05 08:00:01 UTC", "LUNA_LOGIN"))], &[]);
+    assert_eq!(code, 0, "{words}");
+    assert!(words.contains("checkpoint.parquet, a checkpoint, all of which are made anew"), "{words}");
+    assert!(!words.contains("stopped"), "{words}");
 }
 
 /// Compares the counts of all readers with ours.

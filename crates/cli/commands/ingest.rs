@@ -29,9 +29,7 @@ pub(crate) fn run(arguments: &IngestArgs) -> anyhow::Result<Outcome> {
     drop(bar);
     let summary = summary?;
     let elapsed = started.elapsed();
-    for path in &summary.swept {
-        say(&format!("keytrail: swept {path}, left by a run that was stopped"));
-    }
+    super::say_swept(&summary.swept);
     for notice in &summary.notices {
         say(&notice.to_string());
     }

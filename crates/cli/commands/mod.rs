@@ -78,6 +78,13 @@ fn say_foreign(snapshot: &Snapshot) {
     }
 }
 
+/// Says what a writer swept when it opened the store.
+fn say_swept(swept: &[String]) {
+    for path in swept {
+        crate::exit::say(&format!("keytrail: swept {path}, {}", keytrail_store::why_swept(path)));
+    }
+}
+
 /// Writes data to a file, or to stdout where none is given. A file that was there is replaced only when all is written; pipes and devices
 /// are written to as they are.
 ///

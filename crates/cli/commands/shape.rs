@@ -92,9 +92,7 @@ fn open(store: &Path) -> anyhow::Result<Writer> {
     Store::open(store)?;
     let mut on_wait = || say(&format!("keytrail: another run holds {}; waiting for it to end", store.display()));
     let writer = Writer::open(store, &mut on_wait)?;
-    for path in writer.swept() {
-        say(&format!("keytrail: swept {path}, left by a run that was stopped"));
-    }
+    super::say_swept(writer.swept());
     Ok(writer)
 }
 

@@ -21,7 +21,7 @@ pub struct Summary {
     /// Version of the store after the run.
     #[serde(skip)]
     pub store_version: u64,
-    /// Left-overs of an earlier run that was stopped, removed before this one began.
+    /// Left-overs of an earlier run that was stopped, and checkpoints that are made anew, removed before this run began.
     #[serde(skip)]
     pub swept: Vec<String>,
     /// Troubles that did not stop the run, and other things to know about it.

@@ -28,9 +28,15 @@ use crate::{StoreError, layout, seal};
 const TEMPORARY_END: &str = ".tmp";
 const TEMPORARY_START: &str = ".";
 
-/// Whether a file in the log's folder is a left-over of a write that did not end.
+/// Whether a name is that of a write that did not end.
 pub(crate) fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY_START) && name.ends_with(TEMPORARY_END)
+}
+
+/// Whether a name is that of a write of this file that did not end.
+pub(crate) fn is_temporary_of(path: &Path, name: &str) -> bool {
+    let start = format!("{TEMPORARY_START}{}.", path.file_name().unwrap_or_default().to_string_lossy());
+    is_temporary(name) && name.starts_with(&start)
 }
 
 /// Makes the names in a folder durable.

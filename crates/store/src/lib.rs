@@ -55,6 +55,7 @@ pub use scan::{RowReader, read_data_file, read_events};
 pub use sealed_file::{FileHandle, check_sha256};
 pub use signatures::{SignedStatement, Statement};
 pub use snapshot::{CompactionInfo, DataFile, ForgetInfo, RunFile, RunInfo, Sidecar, Snapshot};
+pub use sweep::why_swept;
 pub use vacuum::{DEFAULT_GRACE, FreeFile, Vacuumed};
 pub use verify::{Damage, Depth, ExpectedHead, Verification, VerifiedSignature, VerifyOptions, verify, verify_with};
 pub use writer::{RunCommit, Writer};

@@ -11,7 +11,7 @@ use keytrail_sign::{SecretKey, Signature};
 
 use crate::folder::entries;
 use crate::layout::Layout;
-use crate::{Snapshot, StoreError, durable};
+use crate::{Snapshot, StoreError, durable, sweep};
 
 /// Digits of a version in the name of a statement.
 const VERSION_DIGITS: usize = 8;
@@ -91,10 +91,11 @@ impl Snapshot {
     /// Signs what this state of the store is, durably. A signature of the same key over the same version is replaced.
     ///
     /// # Errors
-    /// The last commit is not what was sealed, the key cannot sign, or the files cannot be written.
+    /// The last commit is not what was sealed, commits after it are lost, the key cannot sign, or the files cannot be written.
     pub fn sign(&self, key: &SecretKey, comment: Option<&str>) -> Result<SignedStatement, StoreError> {
         let layout = Layout::new(self.root());
         self.require_seal()?;
+        sweep::refuse_cut_log(&layout, self)?;
         let folder = layout.signatures();
         let failed = |source| StoreError::Sign { path: folder.clone(), source };
         let (statement, public) = (self.statement(), key.public_key());
@@ -146,6 +147,8 @@ pub(crate) struct Files {
     pub(crate) statements: BTreeMap<(u64, String), (Option<PathBuf>, Option<PathBuf>)>,
     /// By number of the key, which is the name.
     pub(crate) keys: BTreeMap<String, PathBuf>,
+    /// Of signing that was stopped, or goes on: who signs takes no lock, so nobody knows.
+    pub(crate) temporary: Vec<PathBuf>,
     /// What keytrail would not have written.
     pub(crate) others: Vec<PathBuf>,
 }
@@ -162,7 +165,9 @@ impl Files {
                 files.statements.entry(about).or_default().1 = Some(path);
             } else if let Some(about) = parse_statement(&name) {
                 files.statements.entry(about).or_default().0 = Some(path);
-            } else if !durable::is_temporary(&name) {
+            } else if durable::is_temporary(&name) {
+                files.temporary.push(path);
+            } else {
                 files.others.push(path);
             }
         }

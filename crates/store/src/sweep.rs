@@ -24,9 +24,23 @@ pub(crate) fn refuse_links(layout: &Layout) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes temporary files from the log, which is all that may stand there before the first commit.
-pub(crate) fn sweep_log(layout: &Layout, swept: &mut Vec<String>) -> Result<(), StoreError> {
-    remove(layout, &layout.log(), &mut |name| durable::is_temporary(name), swept)
+/// Removes temporary files of the log, which is all that may stand there before the first commit, and of the list of checkpoints. Those of
+/// signatures stay: who signs takes no lock.
+pub(crate) fn sweep_temporary(layout: &Layout, swept: &mut Vec<String>) -> Result<(), StoreError> {
+    remove(layout, &layout.log(), &mut |name| durable::is_temporary(name), swept)?;
+    // Below the root others may keep files of such names.
+    let list = layout.checkpoints();
+    remove(layout, layout.root(), &mut |name| durable::is_temporary_of(&list, name), swept)
+}
+
+/// Why a file was swept, in words to stand behind its path.
+#[must_use]
+pub fn why_swept(path: &str) -> &'static str {
+    match path.rsplit('/').next().is_some_and(layout::is_checkpoint) {
+        // Sound ones, too, where others were made beside them: what other engines believe must be what the list holds.
+        true => "a checkpoint, all of which are made anew: they were not those that are listed",
+        false => "left by a run that was stopped",
+    }
 }
 
 /// Removes all checkpoints, which repeat the commits, and the hint at the last one: for when one of them is damaged, or was not finished.
@@ -55,12 +69,7 @@ pub(crate) fn sweep_runs(
     swept: &mut Vec<String>,
     warnings: &mut Vec<String>,
 ) -> Result<(), StoreError> {
-    let sidecars = snapshot.runs().iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]);
-    let tombstones = snapshot.forgets().iter().map(|forget| forget.forgotten.path.as_str());
-    // What a commit removed is not left over: it goes with `vacuum`, when nobody reads it any more.
-    let removed = snapshot.removed.iter().map(|file| file.path.as_str());
-    let data = snapshot.files().iter().map(|file| file.path.as_str()).chain(removed);
-    let unnamed = unnamed(layout, snapshot.version(), &data.collect(), &sidecars.chain(tombstones).collect())?;
+    let unnamed = unnamed_by(layout, snapshot)?;
     refuse_lost_commits(layout, snapshot.version(), &unnamed)?;
     if !unnamed.left_over.is_empty() {
         refuse_lost_files(layout, snapshot)?;
@@ -117,6 +126,16 @@ pub(crate) fn unnamed(
     Ok(unnamed)
 }
 
+/// The same for a snapshot.
+fn unnamed_by(layout: &Layout, snapshot: &Snapshot) -> Result<Unnamed, StoreError> {
+    let sidecars = snapshot.runs().iter().flat_map(|run| [run.archives.path.as_str(), run.rejects.path.as_str()]);
+    let tombstones = snapshot.forgets().iter().map(|forget| forget.forgotten.path.as_str());
+    // What a commit removed is not left over: it goes with `vacuum`, when nobody reads it any more.
+    let removed = snapshot.removed.iter().map(|file| file.path.as_str());
+    let data = snapshot.files().iter().map(|file| file.path.as_str()).chain(removed);
+    unnamed(layout, snapshot.version(), &data.collect(), &sidecars.chain(tombstones).collect())
+}
+
 /// Whether a file has the name of a run after this version.
 fn is_next(path: &str, version: u64) -> bool {
     path.rsplit('/').next().and_then(layout::version_of_run) == Some(version.saturating_add(1))
@@ -144,6 +163,16 @@ pub(crate) fn refuse_lost_commits(layout: &Layout, version: u64, unnamed: &Unnam
             "a commit, since its head was signed",
             "no such file",
         )),
+    }
+}
+
+/// The same before a snapshot is vouched for without the lock: what a writer did since proves nothing.
+pub(crate) fn refuse_cut_log(layout: &Layout, snapshot: &Snapshot) -> Result<(), StoreError> {
+    let version = snapshot.version();
+    let unnamed = unnamed_by(layout, snapshot)?;
+    match refuse_lost_commits(layout, version, &unnamed) {
+        Err(_) if layout.commit(version.saturating_add(1)).exists() => Ok(()),
+        found => found,
     }
 }
 

@@ -65,7 +65,8 @@ impl Snapshot {
     /// The operating system refuses to look.
     pub fn vacuumable(&self, now: i64, grace: Duration) -> Result<Vacuumed, StoreError> {
         let grace = i64::try_from(grace.as_micros()).unwrap_or(i64::MAX);
-        self.sort_out(&|removed| now.saturating_sub(removed.removed_at) >= grace)
+        // A commit whose clock was ahead is not of the future: without a grace it is due, as any other.
+        self.sort_out(&|removed| now.saturating_sub(removed.removed_at).max(0) >= grace)
     }
 
     /// Sorts removed files by what may become of them; `due` are those whose grace has passed.

@@ -76,7 +76,7 @@ impl Writer {
         reach(Point::Locked).map_err(StoreError::io("open the store", root))?;
         sweep::refuse_links(&layout)?;
         let (mut swept, mut warnings) = (Vec::new(), Vec::new());
-        sweep::sweep_log(&layout, &mut swept)?;
+        sweep::sweep_temporary(&layout, &mut swept)?;
         let (snapshot, mut chain) = match Snapshot::load_compared(&layout)? {
             Some(loaded) => loaded,
             None => create(&layout)?,

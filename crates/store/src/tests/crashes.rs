@@ -71,6 +71,18 @@ fn a_kill_while_the_store_is_made_is_made_good() {
 }
 
 #[test]
+fn a_list_of_checkpoints_that_was_being_written_is_swept() {
+    let room = Room::new();
+    drop(room.writer());
+    let (ours, of_others) = ("._checkpoints.json.4711.0.tmp", ".notes.tmp");
+    for name in [ours, of_others] {
+        fs::write(room.root.join(name), "{").unwrap();
+    }
+    assert_eq!(room.writer().swept(), [ours]);
+    assert!(room.root.join(of_others).exists());
+}
+
+#[test]
 fn whoever_took_the_version_nothing_of_ours_stays() {
     let foreign = r#"{"commitInfo":{"operation":"WRITE"}}"#;
     let takers: [(&str, &dyn Fn(&Path)); 4] = [
@@ -93,6 +105,18 @@ fn whoever_took_the_version_nothing_of_ours_stays() {
         let error = writer.commit(run).unwrap_err();
         assert!(matches!(error, StoreError::Conflict { version: 2, .. }), "{what}: {error}");
         assert_eq!(outside_of_staging(), before, "{what}");
+    }
+}
+
+#[test]
+fn what_was_swept_is_told_with_its_reason() {
+    let stopped = "left by a run that was stopped";
+    for path in ["events/month=2026-01/00000003-ab-0000.parquet", "events/_delta_log/.1.json.4711.0.tmp", "_staging/x"]
+    {
+        assert_eq!(crate::why_swept(path), stopped, "{path}");
+    }
+    for path in ["events/_delta_log/00000000000000000002.checkpoint.parquet", "events/_delta_log/_last_checkpoint"] {
+        assert!(crate::why_swept(path).starts_with("a checkpoint, all of which are made anew"), "{path}");
     }
 }
 

@@ -421,7 +421,19 @@ fn a_lost_last_commit_is_not_taken_for_a_run_that_was_stopped() {
     let files = room.files();
     let error = Writer::open(&room.root, &mut || ()).unwrap_err().to_string();
     assert!(error.contains("expected a commit, since its head was signed, found no such file"), "{error}");
+    let error = room.snapshot().sign(&key(folder.path()), None).unwrap_err().to_string();
+    assert!(error.contains("expected a commit, since its head was signed, found no such file"), "{error}");
     assert_eq!(room.files(), files);
+}
+
+#[test]
+fn what_was_signed_after_a_snapshot_was_loaded_is_no_lost_commit() {
+    let room = store_of_two_runs();
+    let folder = tempfile::tempdir().unwrap();
+    let earlier = room.snapshot();
+    commit(&mut room.writer(), "cc", &[&[MORNING]]);
+    room.snapshot().sign(&key(folder.path()), None).unwrap();
+    assert_eq!(earlier.sign(&key(folder.path()), None).unwrap().version, 2);
 }
 
 #[test]

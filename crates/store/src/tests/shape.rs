@@ -222,6 +222,9 @@ fn removed_files_go_when_their_grace_has_passed() {
     let writer = room.writer();
     assert_eq!(writer.swept(), [] as [&str; 0], "they are no left-overs");
     assert!(before.iter().all(|path| on_disk(&room).contains(path)));
+    // By a clock that was ahead when the files were removed.
+    let ahead = |grace| room.snapshot().vacuumable(NOW - DAY, grace).unwrap();
+    assert_eq!((ahead(hour).in_grace, ahead(Duration::ZERO).freed), (pending.clone(), pending.clone()));
     let planned = room.snapshot().vacuumable(NOW + 3_600_000_000, hour).unwrap();
     assert_eq!((planned.freed, on_disk(&room).len()), (pending.clone(), 7), "which only tells");
     let freed = writer.vacuum(NOW + 3_600_000_000, hour).unwrap();

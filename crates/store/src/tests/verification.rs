@@ -554,6 +554,16 @@ fn a_checkpoint_whose_maker_was_killed_is_no_damage() {
     }
 }
 
+#[test]
+fn what_signing_left_is_named() {
+    let room = store_of_two_runs();
+    fs::create_dir(room.root.join("signatures")).unwrap();
+    fs::write(room.root.join("signatures/.k.pub.4711.0.tmp"), "").unwrap();
+    let words = "signatures/.k.pub.4711.0.tmp: left over by signing that was stopped, unless it goes on";
+    assert_eq!(check(&room, Depth::Quick).notes, [words]);
+    assert_eq!(room.writer().swept(), [] as [&str; 0], "who signs takes no lock: it may go on");
+}
+
 /// Keys in a folder of their own.
 fn key(folder: &Path) -> (keytrail_sign::SecretKey, keytrail_sign::PublicKey) {
     let public = keytrail_sign::generate_key(&folder.join("k"), None).unwrap();

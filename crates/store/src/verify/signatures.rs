@@ -60,9 +60,11 @@ pub(super) fn check(
         let by_given_key = given.iter().any(|key| key.id() == *key_id);
         verified.push(VerifiedSignature { version: *version, key_id: key_id.clone(), comment, by_given_key });
     }
-    for path in &files.others {
+    let temporary =
+        files.temporary.iter().map(|path| (path, "left over by signing that was stopped, unless it goes on"));
+    for (path, words) in temporary.chain(files.others.iter().map(|path| (path, "not of keytrail"))) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        findings.notes.push(format!("signatures/{name}: not of keytrail"));
+        findings.notes.push(format!("signatures/{name}: {words}"));
     }
     for key in given.iter().filter(|key| !verified.iter().any(|one| one.by_given_key && one.key_id == key.id())) {
         findings.unchecked.push(format!("no sound signature of key {} is in the store", key.id()));
