@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics, project_schema};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
@@ -61,13 +62,14 @@ impl FilesTable {
         Self { url, schema, folder_column: folder_column.into(), files }
     }
 
-    fn statistics_of(&self, files: &[&TableFile]) -> Statistics {
+    /// What is known of all these files together. From the bounds of `time` the engine only estimates how many rows a filter leaves; files are
+    /// skipped before, by the bounds of each. Of a filter on `CAST(time AS DATE)` it takes the bounds back through the cast, and fails where
+    /// that makes them wider than they were: so they are whole days, and left out where a filter has a cast, which may be one to days of another
+    /// time zone.
+    fn statistics_of(&self, files: &[&TableFile], filters: &[Expr]) -> Statistics {
         let rows = files.iter().map(|file| file.rows).sum();
-        let bounds =
-            files.iter().map(|file| file.time).collect::<Option<Vec<_>>>().and_then(|times| {
-                Some((times.iter().map(|time| time.0).min()?, times.iter().map(|time| time.1).max()?))
-            });
         let bytes = files.iter().map(|file| file.bytes).sum();
+        let bounds = if filters.iter().any(has_cast) { None } else { whole_days(files) };
         statistics(self.schema.table_schema(), rows, bytes, bounds)
     }
 
@@ -92,19 +94,35 @@ impl FilesTable {
     }
 }
 
+fn has_cast(filter: &Expr) -> bool {
+    filter.exists(|part| Ok(matches!(part, Expr::Cast(_) | Expr::TryCast(_)))).unwrap_or(true)
+}
+
+/// Midnights (UTC) between which the rows of all files are.
+fn whole_days(files: &[&TableFile]) -> Option<(i64, i64)> {
+    const DAY: i64 = 24 * 3600 * 1_000_000;
+    let times = files.iter().map(|file| file.time).collect::<Option<Vec<_>>>()?;
+    let first = times.iter().map(|(min, _)| min.div_euclid(DAY)).min()?;
+    let last = times.iter().map(|(_, max)| max.saturating_add(DAY - 1).div_euclid(DAY)).max()?;
+    Some((first.saturating_mul(DAY), last.saturating_mul(DAY)))
+}
+
 /// Bytes that a row takes in memory, roughly: from this the engine sees which side of a join is the small one. The length of a file says
 /// less, because texts that repeat take next to nothing there.
 const ROW_BYTES: u64 = 512;
 
-/// Row counts are exact. Bounds of `time` are not, so that no query takes them for an answer.
+/// Row counts are exact, and `time` is never null. Its bounds are not exact, so that no query takes them for an answer.
 fn statistics(schema: &SchemaRef, rows: u64, bytes: u64, time: Option<(i64, i64)>) -> Statistics {
-    let bound = |micros| Precision::Inexact(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
-    let columns = schema.fields().iter().map(|field| match time {
-        Some((min, max)) if field.name() == TIME => ColumnStatistics::new_unknown()
+    let bound = |micros: Option<i64>| match micros {
+        Some(micros) => Precision::Inexact(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))),
+        None => Precision::Absent,
+    };
+    let columns = schema.fields().iter().map(|field| match field.name() == TIME {
+        true => ColumnStatistics::new_unknown()
             .with_null_count(Precision::Exact(0))
-            .with_min_value(bound(min))
-            .with_max_value(bound(max)),
-        _ => ColumnStatistics::new_unknown(),
+            .with_min_value(bound(time.map(|(min, _)| min)))
+            .with_max_value(bound(time.map(|(_, max)| max))),
+        false => ColumnStatistics::new_unknown(),
     });
     let bytes = bytes.max(rows.saturating_mul(ROW_BYTES));
     let bytes = usize::try_from(bytes).map_or(Precision::Absent, Precision::Inexact);
@@ -148,7 +166,7 @@ impl TableProvider for FilesTable {
         for (path, sha256) in files.iter().filter_map(|file| file.sealed.as_ref()) {
             check_sha256(path, sha256).map_err(|error| DataFusionError::External(error.into()))?;
         }
-        let statistics = self.statistics_of(&files);
+        let statistics = self.statistics_of(&files, filters);
         let scanned = FileGroup::new(files.into_iter().map(|file| self.scanned(file)).collect());
         let groups = scanned.split_files(session.config().target_partitions().max(1));
         let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(self.source(session)?))

@@ -76,6 +76,50 @@ async fn answers_come_from_rows_where_bounds_are_too_wide() {
     assert_eq!(store.rows("SELECT count(*) FROM events WHERE time = '2026-01-10T00:00:00.000417Z'").await, "1");
 }
 
+/// Filters that round `time`: to a day, here or in another zone, and to a second.
+#[tokio::test]
+async fn dates_of_times_are_compared() {
+    let at = |time: &str| hsm(time, "action=LUNA_LOGIN status=LUNA_RET_OK");
+    let store = TestStore::of(vec![at("2026-01-05 23:59:59"), at("2026-01-31 01:00:00.5")]);
+    let session = store.session().await;
+    for (form, kind, also) in [
+        ("CAST(time AS DATE)", "DATE", &["month = '2026-01'", "time > '2026-01-05T23:00:00Z'"][..]),
+        ("date_trunc('day', time)", "TIMESTAMP", &[]),
+        ("CAST(time AT TIME ZONE 'Pacific/Honolulu' + INTERVAL '10 hours' AS DATE)", "DATE", &[]),
+    ] {
+        for (operator, counts) in [
+            ("<", [0, 1, 1]),
+            ("<=", [1, 1, 2]),
+            ("=", [1, 0, 1]),
+            ("<>", [1, 2, 1]),
+            (">=", [2, 1, 1]),
+            (">", [1, 1, 0]),
+        ] {
+            for (day, count) in ["2026-01-05", "2026-01-18", "2026-01-31"].into_iter().zip(counts) {
+                for also in ["true"].iter().chain(also) {
+                    let filter = format!("{form} {operator} {kind} '{day}' AND {also}");
+                    let query = format!("SELECT count(*) FROM events WHERE {filter}");
+                    assert_eq!(rows(&session, &query).await, count.to_string(), "{query}");
+                }
+            }
+        }
+    }
+    let nested = "SELECT count(*) FROM (SELECT * FROM events LIMIT 10) WHERE CAST(time AS DATE) < DATE '2026-01-31'";
+    assert_eq!(rows(&session, nested).await, "1", "where the filter does not reach the table");
+    for (filter, count) in [
+        ("DATE '2026-01-31' > time::date", "1"),
+        ("NOT (CAST(time AS DATE) >= DATE '2026-01-31')", "1"),
+        ("CAST(time AS DATE) BETWEEN '2026-01-01' AND '2026-01-30'", "1"),
+        ("CAST(time AT TIME ZONE 'Pacific/Auckland' AS DATE) < DATE '2026-01-31'", "1"),
+        ("CAST(time AT TIME ZONE 'Pacific/Auckland' AS DATE) >= DATE '2026-01-07'", "1"),
+        ("CAST(time AS TIMESTAMP(0)) <= TIMESTAMP '2026-01-31T01:00:00Z'", "2"),
+        ("CAST(time AS TIMESTAMP(0)) < TIMESTAMP '2026-01-31T01:00:00Z'", "1"),
+    ] {
+        let query = format!("SELECT count(*) FROM events WHERE {filter}");
+        assert_eq!(rows(&session, &query).await, count, "{query}");
+    }
+}
+
 #[tokio::test]
 async fn counting_rows_opens_no_file() {
     let store = three_months();
@@ -259,6 +303,23 @@ async fn joins_hold_the_small_side_in_memory() {
         // The first source below the join is its left side, which is held.
         let held = sides.find(|line| line.contains("DataSourceExec")).unwrap();
         assert!(held.contains("partition_sizes"), "{query}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_short_time_is_the_small_side_of_a_join() {
+    let records = (0..50).map(|minute| hsm(&format!("2026-01-10 00:{minute:02}:00"), "ouid=aa"));
+    let spread = (11..30).map(|day| hsm(&format!("2026-01-{day} 00:00:00"), "ouid=aa"));
+    let store = TestStore::of(records.chain(spread).collect());
+    let session = store.session().await;
+    for tables in ["events a JOIN events b", "events b JOIN events a"] {
+        let query =
+            format!("SELECT count(*) FROM {tables} USING (ouid) WHERE a.time BETWEEN '2026-01-10' AND '2026-01-11'");
+        let plan = session.sql(&query).await.unwrap().create_physical_plan().await.unwrap();
+        let text = displayable(plan.as_ref()).indent(false).to_string();
+        let mut sides = text.lines().skip_while(|line| !line.contains("HashJoinExec"));
+        let held = sides.find(|line| line.contains("DataSourceExec")).unwrap();
+        assert!(held.contains("predicate=time"), "{query}: {text}");
     }
 }
 
