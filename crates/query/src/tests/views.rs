@@ -123,7 +123,7 @@ async fn zeroize_events() {
         record("2026-01-05 08:00:06", "3", "PARTITION_INIT", "OK"),
         record("2026-01-05 08:00:07", "4", "PARTITION_ZEROIZE", "OK"),
         record("2026-01-05 08:00:08", "4", "PARTITION_ZEROIZE", "USER_NOT_LOGGED_IN"),
-        // An attempt stays one row, though its status says zeroize too.
+        // Whatever was asked for: the status says that the partition is gone, and one record is one row.
         record("2026-01-05 08:00:09", "4", "PARTITION_ZEROIZE", "UM_PIN_INCORRECT_CONTAINER_ZEROIZED"),
         record("2026-01-05 08:00:10", "5", "LOGIN", "UM_PIN_INCORRECT_CONTAINER_ZEROIZED"),
         record("2026-01-05 08:00:11", "5", "SIGN_INIT", "SOMETHING_ZEROIZED"),
@@ -142,18 +142,34 @@ async fn zeroize_events() {
             "2026-01-05 08:00:19",
             "partition_id=78 action=LUNA_PARTITION_INIT status=LUNA_RET_OK source=thales/cloudhsm/77",
         ),
+        record("2026-01-05 08:00:20", "4", "PARTITION_ZEROIZE", "SO_LOGIN_FAILURE_THRESHOLD"),
+        // An empty partid is none: these are two partitions, and only the second one is initialised after a use.
+        hsm("2026-01-05 08:00:21", "partition_id= action=LUNA_LOGIN status=LUNA_RET_OK source=thales/cloudhsm/81"),
+        hsm(
+            "2026-01-05 08:00:22",
+            "partition_id= action=LUNA_PARTITION_INIT status=LUNA_RET_OK source=thales/cloudhsm/82",
+        ),
+        hsm(
+            "2026-01-05 08:00:23",
+            "partition_id= action=LUNA_PARTITION_INIT status=LUNA_RET_OK source=thales/cloudhsm/81",
+        ),
+        record("2026-01-05 08:00:24", "81", "PARTITION_INIT", "OK"),
+        hsm("2026-01-05 08:00:25", "partition_id= action=LUNA_PARTITION_INIT status=LUNA_RET_OK source=other/1"),
     ]);
     let expected = "\
 2026-01-05T08:00:01Z,reinitialised,1,1
 2026-01-05T08:00:07Z,zeroize,4,8
 2026-01-05T08:00:08Z,zeroize_attempt,4,9
-2026-01-05T08:00:09Z,zeroize_attempt,4,10
+2026-01-05T08:00:09Z,wiped_by_login_failures,4,10
 2026-01-05T08:00:10Z,wiped_by_login_failures,5,11
 2026-01-05T08:00:11Z,wiped_by_login_failures,5,12
 2026-01-05T08:00:12Z,zeroize_attempt,6,13
 2026-01-05T08:00:16Z,reinitialised,,18
 2026-01-05T08:00:17Z,reinitialised,77,19
-2026-01-05T08:00:18Z,reinitialised,,20";
+2026-01-05T08:00:18Z,reinitialised,,20
+2026-01-05T08:00:20Z,wiped_by_login_failures,4,22
+2026-01-05T08:00:23Z,reinitialised,,25
+2026-01-05T08:00:24Z,reinitialised,81,26";
     assert_eq!(store.rows("SELECT time, kind, partition_id, ordinal FROM zeroize_events").await, expected);
 }
 
