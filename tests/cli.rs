@@ -1,5 +1,7 @@
 //! The command line itself: usage, exit codes, listings, output files.
 
+use std::io::Read as _;
+
 use crate::support::{Bench, Ran, contents, measure, record, sample};
 
 #[test]
@@ -10,7 +12,7 @@ fn exit_codes_of_wrong_usage_and_failure() {
         (&["ingest"], 2, "PATH"),
         (&["frobnicate"], 2, "unrecognized"),
         (&["ingest", "x", "--memory", "lots"], 2, "512M"),
-        (&["sql", "SELECT 1"], 1, "expected a keytrail store"),
+        (&["sql", "SELECT * FROM events"], 1, "expected a keytrail store"),
         (&["archives"], 1, "expected a keytrail store"),
         (&["views", "nonsense"], 2, "login_failures"),
         (&["report", "monthly"], 2, "--month"),
@@ -211,8 +213,8 @@ fn a_missing_store_is_not_an_empty_one() {
         format!(
             "EXPLAIN SELECT * FROM read_archives('{archive}') WHERE archive IN (SELECT archive FROM Public.Archives)"
         ),
-        "SELECT 1 -- read_archives".into(),
-        "SELECT 'read_archives(1)'".into(),
+        "SELECT * FROM events -- read_archives".into(),
+        "SELECT 'read_archives(1)' FROM login_failures".into(),
     ] {
         let ran = bench.keytrail(&["sql", &query, "--format", "csv"]);
         assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{query}");
@@ -231,7 +233,52 @@ fn a_missing_store_is_not_an_empty_one() {
         let ran = bench.keytrail(&["sql", &query, "--format", "csv"]);
         assert_eq!((ran.code, ran.stdout.as_str()), (0, "n\n2\n"), "{query}: {}", ran.stderr);
     }
+    for (query, answer) in [
+        ("SELECT 1 AS one", "one\n1\n"),
+        ("SELECT count(*) > 40 AS many FROM actions", "many\ntrue\n"),
+        ("SELECT class FROM statuses WHERE status = 'LUNA_RET_OK'", "class\nok\n"),
+        ("SELECT status_class('LUNA_RET_OK') AS class", "class\nok\n"),
+    ] {
+        let ran = bench.keytrail(&["sql", query, "--format", "csv"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, answer), "{query}: {}", ran.stderr);
+    }
     assert!(!bench.store().exists(), "nothing is made");
+    std::fs::create_dir(bench.store()).unwrap();
+    let ran = bench.keytrail(&["sql", "SELECT 1"]);
+    assert_eq!(ran.code, 1, "a folder that is no store is a mistake, whatever is asked");
+}
+
+#[test]
+fn stores_of_archives_that_are_asked_go_with_the_program() {
+    let bench = Bench::new();
+    let archive = bench.write("in/a.json", record("2026-01-02 00:00:00 UTC", "LUNA_LOGIN"));
+    std::fs::create_dir(bench.path("tmp")).unwrap();
+    let ask = |what: &str| {
+        let mut command = bench.command();
+        let query = format!("SELECT {what} FROM read_archives('{}')", archive.display());
+        command.args(["sql", &query, "--format", "csv"]).env("TMPDIR", bench.path("tmp"));
+        command
+    };
+    let left = || std::fs::read_dir(bench.path("tmp")).unwrap().count();
+    let count = || Ran::of(ask("count(*)").output().unwrap());
+    assert_eq!((count().code, left()), (0, 0));
+
+    // One that waits for its reader.
+    let mut waiting = ask("repeat(action, 1000000)").stdout(std::process::Stdio::piped()).spawn().unwrap();
+    waiting.stdout.as_mut().unwrap().read_exact(&mut [0; 100]).unwrap();
+    let living = left();
+    let ran = count();
+    assert_eq!((ran.code, ran.stderr.as_str(), left()), (0, "", living), "what a living program has is not touched");
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    // What only looks alike is none of ours, nor is one that may just be beginning.
+    bench.write("tmp/keytrail-archives-x/store/a", "");
+    bench.write("tmp/keytrail-archives-y/lock", "");
+    bench.write("tmp/keytrail-archives-z", "");
+    assert_eq!(left(), living + 3);
+    let ran = count();
+    assert_eq!((ran.code, left()), (0, 3), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("keytrail: swept ") && ran.stderr.contains("keytrail-archives-"), "{}", ran.stderr);
 }
 
 #[test]
@@ -245,9 +292,15 @@ fn a_closed_stdout_hides_no_outcome() {
     };
     let archive = archive.to_str().unwrap();
     let query = format!("SELECT * FROM read_archives('{archive}')");
+    // Of several statements the first one's answer is more than any buffer holds.
+    let refusing = format!("SELECT repeat('x', 1000000); {query}");
     let cases: &[(&[&str], i32)] = &[
         (&["verify", "--format", "json"], 6),
         (&["sql", &query], 3),
+        (&["sql", &refusing, "--format", "csv"], 3),
+        (&["sql", &refusing, "--format", "csv", "-o", "/dev/stdout"], 3),
+        (&["sql", "SELECT repeat('x', 1000000); SELECT nothing FROM events", "--format", "csv"], 1),
+        (&["sql", "SELECT repeat('x', 1000000); SELECT 1", "--format", "csv"], 0),
         (&["ingest", archive, "--format", "json"], 3),
         (&["sql", "SELECT * FROM events"], 0),
         (&["archives"], 0),

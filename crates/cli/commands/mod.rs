@@ -12,6 +12,7 @@ pub(crate) mod shape;
 mod shell;
 pub(crate) mod sign;
 pub(crate) mod sql;
+mod temporary;
 pub(crate) mod verify;
 
 use std::fs::File;

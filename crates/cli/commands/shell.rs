@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use keytrail_query::output::Format;
-use keytrail_query::{Session, statements};
+use keytrail_query::{Session, ends_statement, statements};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
@@ -40,8 +40,11 @@ pub(crate) fn run(runtime: &tokio::runtime::Runtime, session: &Session, format: 
         // No history yet is no error.
         let _ = editor.load_history(path);
     }
-    let rows = session.snapshot().rows();
-    say(&format!("keytrail {}: {rows} rows of events; \\? for help", env!("CARGO_PKG_VERSION")));
+    let store = match session.missing_store() {
+        Some(missing) => format!("no store: {missing}"),
+        None => format!("{} rows of events", session.snapshot().rows()),
+    };
+    say(&format!("keytrail {}: {store}; \\? for help", env!("CARGO_PKG_VERSION")));
     let mut pending = String::new();
     loop {
         let line = match editor.readline(if pending.is_empty() { "keytrail> " } else { "     ...> " }) {
@@ -95,7 +98,7 @@ fn take(pending: &mut String, line: &str) -> Input {
     }
     pending.push_str(line);
     pending.push('\n');
-    if line.trim_end().ends_with(';') { Input::Sql(std::mem::take(pending)) } else { Input::More }
+    if ends_statement(pending) { Input::Sql(std::mem::take(pending)) } else { Input::More }
 }
 
 fn history_file() -> Option<PathBuf> {
@@ -121,5 +124,22 @@ mod tests {
         assert_eq!(take(&mut pending, "\\q"), Input::Quit);
         assert_eq!(take(&mut pending, "\\?"), Input::Help);
         assert_eq!(take(&mut pending, "\\d events"), Input::Sql("DESCRIBE events".into()));
+    }
+
+    #[test]
+    fn a_semicolon_within_a_comment_or_a_text_ends_nothing() {
+        for lines in [
+            &["SELECT 1 -- not yet;", ";"][..],
+            &["SELECT 'a;", "b' /* c;", "*/ ; -- done"],
+            &["SELECT \"a;", "b\";"],
+            &["SELECT 1; /* and;", "*/"],
+        ] {
+            let mut pending = String::new();
+            let (last, before) = lines.split_last().unwrap();
+            for line in before {
+                assert_eq!(take(&mut pending, line), Input::More, "{lines:?}: {line}");
+            }
+            assert_eq!(take(&mut pending, last), Input::Sql(lines.join("\n") + "\n"));
+        }
     }
 }

@@ -25,7 +25,7 @@ pub use coverage::CoverageRows;
 pub use error::QueryError;
 pub use read_archives::ArchiveReader;
 pub use session::{Session, SessionOptions, Statement};
-pub use statements::{STACK_BYTES, gives_rows, reads_archives, statements};
+pub use statements::{STACK_BYTES, ends_statement, gives_rows, statements};
 pub use views::View;
 
 #[cfg(test)]

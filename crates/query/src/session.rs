@@ -90,6 +90,12 @@ impl Session {
         Self { missing: Some(Arc::new(reason)), ..self }
     }
 
+    /// Why there is no store, where this is a session without one.
+    #[must_use]
+    pub fn missing_store(&self) -> Option<&StoreError> {
+        self.missing.as_deref()
+    }
+
     /// The views that every session has.
     #[must_use]
     pub fn views() -> &'static [View] {

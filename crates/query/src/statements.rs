@@ -6,7 +6,6 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, ObjectNamePart, TableFactor, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -14,7 +13,6 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::QueryError;
-use crate::read_archives::READ_ARCHIVES;
 
 /// Stack that threads need which parse, plan or run statements: four times what the deepest take without optimisation (22 KB a level). Only
 /// what is used of it becomes memory.
@@ -39,11 +37,16 @@ pub fn statements(script: &str) -> Result<Vec<Statement>, QueryError> {
     Ok(statements)
 }
 
-/// Whether a statement asks for archives that are in no store.
+/// Whether a text that is typed line by line ends a statement: its last semicolon stands in no text, name or comment, and behind it are
+/// only blanks and comments.
 #[must_use]
-pub fn reads_archives(statement: &Statement) -> bool {
-    resolve_table_references(statement, true)
-        .is_ok_and(|(tables, _)| tables.iter().any(|table| table.table() == READ_ARCHIVES))
+pub fn ends_statement(typed: &str) -> bool {
+    match Tokenizer::new(&GenericDialect {}, typed).tokenize() {
+        Ok(tokens) => tokens.iter().rfind(|token| !matches!(token, Token::Whitespace(_))) == Some(&Token::SemiColon),
+        // Something is not closed yet. What is wrong otherwise no further line mends: that is for the parser to say.
+        Err(error) if error.message.starts_with("Unterminated") || error.message.contains("EOF") => false,
+        Err(_) => typed.trim_end().ends_with(';'),
+    }
 }
 
 /// Whether a statement gives rows; others only set something.
@@ -244,6 +247,32 @@ mod tests {
                     Err(error) => assert!(!is_clear && matches!(error, QueryError::DistinctFrom), "{query}: {error}"),
                 }
             }
+        }
+    }
+
+    #[test]
+    fn statements_end_with_a_semicolon_of_their_own() {
+        for typed in
+            ["SELECT 1;", "SELECT 1; ", "SELECT 1; -- one", "SELECT ';' /* ; */ ;\n/* a */ -- b", ";", "SELECT 1_;"]
+        {
+            assert!(ends_statement(typed), "{typed}");
+        }
+        for typed in [
+            "",
+            "SELECT 1",
+            "SELECT 1 -- ;",
+            "SELECT 1; SELECT 2",
+            "SELECT 1 /* ;",
+            "SELECT 1; /* ;",
+            "SELECT ';",
+            "SELECT 'it''s;",
+            "SELECT \"a;",
+            "SELECT $$a;",
+            "SELECT $x$a$$;",
+            "SELECT E'a\\';",
+            "SELECT U&'a;",
+        ] {
+            assert!(!ends_statement(typed), "{typed}");
         }
     }
 
