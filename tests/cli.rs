@@ -350,6 +350,77 @@ fn a_full_stdout_is_named_and_the_run_before_it() {
 }
 
 #[test]
+fn a_full_device_that_is_written_to_is_named() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return eprintln!("passed over: there is no /dev/full");
+    }
+    let bench = Bench::new();
+    bench.write("in/a.json", record("2026-01-02 00:00:00 UTC", "LUNA_LOGIN"));
+    bench.ingest(&[&bench.path("in")], &[]);
+    let mut commands = vec![
+        vec!["report", "monthly", "--month", "2026-01"],
+        vec!["export"],
+        vec!["archives"],
+        vec!["sql", "SELECT repeat('x', 1000000)"],
+    ];
+    commands.extend(
+        ["table", "csv", "json", "ndjson", "parquet"].map(|form| vec!["sql", "SELECT * FROM events", "--format", form]),
+    );
+    for arguments in commands {
+        let ran = bench.keytrail(&[arguments.as_slice(), &["-o", "/dev/full"]].concat());
+        assert_eq!(ran.code, 1, "{arguments:?}: {}", ran.stderr);
+        let words = "writing /dev/full: No space left on device";
+        assert_eq!(ran.stderr.matches(words).count(), 1, "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_output_file_keeps_its_permissions_and_links_to_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    let written = |name: &str| {
+        let ran = bench.keytrail(&["sql", "SELECT 1 AS one", "--format", "csv", "-o", name]);
+        assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
+        assert_eq!(std::fs::read_to_string(bench.path(name)).unwrap(), "one\n1\n", "{name}");
+        std::fs::metadata(bench.path(name)).unwrap().permissions().mode() & 0o777
+    };
+    for mode in [0o600, 0o640, 0o666] {
+        let path = bench.write("present.csv", "secret");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        assert_eq!(written("present.csv"), mode, "{mode:o}");
+    }
+    assert_eq!(written("new.csv") & 0o600, 0o600);
+    let target = bench.write("elsewhere/target.csv", "secret");
+    std::fs::set_permissions(&target, PermissionsExt::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink("elsewhere/target.csv", bench.path("link.csv")).unwrap();
+    assert_eq!(written("link.csv"), 0o600);
+    assert!(std::fs::symlink_metadata(bench.path("link.csv")).unwrap().is_symlink());
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "one\n1\n");
+    assert_eq!(std::fs::read_dir(bench.path("elsewhere")).unwrap().count(), 1, "no draft is left");
+    let ran = bench.keytrail(&["sql", "SELECT nothing", "-o", "link.csv"]);
+    assert_eq!((ran.code, std::fs::read_to_string(target).unwrap().as_str()), (1, "one\n1\n"));
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_that_are_no_text_are_written_as_they_are() {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    let bench = Bench::new();
+    let archive = bench.write("a.json", record("2026-01-02 00:00:00 UTC", "LUNA_LOGIN"));
+    let store = bench.path("").join(std::ffi::OsStr::from_bytes(b"store-\xe9"));
+    let run = |command: &str, arguments: &[&str]| {
+        let ran = bench.command().args([command, "--store"]).arg(&store).args(arguments).output().unwrap();
+        assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+        ran.stdout
+    };
+    run("ingest", &[archive.to_str().unwrap()]);
+    let listed = run("files", &[]);
+    let path = std::ffi::OsString::from_vec(listed.strip_suffix(b"\n").unwrap().to_vec());
+    assert!(std::fs::read(path).unwrap().starts_with(b"PAR1"));
+}
+
+#[test]
 fn more_threads_than_are_of_use_are_not_started() {
     let bench = Bench::new();
     bench.write("in/a.json", record("2026-01-02 00:00:00 UTC", "LUNA_LOGIN"));

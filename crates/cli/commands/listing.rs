@@ -49,7 +49,7 @@ pub(crate) fn files(arguments: &FilesArgs) -> anyhow::Result<Outcome> {
     let events = snapshot.events_dir();
     super::write_to(None, |out| {
         for file in snapshot.files() {
-            writeln!(out, "{}", events.join(&file.path).display())?;
+            super::write_path(out, &events.join(&file.path))?;
         }
         Ok(())
     })?;

@@ -15,7 +15,7 @@ pub(crate) mod sql;
 mod temporary;
 pub(crate) mod verify;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -86,8 +86,8 @@ fn say_swept(swept: &[String]) {
     }
 }
 
-/// Writes data to a file, or to stdout where none is given. A file that was there is replaced only when all is written; pipes and devices
-/// are written to as they are.
+/// Writes data to a file, or to stdout where none is given. A file that was there is replaced only when all is written, and who may read
+/// it stays the same; a link to it stays one. Pipes and devices are written to as they are.
 ///
 /// A reader who has seen enough and closes the pipe (`keytrail sql ... | head`) ends the writing, and nothing else: what the command
 /// found, and so its exit code, does not depend on who listens.
@@ -101,25 +101,36 @@ fn write_to(
     }
 }
 
-/// Stdout, in whose errors its name stands: without it, a pipe or a disk that is full could be taken for that of the store.
-fn stdout() -> Stdout {
-    Stdout(io::stdout())
+/// Writes a path as data: its very bytes, where the system has such, so that it can be opened whatever they are.
+fn write_path(out: &mut (dyn Write + Send), path: &Path) -> io::Result<()> {
+    out.write_all(path.as_os_str().as_encoded_bytes())?;
+    out.write_all(b"\n")
 }
 
-struct Stdout(io::Stdout);
+/// An output in whose errors its name stands: without it, a pipe or a disk that is full could be taken for that of the store.
+struct Named<W> {
+    to: W,
+    name: String,
+}
 
-impl Write for Stdout {
+fn stdout() -> Named<io::Stdout> {
+    Named { to: io::stdout(), name: "to stdout".into() }
+}
+
+impl<W> Named<W> {
+    fn named(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("writing {}: {error}", self.name))
+    }
+}
+
+impl<W: Write> Write for Named<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).map_err(|error| of_stdout(&error))
+        self.to.write(bytes).map_err(|error| self.named(&error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(|error| of_stdout(&error))
+        self.to.flush().map_err(|error| self.named(&error))
     }
-}
-
-fn of_stdout(error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("writing to stdout: {error}"))
 }
 
 fn write_all_to(
@@ -131,19 +142,40 @@ fn write_all_to(
         write(&mut stdout)?;
         return Ok(stdout.flush()?);
     };
+    let name = path.display().to_string();
     let writing = || format!("writing {}", path.display());
     if path.exists() && !path.is_file() {
-        let mut file = BufWriter::new(File::create(path).with_context(writing)?);
+        let file = File::create(path).with_context(writing)?;
+        let mut file = BufWriter::new(Named { to: file, name });
         write(&mut file)?;
-        return file.flush().with_context(writing);
+        return Ok(file.flush()?);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut draft = tempfile::Builder::new();
-    #[cfg(unix)]
-    draft.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut draft = BufWriter::new(draft.tempfile_in(folder).with_context(writing)?);
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let draft = draft_of(&target).with_context(writing)?;
+    let mut draft = BufWriter::new(Named { to: draft, name });
     write(&mut draft)?;
-    let draft = draft.into_inner().map_err(io::IntoInnerError::into_error).with_context(writing)?;
-    draft.persist(path).with_context(writing)?;
+    let draft = draft.into_inner().map_err(io::IntoInnerError::into_error)?;
+    draft.to.persist(target).with_context(writing)?;
     Ok(())
+}
+
+/// A file beside another one, to be put in its place, and meanwhile open to nobody who could not open that.
+fn draft_of(target: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut draft = tempfile::Builder::new();
+    let Ok(present) = fs::metadata(target) else {
+        #[cfg(unix)]
+        draft.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        return draft.tempfile_in(folder);
+    };
+    let draft = draft.tempfile_in(folder)?;
+    // Only root can give a file away: others own what they write.
+    #[cfg(unix)]
+    let _ = std::os::unix::fs::fchown(
+        draft.as_file(),
+        Some(std::os::unix::fs::MetadataExt::uid(&present)),
+        Some(std::os::unix::fs::MetadataExt::gid(&present)),
+    );
+    draft.as_file().set_permissions(present.permissions())?;
+    Ok(draft)
 }

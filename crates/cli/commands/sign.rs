@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &SignArgs) -> anyhow::Result<Outcome> {
             super::say_foreign(&snapshot);
             let signed = snapshot.sign(&key, arguments.comment.as_deref())?;
             say(&format!("signed: version {}, head {}, by key {}", signed.version, snapshot.head(), signed.key_id));
-            super::write_to(None, |out| Ok(writeln!(out, "{}.minisig", signed.path.display())?))?;
+            super::write_to(None, |out| Ok(super::write_path(out, &signature_path(&signed.path))?))?;
             Ok(Outcome::Done)
         }
     }
@@ -39,13 +39,17 @@ fn sign_file(file: &Path, key: &SecretKey, comment: Option<&str>) -> anyhow::Res
         trusted = format!("{trusted} {comment}");
     }
     let signature = key.sign(&content, trusted.trim())?;
-    let mut target = file.as_os_str().to_owned();
-    target.push(".minisig");
-    let target = PathBuf::from(target);
+    let target = signature_path(file);
     super::write_to(Some(&target), |out| Ok(out.write_all(signature.to_text().as_bytes())?))?;
     say(&format!("signed: {} by key {}", file.display(), signature.key_id()));
-    super::write_to(None, |out| Ok(writeln!(out, "{}", target.display())?))?;
+    super::write_to(None, |out| Ok(super::write_path(out, &target)?))?;
     Ok(Outcome::Done)
+}
+
+fn signature_path(signed: &Path) -> PathBuf {
+    let mut path = signed.as_os_str().to_owned();
+    path.push(".minisig");
+    path.into()
 }
 
 fn generate(prefix: &Path, arguments: &SignArgs) -> anyhow::Result<Outcome> {
