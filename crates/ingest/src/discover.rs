@@ -189,7 +189,8 @@ fn is_passed_over(found: &Path, meant: &glob::Pattern) -> bool {
     let text = found.to_string_lossy();
     let with_hidden = glob::MatchOptions { require_literal_leading_dot: false, ..AS_SHELLS_DO };
     let is_hidden = meant.matches_with(&text, with_hidden) && !meant.matches_with(&text, AS_SHELLS_DO);
-    is_hidden || text.contains("__MACOSX") && !meant.as_str().contains("__MACOSX")
+    let is_of_mac = |path: &Path| path.components().any(|part| part.as_os_str() == "__MACOSX");
+    is_hidden || is_of_mac(found) && !is_of_mac(Path::new(meant.as_str()))
 }
 
 /// What a pattern stands for of which a name is no UTF-8: the library that reads patterns passes that over in silence. A character that is
