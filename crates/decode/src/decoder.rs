@@ -188,25 +188,24 @@ impl Decoder {
     fn find_form(&mut self, window: Window<'_>, offset: u64) -> Result<usize, DecodeError> {
         let gap = blanks(window.text());
         let start = tail(window.text(), gap);
-        let is_lines = match start.first() {
-            None => return Ok(gap),
-            Some(b'[') => {
+        let is_lines = match *start {
+            [] => None,
+            [b'[', ..] => {
                 self.form = Form::List(ListSplitter::new(self.max_record_bytes));
                 return Ok(gap + 1);
             }
-            Some(b'{') => Some(true),
-            Some(_) => has_record_on_a_line(start, window.ends_here),
+            [b'{', ..] => Some(true),
+            [byte, ..] => match has_record_on_a_line(start, window.ends_here) {
+                Some(false) => {
+                    return Err(DecodeError::NotRecords { offset: offset + gap as u64, found: shown(byte) });
+                }
+                found => found,
+            },
         };
-        match (is_lines, start.first()) {
-            (Some(false), Some(&byte)) => {
-                Err(DecodeError::NotRecords { offset: offset + gap as u64, found: shown(byte) })
-            }
-            (Some(true), _) => {
-                self.form = Form::Lines(LineSplitter::new(self.max_record_bytes));
-                Ok(gap)
-            }
-            _ => Ok(gap),
+        if is_lines == Some(true) {
+            self.form = Form::Lines(LineSplitter::new(self.max_record_bytes));
         }
+        Ok(gap)
     }
 }
 

@@ -108,8 +108,8 @@ impl Finder {
             |error: glob::PatternError| IngestError::Pattern { pattern: pattern.into(), message: error.to_string() };
         // What ends in `**` is all that is below.
         let (pattern, is_folder) = pattern.strip_suffix("/**").map_or((pattern, false), |folder| (folder, true));
-        let (mut matches, before) = (odd_names(pattern), self.unreadable.len());
         let meant = glob::Pattern::new(pattern).map_err(bad)?;
+        let (mut matches, before) = (odd_names(&meant), self.unreadable.len());
         for entry in glob::glob(pattern).map_err(bad)? {
             match entry {
                 Ok(found) if is_folder && !found.is_dir() => {}
@@ -195,12 +195,8 @@ fn is_passed_over(found: &Path, meant: &glob::Pattern) -> bool {
 
 /// What a pattern stands for of which a name is no UTF-8: the library that reads patterns passes that over in silence. A character that is
 /// none is matched by `?`.
-fn odd_names(pattern: &str) -> Vec<PathBuf> {
-    let Ok(meant) = glob::Pattern::new(pattern) else {
-        // The caller says so.
-        return Vec::new();
-    };
-    let names: Vec<&str> = pattern.split('/').collect();
+fn odd_names(meant: &glob::Pattern) -> Vec<PathBuf> {
+    let names: Vec<&str> = meant.as_str().split('/').collect();
     let literal = names.iter().take_while(|name| !name.contains(['*', '?', '['])).count();
     let depth = if names.contains(&"**") { usize::MAX } else { names.len() - literal };
     let root = names.get(..literal).unwrap_or_default().join("/");

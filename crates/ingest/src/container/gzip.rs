@@ -11,7 +11,7 @@ use super::parts::Parts;
 use super::proven::Sum;
 use super::source::{Source, SourceReader};
 use super::stretch::{Pattern, Stretch};
-use super::zip_layout::begins_like_content;
+use super::zip_layout::{LOCAL_HEADER, UNNAMED, begins_like_content};
 
 /// What a gzip file is taken to inflate to, to decide about a second thread. Real ones have more.
 const RATIO: u64 = 4;
@@ -65,12 +65,12 @@ fn tell_trailing(trailing: &Stretch, members: &mut impl Members) {
         let text = format!(
             "{bytes} bytes follow the last gzip member: expected another one, found what begins like one at byte {place} of them"
         );
-        return members.fault(trailing.note("unnamed_member", text));
+        return members.fault(trailing.note(UNNAMED, text));
     }
-    let is_zip = trailing.first_bytes().starts_with(b"PK\x03\x04");
+    let is_zip = trailing.first_bytes().starts_with(&LOCAL_HEADER);
     if let Some(what) = is_zip.then_some("a ZIP").or_else(|| begins_like_content(trailing)) {
         let text = format!("{} bytes follow the last gzip member, which begin like {what}", trailing.bytes);
-        return members.fault(trailing.note("unnamed_member", text));
+        return members.fault(trailing.note(UNNAMED, text));
     }
     let (kind, zero) = if trailing.is_padding() { ("padding", "zero ") } else { ("bytes_after", "") };
     let text = format!("{} {zero}bytes that are not gzip follow the last gzip member", trailing.bytes);

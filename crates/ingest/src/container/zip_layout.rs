@@ -11,7 +11,7 @@ use keytrail_model::ledger::Note;
 
 use super::stretch::{Pattern, Stretch};
 
-const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
+pub(super) const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
 /// Length of a local header without its name and its extra field.
 pub(crate) const LOCAL_HEADER_BYTES: usize = 30;
 pub(super) const DIRECTORY_ENTRY: [u8; 4] = *b"PK\x01\x02";
@@ -32,7 +32,7 @@ const PATTERNS: [Pattern; 3] = [
     Pattern::of(&END_RECORD),
 ];
 /// Kind of the fault that there are members which nothing names.
-const UNNAMED: &str = "unnamed_member";
+pub(super) const UNNAMED: &str = "unnamed_member";
 /// Bytes looked at at a time.
 const SEARCHED_BYTES: usize = 16 << 10;
 /// Zeros that the data of no deflated text ends in: the code of its end would have to be zeros, and what comes before it.

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use keytrail_model::ledger::{ExportRequest, LedgerRow, Note};
 use keytrail_model::time;
 
+use crate::digest::cannot_be_read;
+
 /// The side files of a run.
 #[derive(Debug, Default)]
 pub(crate) struct SideFiles {
@@ -23,7 +25,7 @@ impl SideFiles {
         for (archive, sha256) in archives {
             match super::read(&super::side_file_of(&archive)) {
                 Ok(request) => all.requests.entry(sha256).or_default().push(request),
-                Err(error) => all.unreadable.push((archive, format!("request side file: cannot be read: {error}"))),
+                Err(error) => all.unreadable.push((archive, format!("request side file: {}", cannot_be_read(error)))),
             }
         }
         all
