@@ -149,7 +149,11 @@ pub fn check_sha256(path: &Path, expected: &str) -> Result<(), StoreError> {
 
 /// The same of a file that is open, from where it stands.
 pub(crate) fn check_sha256_of(path: &Path, file: &mut File, expected: &str) -> Result<(), StoreError> {
-    let found = sha256_of(path, file)?;
+    expect_sha256(path, expected, sha256_of(path, file)?)
+}
+
+/// Compares the SHA-256 that was found of a file with the one that a commit names.
+pub(crate) fn expect_sha256(path: &Path, expected: &str, found: String) -> Result<(), StoreError> {
     match found == expected {
         true => Ok(()),
         false => Err(StoreError::damaged_file(path, format!("SHA-256 {expected}"), found)),

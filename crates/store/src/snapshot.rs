@@ -19,7 +19,7 @@ use crate::failpoint::{Point, reach};
 use crate::layout::{self, Layout};
 use crate::leases::Lease;
 use crate::parallel::read_in_parallel;
-use crate::sealed_file::sha256;
+use crate::sealed_file::{expect_sha256, sha256};
 use crate::{StoreError, ledger_file};
 
 /// Ledgers for which a thread of their own pays.
@@ -281,10 +281,7 @@ impl Snapshot {
         let path = self.root.join(&sidecar.path);
         let bytes = reach(Point::LedgerReading).and_then(|()| fs::read(&path));
         let bytes = bytes.map_err(StoreError::io("read the file beside the table", &path))?;
-        let found = sha256(&bytes);
-        if found != sidecar.sha256 {
-            return Err(StoreError::damaged_file(&path, format!("SHA-256 {}", sidecar.sha256), found));
-        }
+        expect_sha256(&path, &sidecar.sha256, sha256(&bytes))?;
         Ok((path, bytes.into()))
     }
 }

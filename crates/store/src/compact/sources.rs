@@ -21,7 +21,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::PageIndexPolicy;
 
 use crate::failpoint::{Point, reach};
-use crate::sealed_file::sha256;
+use crate::sealed_file::{expect_sha256, sha256};
 use crate::{DataFile, Snapshot, StoreError};
 
 /// Rows that are decoded at once.
@@ -154,10 +154,7 @@ impl<'a> Sources<'a> {
         let path = self.path(file);
         let bytes = reach(Point::RowsReading).and_then(|()| fs::read(&path));
         let bytes = Bytes::from(bytes.map_err(StoreError::io("read the data file", &path))?);
-        let (expected, found) = (file.sha256.as_deref().unwrap_or_default(), sha256(&bytes));
-        if found != expected {
-            return Err(StoreError::damaged_file(&path, format!("SHA-256 {expected}"), found));
-        }
+        expect_sha256(&path, file.sha256.as_deref().unwrap_or_default(), sha256(&bytes))?;
         let options = ArrowReaderOptions::new()
             .with_schema(schema::events_file_schema())
             .with_page_index_policy(PageIndexPolicy::Optional);
